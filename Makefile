@@ -1,0 +1,51 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both install what is missing first; running them again takes seconds.
+PYTHON ?= python3
+BIN := .venv/bin
+VIEW_SOURCES := $(shell find labextension/src labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
+
+.PHONY: help demo test lint install clean
+help:  ## This list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
+
+demo: install image  ## Start everything and print the URL of JupyterLab on the first notebook; Ctrl-C stops it all.
+	@exec $(BIN)/labkit demo
+
+test: install-test image lint  ## The whole test-suite, browser tests included.
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: .venv/installed  ## Style, types and structure.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: packages packages-test install-test image
+packages:
+	@deploy/install-debian-packages deploy/debian-packages.txt
+
+packages-test:
+	@deploy/install-debian-packages deploy/debian-packages.txt deploy/debian-packages-test.txt
+
+install: packages .venv/installed labkit/static/built
+
+install-test: packages-test .venv/installed labkit/static/built
+
+image: .venv/installed  ## The tiny machine image, built from Debian packages once.
+	@$(BIN)/labkit images build tiny
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo python3-venv > .venv-package; deploy/install-debian-packages .venv-package; rm .venv-package; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[jupyter,lti,engine,dev]'
+	@touch $@
+
+labextension/node_modules/installed: labextension/package.json labextension/package-lock.json
+	cd labextension && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+labkit/static/built: labextension/node_modules/installed $(VIEW_SOURCES)
+	cd labextension && npm run --silent build
+	@touch $@
+
+clean:  ## Remove what was built here (not the labs, nor the image).
+	rm -rf .venv labextension/node_modules labkit/static test-output dist

@@ -1,0 +1,213 @@
+"""The values that every part speaks of. Imports nothing of ours, does nothing.
+
+Times are UTC seconds since the epoch (float); `None` means "not yet" or "not known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Role(StrEnum):
+    """What a principal may do: a learner with his own labs, an operator with all."""
+
+    LEARNER = "learner"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks. `realm` and `subject` name one identity: a local user, a Hub name, an LTI issuer+client+sub."""
+
+    realm: str
+    subject: str
+    name: str = ""
+    role: Role = Role.LEARNER
+
+
+class PaneType(StrEnum):
+    """The ways into a machine that this version opens in the browser."""
+
+    TERMINAL = "terminal"
+    CONSOLE = "console"
+    VNC = "vnc"
+
+
+PANE_TYPES_PLANNED = ("exec", "http")
+"""Named by the design, not built yet: a template that asks for one is refused with that word."""
+
+
+@dataclass(frozen=True)
+class Pane:
+    """A way into a machine. `port` is the guest's TCP port where the type needs one (terminal: ttyd's)."""
+
+    name: str
+    type: PaneType
+    title: str
+    port: int | None = None
+
+
+class MachineState(StrEnum):
+    """A machine as a learner is told of it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class MachineStatus:
+    """One machine of a lab. `detail` is one sentence where something is wrong, else empty."""
+
+    name: str
+    state: MachineState
+    panes: tuple[Pane, ...] = ()
+    address: str = ""
+    detail: str = ""
+    start_mode: str = ""
+    acceleration: str = ""
+
+
+class LabState(StrEnum):
+    """A lab as the store wants it and the cluster has it, told in one word."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A sign-in that is shown to the learner beside the lab."""
+
+    machine: str
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
+class LabStatus:
+    """One lab: its row and what the cluster says. `id` is also the pane paths' first part."""
+
+    id: str
+    template: str
+    title: str
+    state: LabState
+    created: float
+    work: str
+    learner: str
+    machines: tuple[MachineStatus, ...] = ()
+    ended: float | None = None
+    operation: str | None = None
+    detail: str = ""
+
+
+class OperationKind(StrEnum):
+    """Long work that a worker does."""
+
+    START = "start"
+    STOP = "stop"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESET = "reset"
+    CHECK = "check"
+
+
+class OperationState(StrEnum):
+    """Where an operation is. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One piece of long work on a lab. `result` is what it found (a check's verdict), `error` one sentence."""
+
+    id: str
+    kind: OperationKind
+    lab: str
+    state: OperationState
+    created: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened in an operation, in order of `seq` (a cursor: ask for what came after it).
+
+    `stage` is a stable word for programs, `text` a sentence for people, `progress` 0..1 of the operation.
+    """
+
+    seq: int
+    operation: str
+    time: float
+    stage: str
+    text: str
+    progress: float
+
+
+class Verdict(StrEnum):
+    """What a check said."""
+
+    PASSED = "passed"
+    NOT_YET = "not_yet"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt."""
+
+    step: str
+    verdict: Verdict
+    feedback: str
+    time: float
+    attested: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a learner has done of a work: steps ticked (by hand or by a passed check) and the last results."""
+
+    ticks: frozenset[str] = frozenset()
+    results: Mapping[str, CheckResult] = field(default_factory=dict)
+
+
+class PaneMode(StrEnum):
+    """What a ticket lets its holder do in a pane."""
+
+    CONTROL = "control"
+    VIEW = "view"
+
+
+@dataclass(frozen=True)
+class PaneLink:
+    """The way to a pane: `path` below the gateway's root, and the ticket that belongs in the URL's fragment."""
+
+    path: str
+    ticket: str
+    expires: float
+
+    @property
+    def fragment_url(self) -> str:
+        """Path and fragment in one, to be put behind the gateway's address."""
+        return f"{self.path}#ticket={self.ticket}"
