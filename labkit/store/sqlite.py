@@ -1,0 +1,284 @@
+"""The store in SQLite. The contract of each method stands in `protocol.Store`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.model import (
+    CheckResult,
+    Event,
+    Operation,
+    OperationKind,
+    OperationState,
+    Principal,
+    Progress,
+    Verdict,
+)
+from labkit.store.connection import Connections
+from labkit.store.protocol import LabRow, WorkRow
+
+_LAB = """
+    SELECT lab.*, work.learner AS learner, learner.name AS learner_name
+    FROM lab JOIN work ON work.id = lab.work JOIN learner ON learner.id = work.learner
+"""
+_OPEN_STATES = "('queued', 'running')"
+
+
+def new_id(length: int = 10) -> str:
+    """A random id that may stand in a DNS label: a letter, then letters and digits (50 bits at the usual length)."""
+    first = secrets.choice(string.ascii_lowercase)
+    return first + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length - 1))
+
+
+class SqliteStore:
+    """`protocol.Store` on one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._connections = Connections(path)
+        with self._connections.write() as db:
+            db.execute("INSERT INTO installation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM installation)", [new_id()])
+
+    def close(self) -> None:
+        """Close the file. The store must not be used after."""
+        self._connections.close()
+
+    def _rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        return list(self._connections.db().query(sql, list(values)))
+
+    def _row(self, sql: str, *values: object) -> dict[str, Any] | None:
+        return next(iter(self._rows(sql, *values)), None)
+
+    def _write(self, sql: str, *values: object) -> None:
+        with self._connections.write() as db:
+            db.execute(sql, list(values))
+
+    # Who, and what they work on
+
+    def installation(self) -> str:
+        return str(self._rows("SELECT id FROM installation")[0]["id"])
+
+    def learner(self, principal: Principal) -> str:
+        with self._connections.write() as db:
+            key = [principal.realm, principal.subject]
+            found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
+            if found:
+                learner = str(found[0]["learner"])
+                if principal.name:
+                    db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, learner])
+                return learner
+            learner = new_id()
+            db.table("learner").insert({"id": learner, "name": principal.name, "created": time.time()})
+            db.table("identity").insert({"realm": key[0], "subject": key[1], "learner": learner})
+            return learner
+
+    def work(self, learner: str, activity: str, template: str) -> WorkRow:
+        now = time.time()
+        with self._connections.write() as db:
+            db.execute("INSERT OR IGNORE INTO activity VALUES (?, ?, ?)", [activity, template, now])
+            db.execute(
+                "INSERT OR IGNORE INTO work VALUES (?, ?, ?, ?, ?, ?)",
+                [new_id(), learner, activity, template, secrets.token_hex(16), now],
+            )
+        row = self._row("SELECT * FROM work WHERE learner = ? AND activity = ?", learner, activity)
+        return _work(row or {})
+
+    def work_by_id(self, work: str) -> WorkRow:
+        return _work(self._rows("SELECT * FROM work WHERE id = ?", work)[0])
+
+    # Labs
+
+    def begin_lab(self, work: WorkRow, *, template: str, digest: str) -> tuple[LabRow, bool]:
+        with self._connections.write() as db:
+            made = not list(db.query("SELECT 1 FROM lab WHERE work = ? AND ended IS NULL", [work.id]))
+            if made:
+                db.execute(
+                    "INSERT INTO lab (id, work, template, digest, wanted, created) VALUES (?, ?, ?, ?, 'running', ?)",
+                    [new_id(), work.id, template, digest, time.time()],
+                )
+            return _lab(next(iter(db.query(_LAB + "WHERE work = ? AND ended IS NULL", [work.id])))), made
+
+    def lab(self, lab: str) -> LabRow | None:
+        row = self._row(_LAB + "WHERE lab.id = ?", lab)
+        return _lab(row) if row else None
+
+    def labs(self, *, learner: str | None = None, ended: bool = False) -> list[LabRow]:
+        where = "WHERE (? IS NULL OR work.learner = ?) AND (? OR lab.ended IS NULL) ORDER BY lab.created DESC"
+        return [_lab(row) for row in self._rows(_LAB + where, learner, learner, ended)]
+
+    def want(self, lab: str, wanted: str) -> None:
+        self._write("UPDATE lab SET wanted = ? WHERE id = ? AND ended IS NULL", wanted, lab)
+
+    def lab_ready(self, lab: str) -> None:
+        self._write("UPDATE lab SET ready = ?, fault = '', lost = 0 WHERE id = ?", time.time(), lab)
+
+    def lab_failed(self, lab: str, fault: str) -> None:
+        self._write("UPDATE lab SET fault = ? WHERE id = ?", fault, lab)
+
+    def lab_lost(self, lab: str) -> None:
+        self._write("UPDATE lab SET lost = 1 WHERE id = ? AND ended IS NULL", lab)
+
+    def lab_ended(self, lab: str) -> None:
+        self._write("UPDATE lab SET wanted = 'ended', ended = ? WHERE id = ? AND ended IS NULL", time.time(), lab)
+
+    # Operations and their events
+
+    def queue(self, lab: str, kind: OperationKind, arguments: Mapping[str, Any] | None = None) -> Operation:
+        text = json.dumps(dict(arguments or {}), sort_keys=True)
+        with self._connections.write() as db:
+            same = f"SELECT id FROM operation WHERE lab = ? AND kind = ? AND arguments = ? AND state IN {_OPEN_STATES} AND NOT cancel"  # noqa: S608, E501 - a constant
+            found = list(db.query(same, [lab, kind.value, text]))
+            if found:
+                operation = str(found[0]["id"])
+            else:
+                if kind is OperationKind.STOP:
+                    _make_way(db, lab)
+                operation = new_id(12)
+                row = {"id": operation, "lab": lab, "kind": kind.value, "state": "queued", "arguments": text}
+                db.table("operation").insert({**row, "created": time.time()})
+            return _operation(next(iter(db.query("SELECT * FROM operation WHERE id = ?", [operation]))))
+
+    def claim(self) -> Operation | None:
+        next_one = """
+            SELECT * FROM operation AS it WHERE state = 'queued' AND NOT EXISTS
+                (SELECT 1 FROM operation AS other WHERE other.lab = it.lab AND other.state = 'running')
+            ORDER BY kind = 'stop' DESC, created LIMIT 1
+        """
+        if not self._rows(next_one):
+            return None
+        with self._connections.write() as db:
+            for row in list(db.query(next_one)):
+                db.execute("UPDATE operation SET state = 'running' WHERE id = ?", [row["id"]])
+                return _operation({**row, "state": "running"})
+        return None
+
+    def requeue_interrupted(self) -> int:
+        with self._connections.write() as db:
+            return db.execute("UPDATE operation SET state = 'queued' WHERE state = 'running'").rowcount
+
+    def operation(self, operation: str) -> Operation | None:
+        row = self._row("SELECT * FROM operation WHERE id = ?", operation)
+        return _operation(row) if row else None
+
+    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
+        row = self._row(
+            "SELECT * FROM operation WHERE lab = ? AND (? IS NULL OR kind = ?) ORDER BY rowid DESC LIMIT 1",
+            lab,
+            kind,
+            kind,
+        )
+        return _operation(row) if row else None
+
+    def cancelled(self, operation: str) -> bool:
+        row = self._row("SELECT cancel FROM operation WHERE id = ?", operation)
+        return row is None or bool(row["cancel"])
+
+    def finish(
+        self, operation: str, state: OperationState, *, result: Mapping[str, Any] | None = None, error: str = ""
+    ) -> None:
+        self._write(
+            "UPDATE operation SET state = ?, result = ?, error = ?, finished = ? WHERE id = ?",
+            state.value,
+            None if result is None else json.dumps(dict(result)),
+            error,
+            time.time(),
+            operation,
+        )
+
+    def add_event(self, operation: str, stage: str, text: str, progress: float) -> None:
+        self._write(
+            "INSERT INTO event (operation, time, stage, text, progress) VALUES (?, ?, ?, ?, ?)",
+            operation,
+            time.time(),
+            stage,
+            text,
+            progress,
+        )
+
+    def events(self, operation: str, after: int = 0) -> list[Event]:
+        rows = self._rows("SELECT * FROM event WHERE operation = ? AND seq > ? ORDER BY seq", operation, after)
+        return [Event(**row) for row in rows]
+
+    # Ticks and results
+
+    def tick(self, work: str, step: str, done: bool) -> None:
+        if done:
+            self._write("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", work, step, time.time())
+        else:
+            self._write("DELETE FROM tick WHERE work = ? AND step = ?", work, step)
+
+    def record_result(self, work: str, result: CheckResult) -> None:
+        with self._connections.write() as db:
+            db.table("result").insert(
+                {
+                    "work": work,
+                    "step": result.step,
+                    "verdict": result.verdict.value,
+                    "feedback": result.feedback,
+                    "time": result.time,
+                    "attested": int(result.attested),
+                }
+            )
+            if result.verdict is Verdict.PASSED:
+                db.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", [work, result.step, result.time])
+
+    def progress(self, work: str) -> Progress:
+        ticks = frozenset(str(row["step"]) for row in self._rows("SELECT step FROM tick WHERE work = ?", work))
+        latest = "SELECT * FROM result WHERE id IN (SELECT max(id) FROM result WHERE work = ? GROUP BY step)"
+        return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)})
+
+    # Keeping an eye on things
+
+    def audit(self, actor: str, action: str, target: str) -> None:
+        self._write(
+            "INSERT INTO audit (time, actor, action, target) VALUES (?, ?, ?, ?)", time.time(), actor, action, target
+        )
+
+    def last_activity(self) -> float | None:
+        busy = self._row(
+            f"SELECT 1 FROM lab WHERE ended IS NULL AND NOT lost UNION SELECT 1 FROM operation WHERE state IN {_OPEN_STATES}"  # noqa: S608, E501 - a constant
+        )
+        if busy:
+            return time.time()
+        row = self._row(
+            "SELECT max(t) AS time FROM (SELECT max(ended) AS t FROM lab UNION SELECT max(finished) FROM operation)"
+        )
+        return row["time"] if row else None
+
+
+def _make_way(db: Any, lab: str) -> None:
+    """Before a stop: what waits is cancelled, what runs is asked to end."""
+    db.execute("UPDATE operation SET cancel = 1 WHERE lab = ? AND state = 'running'", [lab])
+    db.execute(
+        "UPDATE operation SET state = 'cancelled', finished = ? WHERE lab = ? AND state = 'queued'", [time.time(), lab]
+    )
+
+
+def _work(row: Mapping[str, Any]) -> WorkRow:
+    return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])
+
+
+def _lab(row: Mapping[str, Any]) -> LabRow:
+    return LabRow(**{**row, "lost": bool(row["lost"])})
+
+
+def _operation(row: Mapping[str, Any]) -> Operation:
+    return Operation(
+        id=row["id"],
+        kind=OperationKind(row["kind"]),
+        lab=row["lab"],
+        state=OperationState(row["state"]),
+        created=row["created"],
+        arguments=json.loads(row["arguments"]),
+        result=json.loads(row["result"]) if row.get("result") else None,
+        error=row.get("error") or "",
+    )
+
+
+def _result(row: Mapping[str, Any]) -> CheckResult:
+    return CheckResult(row["step"], Verdict(row["verdict"]), row["feedback"], row["time"], bool(row["attested"]))
