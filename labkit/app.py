@@ -1,0 +1,101 @@
+"""The composition root: settings to store, cluster, keys and `Labs`. The only place that knows all parts."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from labkit import launcher
+from labkit.cluster.client import Cluster
+from labkit.errors import ClusterUnavailable
+from labkit.model import Event, Operation, Principal, Role
+from labkit.orchestrator.keyring import Keyring
+from labkit.orchestrator.labs import DirectLabs, Labs
+from labkit.orchestrator.operations import Surroundings
+from labkit.orchestrator.template_source import TemplateSource
+from labkit.orchestrator.worker import Controller
+from labkit.settings import Settings
+from labkit.store import SqliteStore
+
+__all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
+
+_POLL_SECONDS = 0.04
+_SUPERVISOR_SECONDS = 2.0
+
+
+def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Labs:
+    """`Labs` on this machine, its engine, controller and gateway started where they do not run. Raises SetupError."""
+    keys = Keyring(settings)
+    launcher.ensure(settings, progress)
+    return DirectLabs(surroundings(settings, keys), keys)
+
+
+def controller(settings: Settings) -> Controller:
+    """The controller of this installation."""
+    return Controller(surroundings(settings, Keyring(settings)), idle_seconds=settings.idle_minutes * 60)
+
+
+def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
+    """What operations work on."""
+    return Surroundings(
+        store=SqliteStore(settings.database),
+        cluster=cluster(settings),
+        templates=TemplateSource(settings.templates_dir),
+        terminal_key=keys.terminal,
+        start_timeout=settings.start_timeout,
+    )
+
+
+def cluster(settings: Settings) -> Cluster:
+    """The engine: the kubeconfig that is set, else the pod's own service account, else the embedded engine."""
+    if settings.kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return Cluster(None)
+    return Cluster(settings.kubeconfig or settings.engine_kubeconfig)
+
+
+def local_principal(environ: Mapping[str, str] | None = None) -> Principal:
+    """Who sits at this machine: the Hub's user where there is a Hub, else the local one. Operator of his own labs.
+
+    With `Labs` in the same process there is nobody to keep the two apart: results are recorded as unattested.
+    """
+    env = os.environ if environ is None else environ
+    hub_user = env.get("JUPYTERHUB_USER")
+    user = hub_user or getpass.getuser()
+    return Principal("hub" if hub_user else "local", user, name=user, role=Role.OPERATOR)
+
+
+def follow(labs: Labs, principal: Principal, operation: Operation, settings: Settings) -> Iterator[Event]:
+    """The operation's events as they come, until it is final. Sees to it that somebody works on it."""
+    after, next_look = 0, time.monotonic() + _SUPERVISOR_SECONDS
+    while True:
+        final = labs.operation(principal, operation.id).state.final
+        for event in labs.events(principal, operation.id, after):
+            after = event.seq
+            yield event
+        if final:
+            return
+        if time.monotonic() > next_look:
+            launcher.ensure(settings)
+            next_look = time.monotonic() + _SUPERVISOR_SECONDS
+        time.sleep(_POLL_SECONDS)
+
+
+def engine_version(settings: Settings) -> str:
+    """What the engine says of itself. Raises ClusterError."""
+    try:
+        return cluster(settings).version()
+    except ClusterUnavailable as error:
+        return f"not running ({error})"
+
+
+def stop_all(settings: Settings, *, progress: Callable[[str], None]) -> None:
+    """End every lab of this installation and wait for it. For a laptop's owner who is done for today."""
+    principal = local_principal()
+    labs = open_labs(settings)
+    operations = [labs.stop(principal, lab.id) for lab in labs.labs(principal)]
+    for operation in operations:
+        progress(f"Ending lab {operation.lab}")
+        for _event in follow(labs, principal, operation, settings):
+            pass

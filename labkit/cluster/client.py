@@ -1,0 +1,198 @@
+"""Requests to the Kubernetes API, of any kind of object that labkit makes, through the `kubernetes` client.
+
+Objects are plain dictionaries as Kubernetes writes them. Every refusal becomes a ClusterError with the API's reason;
+what is worth trying again is a ClusterUnavailable. No other part sees the `kubernetes` package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes import client, config
+
+from labkit.cluster.streams import StreamTarget, stream_target
+from labkit.errors import ClusterError, ClusterUnavailable, SetupError
+
+Object = dict[str, Any]
+
+_TIMEOUT = (5.0, 30.0)
+_RETRYABLE = (408, 429, 500, 502, 503, 504)
+
+_PLURALS = {
+    "Namespace": "namespaces",
+    "Secret": "secrets",
+    "Service": "services",
+    "Event": "events",
+    "NetworkPolicy": "networkpolicies",
+    "VirtualMachine": "virtualmachines",
+    "VirtualMachineInstance": "virtualmachineinstances",
+}
+_VERSIONS = {
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "VirtualMachine": "kubevirt.io/v1",
+    "VirtualMachineInstance": "kubevirt.io/v1",
+}
+
+
+def path_of(kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    """The API's path of a collection, or of one object. Raises KeyError for a kind that labkit does not use."""
+    version = _VERSIONS.get(kind, "v1")
+    parts = ["apis" if "/" in version else "api", version]
+    if namespace is not None:
+        parts += ["namespaces", namespace]
+    parts.append(_PLURALS[kind])
+    if name is not None:
+        parts.append(name)
+    return "/" + "/".join(parts)
+
+
+class Cluster:
+    """One engine, reached with a kubeconfig, or with the pod's own service account where `kubeconfig` is None."""
+
+    def __init__(self, kubeconfig: Path | None) -> None:
+        self._kubeconfig = kubeconfig
+        self._loaded: float | None = None
+        self._api: client.ApiClient | None = None
+
+    @property
+    def api(self) -> client.ApiClient:
+        """The client, made anew where the kubeconfig has changed (an engine that restarts writes it again).
+
+        Raises ClusterUnavailable where there is none (yet), SetupError where it cannot be used.
+        """
+        stamp = self._stamp()
+        if self._api is None or stamp != self._loaded:
+            self._api, self._loaded = self._connect(), stamp
+        return self._api
+
+    def _stamp(self) -> float:
+        try:
+            return self._kubeconfig.stat().st_mtime if self._kubeconfig else 0.0
+        except OSError as error:
+            raise ClusterUnavailable(
+                f"there is no kubeconfig at {self._kubeconfig}: start the embedded engine with `labkit engine up`, "
+                "or set LABKIT_KUBECONFIG to your cluster's"
+            ) from error
+
+    def _connect(self) -> client.ApiClient:
+        settings = client.Configuration()
+        try:
+            if self._kubeconfig is None:
+                config.load_incluster_config(settings)
+            else:
+                config.load_kube_config(str(self._kubeconfig), client_configuration=settings)
+        except config.ConfigException as error:
+            raise SetupError(f"the kubeconfig {self._kubeconfig or 'of this pod'} cannot be used: {error}") from error
+        settings.retries = 0
+        return client.ApiClient(settings)
+
+    # Objects
+
+    def create(self, body: Object) -> Object:
+        """Make an object. Raises ClusterError (409 AlreadyExists, 422 Invalid, 403 quota …)."""
+        metadata = body["metadata"]
+        path = path_of(body["kind"], metadata.get("namespace"))
+        return self._json("POST", path, body=body, query={"fieldValidation": "Strict"})
+
+    def ensure(self, body: Object) -> Object:
+        """Make an object, or find the one that is there already."""
+        try:
+            return self.create(body)
+        except ClusterError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        metadata = body["metadata"]
+        found = self.get(body["kind"], metadata.get("namespace"), metadata["name"])
+        return found if found is not None else self.create(body)
+
+    def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            return self._json("GET", path_of(kind, namespace, name))
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def select(self, kind: str, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> list[Object]:
+        """The objects of a kind: of one namespace or all, with these labels."""
+        selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        query = {"labelSelector": selector} if selector else {}
+        items: list[Object] = self._json("GET", path_of(kind, namespace), query=query).get("items", [])
+        return items
+
+    def delete(self, kind: str, namespace: str | None, name: str) -> bool:
+        """Ask for an object's end. False where there is none (any more)."""
+        try:
+            self._json("DELETE", path_of(kind, namespace, name), body={"propagationPolicy": "Background"})
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    # KubeVirt's subresources
+
+    def act(self, namespace: str, machine: str, verb: str) -> None:
+        """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
+        self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
+
+    def switch(self, namespace: str, machine: str, verb: str) -> None:
+        """PUT start, stop or restart of a machine. What was written to a containerDisk is lost by stop and restart."""
+        self._send("PUT", f"{_subresources(namespace)}/virtualmachines/{machine}/{verb}", body={})
+
+    def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
+        """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
+        return stream_target(self.api, namespace, machine, subresource)
+
+    def version(self) -> str:
+        """The engine's own version, as it says it."""
+        return str(self._json("GET", "/version").get("gitVersion", "unknown"))
+
+    # Transport
+
+    def _json(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> Object:
+        found = json.loads(self._send(method, path, body=body, query=query))
+        return found if isinstance(found, dict) else {}
+
+    def _send(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> bytes:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        api = self.api
+        request = api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = api.call_api(*request, _request_timeout=_TIMEOUT)
+            data: bytes = response.read() or b""
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterUnavailable(f"the engine at {api.configuration.host} does not answer") from error
+        if response.status >= 400:
+            raise _refusal(response.status, data)
+        return data
+
+
+def _subresources(namespace: str) -> str:
+    return f"/apis/subresources.kubevirt.io/v1/namespaces/{namespace}"
+
+
+def _refusal(status: int, data: bytes) -> ClusterError:
+    """The error for an answer that is none: a Kubernetes Status where it is one, else only its number."""
+    try:
+        body = json.loads(data)
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    text = str(body.get("message") or f"the engine answered {status}")
+    kind = ClusterUnavailable if status in _RETRYABLE else ClusterError
+    return kind(text, status=status, reason=str(body.get("reason") or ""))

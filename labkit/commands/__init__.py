@@ -1,0 +1,1 @@
+"""Commands of `labkit`, found through the entry-point group `labkit.commands`."""

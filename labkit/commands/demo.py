@@ -1,0 +1,96 @@
+"""`labkit demo`: JupyterLab on the first notebook, and everything behind it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from labkit import app, launcher
+from labkit.errors import SetupError
+from labkit.settings import load
+
+NOTEBOOK = "01-first-lab.ipynb"
+_NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+
+
+@click.command()
+@click.option(
+    "--port", default=8888, show_default=True, help="JupyterLab's port; the next free one is taken where it is in use."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where the notebook's copy goes (default: the state folder)."
+)
+def demo(port: int, folder: Path | None) -> None:
+    """Start JupyterLab on the first notebook and print its URL. Ctrl-C stops all that was started."""
+    settings = load()
+    work = _work_folder(folder or settings.state_dir / "demo")
+    port = _free_port(port)
+    token = secrets.token_urlsafe(24)
+    launcher.ensure(settings, progress=lambda text: click.echo(text))
+    jupyter = _start_jupyter(work, port, token)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda *_: jupyter.terminate())
+    try:
+        _wait_for_port(jupyter, port)
+        click.echo(f"\nOpen http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}\n\nCtrl-C stops everything.")
+        jupyter.wait()
+    except KeyboardInterrupt:
+        click.echo("\nStopping.")
+    finally:
+        jupyter.terminate()
+        jupyter.wait()
+        app.stop_all(settings, progress=lambda text: click.echo(text))
+        launcher.stop(settings)
+        click.echo("Everything has stopped; your notebook is kept in " + str(work))
+
+
+def _work_folder(folder: Path) -> Path:
+    """A folder with a copy of the notebook that the user may change; his copy is never written over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / NOTEBOOK).exists():
+        shutil.copy(_NOTEBOOKS / NOTEBOOK, folder / NOTEBOOK)
+    return folder
+
+
+def _free_port(first: int) -> int:
+    for port in range(first, first + 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SetupError(f"no port from {first} to {first + 49} is free; choose another with --port")
+
+
+def _start_jupyter(work: Path, port: int, token: str) -> subprocess.Popen[bytes]:
+    """JupyterLab in a session of its own, so that Ctrl-C reaches us first; its token goes by variable, not by word."""
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={work}", "--LabApp.news_url=None"]
+    command += ["--ServerApp.log_level=WARN", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if os.getuid() == 0:
+        command.append("--allow-root")
+    environment = {**os.environ, "JUPYTER_TOKEN": token}
+    with open(load().logs_dir / "jupyter.log", "ab") as log:
+        return subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
+
+
+def _wait_for_port(jupyter: subprocess.Popen[bytes], port: int) -> None:
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        try:
+            jupyter.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        raise SetupError(f"JupyterLab did not start; see {load().logs_dir / 'jupyter.log'}")

@@ -1,0 +1,221 @@
+"""Commands on labs: start, list, status, open, exec, stop, and what happens in between."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import webbrowser
+
+import click
+
+from labkit import app
+from labkit.commands.output import ago, as_json, print_json, print_table, watch
+from labkit.errors import Conflict, LabkitError, SetupError
+from labkit.model import LabStatus, Operation, Principal
+from labkit.settings import Settings, load
+
+lab_argument = click.argument("lab", metavar="LAB")
+
+
+class Session:
+    """The settings, the principal and `Labs` of one command."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = load()
+        self.principal: Principal = app.local_principal()
+        self.labs = app.open_labs(self.settings, progress=lambda text: click.echo(text, err=True))
+
+    def find(self, lab: str) -> str:
+        """A lab's id from its id, the beginning of one, or its template's name, where that names just one."""
+        labs = self.labs.labs(self.principal, ended=True)
+        if any(found.id == lab for found in labs):
+            return lab
+        alike = [found for found in labs if found.ended is None and (found.id.startswith(lab) or found.template == lab)]
+        if len(alike) > 1:
+            raise Conflict(f"{lab!r} names {len(alike)} labs: {', '.join(found.id for found in alike)}")
+        return alike[0].id if alike else lab
+
+    def watch(self, operation: Operation, *, quiet: bool = False) -> Operation:
+        """Draw the operation's progress until its end."""
+        return watch(self.labs, self.principal, operation, self.settings, quiet=quiet)
+
+    def status(self, lab: str) -> LabStatus:
+        return self.labs.status(self.principal, lab)
+
+
+@click.command()
+@click.argument("template")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the lab is ready.")
+@as_json
+def start(template: str, no_wait: bool, as_json: bool) -> None:
+    """Start a lab of TEMPLATE (a name from `labkit templates list`, or a folder), or find your running one."""
+    session = Session()
+    operation = session.labs.start(session.principal, template)
+    if not no_wait:
+        session.watch(operation, quiet=as_json)
+    status = session.status(operation.lab)
+    if as_json:
+        print_json(status)
+        return
+    click.echo(f"Lab {status.id} ({status.title}) is {status.state.value}.")
+    click.echo(f"Open it with `labkit open {status.id}`, end it with `labkit stop {status.id}`.")
+
+
+@click.command(name="list")
+@click.option("--all", "ended", is_flag=True, help="Also those that have ended.")
+@as_json
+def list_labs(ended: bool, as_json: bool) -> None:
+    """List labs."""
+    session = Session()
+    labs = session.labs.labs(session.principal, ended=ended)
+    if as_json:
+        print_json(labs)
+        return
+    rows = [(lab.id, lab.template, lab.state.value, ago(lab.created), lab.detail) for lab in labs]
+    print_table(("LAB", "TEMPLATE", "STATE", "AGE", ""), rows, empty="No labs. Start one: labkit start hello-lab")
+
+
+@click.command()
+@lab_argument
+@as_json
+def status(lab: str, as_json: bool) -> None:
+    """Show a lab, its machines and how to sign in to them."""
+    session = Session()
+    lab = session.find(lab)
+    found = session.status(lab)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(
+        f"Lab {found.id}: {found.title}\nState: {found.state.value}{' - ' + found.detail if found.detail else ''}"
+    )
+    rows = [
+        (m.name, m.state.value, m.address, ", ".join(pane.name for pane in m.panes), m.acceleration, m.detail)
+        for m in found.machines
+    ]
+    print_table(("MACHINE", "STATE", "ADDRESS", "PANES", "ACCELERATION", ""), rows, empty="No machines.")
+    if found.machines:
+        for credential in session.labs.credentials(session.principal, lab):
+            click.echo(f"Sign in to {credential.machine} as {credential.user} with password {credential.password}")
+
+
+@click.command(name="open")
+@lab_argument
+@click.argument("machine", required=False)
+@click.argument("pane", required=False)
+@click.option("--print", "only_print", is_flag=True, help="Print the links; open no browser.")
+@as_json
+def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, as_json: bool) -> None:
+    """Open a pane of a lab in the browser, or print the links of all its panes.
+
+    A link holds a ticket: who has it can use the pane for the next five minutes.
+    """
+    session = Session()
+    lab = session.find(lab)
+    root = _gateway(session.settings)
+    links = [
+        {
+            "machine": m.name,
+            "pane": p.name,
+            "url": root + session.labs.pane_link(session.principal, lab, m.name, p.name).fragment_url,
+        }
+        for m in session.status(lab).machines
+        for p in m.panes
+        if machine in (None, m.name) and pane in (None, p.name)
+    ]
+    if not links:
+        raise LabkitError(f"lab {lab} has no such pane; `labkit status {lab}` lists them")
+    if as_json:
+        print_json(links)
+        return
+    for link in links:
+        click.echo(f"{link['machine']} {link['pane']}: {link['url']}")
+    if not only_print and (len(links) == 1 or machine is not None):
+        webbrowser.open(links[0]["url"])
+
+
+def _gateway(settings: Settings) -> str:
+    try:
+        port = json.loads(settings.gateway_endpoint.read_text())["port"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SetupError("the gateway does not run; start it with `labkit engine up`") from error
+    return f"http://127.0.0.1:{port}/"
+
+
+@click.command(name="exec", context_settings={"ignore_unknown_options": True})
+@lab_argument
+@click.argument("machine")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds after which to give up waiting.")
+def execute(lab: str, machine: str, command: tuple[str, ...], timeout: float) -> None:
+    """Run COMMAND as root in a machine: labkit exec LAB MACHINE -- uname -a"""
+    session = Session()
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    done = session.labs.execute(session.principal, session.find(lab), machine, line, timeout=timeout)
+    click.echo(done.stdout, nl=False)
+    click.echo(done.stderr, nl=False, err=True)
+    if done.status is None:
+        raise LabkitError(f"the command did not end within {timeout:.0f} s")
+    sys.exit(done.status)
+
+
+@click.command()
+@lab_argument
+@as_json
+def stop(lab: str, as_json: bool) -> None:
+    """End a lab. Its machines and their disks go; ticks and results stay with your work."""
+    _operate("stop", lab, as_json=as_json)
+
+
+@click.command()
+@lab_argument
+@as_json
+def pause(lab: str, as_json: bool) -> None:
+    """Freeze a lab's machines; their memory stays in use."""
+    _operate("pause", lab, as_json=as_json)
+
+
+@click.command()
+@lab_argument
+@as_json
+def resume(lab: str, as_json: bool) -> None:
+    """Let a paused lab go on."""
+    _operate("resume", lab, as_json=as_json)
+
+
+@click.command()
+@lab_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def reset(lab: str, yes: bool, as_json: bool) -> None:
+    """Make a lab's machines anew from their images: what was written to their disks is lost."""
+    if not yes:
+        click.confirm("What was written to the machines' disks will be lost. Reset?", abort=True)
+    _operate("reset", lab, as_json=as_json)
+
+
+@click.command()
+@lab_argument
+@click.argument("step")
+@as_json
+def check(lab: str, step: str, as_json: bool) -> None:
+    """Run the check of a step. Exit status 1 where it has not passed."""
+    session = Session()
+    done = session.watch(session.labs.check(session.principal, session.find(lab), step), quiet=as_json)
+    result = dict(done.result or {})
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{str(result['verdict']).replace('_', ' ')}: {result['feedback']}")
+    sys.exit(0 if result["verdict"] == "passed" else 1)
+
+
+def _operate(verb: str, lab: str, *, as_json: bool) -> None:
+    session = Session()
+    done = session.watch(getattr(session.labs, verb)(session.principal, session.find(lab)), quiet=as_json)
+    found = session.status(done.lab)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"Lab {found.id} is {found.state.value}.")

@@ -1,0 +1,1 @@
+"""labkit in Jupyter: labs as notebook objects, the lab view as a widget, the gateway behind jupyter-server-proxy."""

@@ -1,0 +1,21 @@
+"""The gateway as a jupyter-server-proxy server: under Jupyter's login, below `…/labkit/`, right under any base_url.
+
+The gateway runs already (the supervisor keeps it) and listens on a unix socket of this user's. Jupyter's own `Cookie`
+and `Authorization` are blanked on the way, so that the gateway never holds a right to Jupyter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labkit.settings import load
+
+
+def gateway() -> dict[str, Any]:
+    """The entry of the group `jupyter_serverproxy_servers`."""
+    return {
+        "unix_socket": str(load().gateway_socket),
+        "absolute_url": False,
+        "request_headers_override": {"Cookie": "", "Authorization": ""},
+        "launcher_entry": {"enabled": False},
+    }

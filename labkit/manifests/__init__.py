@@ -1,0 +1,1 @@
+"""Template and work to Kubernetes objects: pure, tested by whole literal objects."""

@@ -1,0 +1,47 @@
+"""Names, labels and derived secrets, on which controller, gateway and guests must agree. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+INSTALLATION = "labkit/installation"
+LAB = "labkit/lab"
+MACHINE = "labkit/machine"
+PANES = "labkit/panes"
+"""Annotation of a machine: its panes as a JSON list of {name, type, title, port?}."""
+TICKET_EPOCH = "labkit/ticket-epoch"
+"""Annotation of a lab's namespace: tickets of a smaller epoch are refused."""
+
+ACCESS_SECRET = "labkit-access"  # noqa: S105 - a name
+"""The Secret that holds what was drawn for this lab: passwords, the check key, host keys."""
+TERMINAL_PORT = 7681
+SSH_PORT = 22
+
+_PREFIX = "labkit-"
+
+
+def namespace_of(lab: str) -> str:
+    """The namespace of a lab. It says nothing of who the learner is."""
+    return _PREFIX + lab
+
+
+def lab_of(namespace: str) -> str:
+    """The lab of a namespace that `namespace_of` named."""
+    return namespace.removeprefix(_PREFIX)
+
+
+def userdata_secret(machine: str) -> str:
+    """The Secret that holds a machine's user data under the key `userdata`."""
+    return f"labkit-userdata-{machine}"
+
+
+def labels(installation: str, lab: str, machine: str | None = None) -> dict[str, str]:
+    """The labels that every object of a lab carries (with `machine`, those of a machine)."""
+    found = {INSTALLATION: installation, LAB: lab}
+    return found if machine is None else {**found, MACHINE: machine}
+
+
+def terminal_secret(key: bytes, lab: str, machine: str) -> str:
+    """The path below which a machine's ttyd answers, 32 hex digits: derived, so that the gateway needs no Secret."""
+    return hmac.new(key, f"{lab}/{machine}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""What should be and what is, brought together: labs, operations on them, the controller, checks."""

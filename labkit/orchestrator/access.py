@@ -1,0 +1,103 @@
+"""What is drawn at random for a lab (passwords, the check key, host keys), and how it lies in the lab's Secret."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from labkit.errors import Conflict
+from labkit.manifests import names
+from labkit.manifests.userdata import MachineAccess
+from labkit.model import Credential
+from labkit.templates import Machine, Template
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without what looks alike, and typed alike on most keyboards
+_CHECK_KEY = "check-key"
+
+
+def draw(template: Template) -> dict[str, str]:
+    """New random values for a lab of `template`, by the key each has in the lab's Secret."""
+    drawn = {_CHECK_KEY: _private_key()}
+    for machine in template.machines:
+        drawn[f"host-key.{machine.name}"] = _private_key()
+        for user in machine.users:
+            password = _password() if user.password_generate else user.password
+            if password is not None:
+                drawn[_password_key(machine.name, user.name)] = password
+    return drawn
+
+
+@dataclass(frozen=True)
+class Access:
+    """A lab's drawn values, as read from its Secret."""
+
+    lab: str
+    values: Mapping[str, str]
+
+    @classmethod
+    def from_secret(cls, lab: str, secret: Mapping[str, Mapping[str, str]] | None) -> Access:
+        """Raises Conflict where the lab has no such Secret (yet, or any more)."""
+        if secret is None:
+            raise Conflict(f"lab {lab} has no machines at the moment")
+        return cls(lab, {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()})
+
+    @property
+    def check_key(self) -> str:
+        """The private key with which labkit signs in to a lab's machines (OpenSSH)."""
+        return self.values[_CHECK_KEY]
+
+    def host_key(self, machine: str) -> str:
+        """The machine's own private SSH host key (OpenSSH)."""
+        return self.values[f"host-key.{machine}"]
+
+    def machine(self, machine: Machine, terminal_key: bytes) -> MachineAccess:
+        """What goes into one machine's user data."""
+        return MachineAccess(
+            passwords=self._passwords(machine),
+            check_key=public_line(self.check_key),
+            host_key=self.host_key(machine.name),
+            terminal_secret=names.terminal_secret(terminal_key, self.lab, machine.name),
+        )
+
+    def credentials(self, template: Template) -> list[Credential]:
+        """The sign-ins that the learner is shown."""
+        return [
+            Credential(machine.name, user, password)
+            for machine in template.machines
+            for user, password in self._passwords(machine).items()
+        ]
+
+    def _passwords(self, machine: Machine) -> dict[str, str]:
+        keys = {user.name: _password_key(machine.name, user.name) for user in machine.users}
+        return {user: self.values[key] for user, key in keys.items() if key in self.values}
+
+
+def public_line(private: str) -> str:
+    """The public half of an OpenSSH private key, as a line for authorized_keys."""
+    key = load_ssh_private_key(private.encode(), password=None).public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " labkit"
+
+
+def _password_key(machine: str, user: str) -> str:
+    return f"password.{machine}.{user}"
+
+
+def _private_key() -> str:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def _password() -> str:
+    """Three groups of four, about 59 bits: to be read from a page and typed into a console."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))

@@ -1,0 +1,62 @@
+"""Checks: a script of the template, run in a machine, decides a step.
+
+Exit status decides, standard output is the learner's feedback, standard error is the author's (it goes to the log).
+Commands and verdicts never come from a browser.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from collections.abc import Mapping
+
+from labkit.cluster.client import Cluster
+from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
+from labkit.orchestrator.access import Access
+from labkit.orchestrator.ssh import MachineUnreachable, run
+from labkit.templates import Check
+
+TIMEOUT_SECONDS = 30.0
+FEEDBACK_LIMIT = 2000
+
+_WHY_NOT = {
+    MachineState.STARTING: "is still starting",
+    MachineState.PAUSED: "is paused: resume the lab first",
+    MachineState.STOPPED: "is switched off: reset the lab to start it again",
+    MachineState.FAILED: "has failed",
+}
+
+_log = logging.getLogger(__name__)
+
+
+def run_check(
+    cluster: Cluster,
+    access: Access,
+    check: Check,
+    machine: MachineStatus,
+    variables: Mapping[str, str],
+    *,
+    attested: bool,
+) -> CheckResult:
+    """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt."""
+    if machine.state in _WHY_NOT:
+        return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.", attested)
+    exports = "".join(f"export {name.upper()}={shlex.quote(value)}\n" for name, value in variables.items())
+    try:
+        done = run(cluster, access, check.machine, "sh -s", stdin=exports + check.script, timeout=TIMEOUT_SECONDS)
+    except MachineUnreachable as error:
+        return _result(check, Verdict.ERROR, f"{error}. Please try again.", attested)
+    if done.stderr:
+        _log.info("check of step %s, standard error: %s", check.step, done.stderr.strip())
+    if done.status is None:
+        text = f"The check did not end within {TIMEOUT_SECONDS:.0f} seconds. Please try again."
+        return _result(check, Verdict.ERROR, text, attested)
+    feedback = done.stdout.strip()[:FEEDBACK_LIMIT]
+    if done.status == 0:
+        return _result(check, Verdict.PASSED, feedback, attested)
+    return _result(check, Verdict.NOT_YET, feedback or "The check gave no reason.", attested)
+
+
+def _result(check: Check, verdict: Verdict, feedback: str, attested: bool) -> CheckResult:
+    return CheckResult(check.step, verdict, feedback, time.time(), attested)

@@ -1,0 +1,51 @@
+"""The installation's keys, in files that only its user can read: made once, found ever after."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit.errors import SetupError
+from labkit.settings import Settings
+from labkit.tickets import SigningKey, jwks
+
+
+class Keyring:
+    """The key that signs tickets, and the one that terminal secrets are derived from."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.keys_dir
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            pem = _kept(folder / "tickets.pem", lambda: SigningKey.generate().to_pem())
+            self.terminal = _kept(settings.terminal_key, lambda: secrets.token_bytes(32))
+            try:
+                self.tickets = SigningKey.from_pem(pem)
+            except ValueError as error:
+                raise SetupError(
+                    f"{folder / 'tickets.pem'} is not a usable key ({error}); remove it: a new one will be made"
+                ) from error
+            public = json.dumps(jwks([self.tickets])).encode()
+            if not settings.ticket_keys.exists() or settings.ticket_keys.read_bytes() != public:
+                _write(settings.ticket_keys, public)
+
+
+def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
+    if not path.exists():
+        _write(path, make())
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file with mode 0600, whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,269 @@
+"""What each kind of operation does, step by step. Every step may be killed and repeated.
+
+A function here runs in a worker, reports stages as it goes, and returns the operation's result; what it raises becomes
+the operation's error. `HANDLERS` at the end is the table of kinds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.cluster.client import Cluster
+from labkit.cluster.portforward import open_port
+from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
+from labkit.manifests import names
+from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
+from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, PaneType, Verdict
+from labkit.orchestrator import checks
+from labkit.orchestrator.access import Access, draw
+from labkit.orchestrator.observe import machine_status
+from labkit.orchestrator.template_source import TemplateSource
+from labkit.store import Store
+from labkit.templates import Machine, Template, values
+
+Result = Mapping[str, Any] | None
+_POLL_SECONDS = (0.05, 0.5)
+_BOOT_SCALE = 8.0
+"""Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
+
+
+class Cancelled(LabkitError):
+    """The operation was asked to end before its end."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every operation works on."""
+
+    store: Store
+    cluster: Cluster
+    templates: TemplateSource
+    terminal_key: bytes
+    start_timeout: float
+
+
+class Work:
+    """One operation under way: its lab, its template, and how it tells of itself."""
+
+    def __init__(self, around: Surroundings, operation: Operation) -> None:
+        row = around.store.lab(operation.lab)
+        if row is None:
+            raise NotFound(f"there is no lab {operation.lab}")
+        self.around, self.operation, self.row = around, operation, row
+        self.namespace = names.namespace_of(row.id)
+        self._last = ("", "", -1.0)
+
+    @property
+    def template(self) -> Template:
+        return self.around.templates.load(self.row.template)
+
+    def say(self, stage: str, text: str, progress: float) -> None:
+        """Report a stage; the same one said twice is written once."""
+        now = (stage, text, round(progress, 2))
+        if now != self._last:
+            self._last = now
+            self.around.store.add_event(self.operation.id, stage, text, now[2])
+
+    def go_on(self) -> None:
+        """Raises Cancelled where the operation has been asked to end."""
+        if self.around.store.cancelled(self.operation.id):
+            raise Cancelled("it was cancelled")
+
+    def machines(self) -> list[MachineStatus]:
+        """The lab's machines as they are now."""
+        return observe_machines(self.around.cluster, self.template, self.row.id)
+
+    def access(self) -> Access:
+        """The lab's drawn values."""
+        return Access.from_secret(self.row.id, self.around.cluster.get("Secret", self.namespace, names.ACCESS_SECRET))
+
+
+def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[MachineStatus]:
+    """Every machine of the template, as the cluster has it."""
+    where = names.namespace_of(lab)
+    vms, vmis = (
+        {item["metadata"]["name"]: item for item in cluster.select(kind, where)}
+        for kind in ("VirtualMachine", "VirtualMachineInstance")
+    )
+    return [machine_status(machine, vms.get(machine.name), vmis.get(machine.name)) for machine in template.machines]
+
+
+def start(work: Work) -> Result:
+    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
+    store, cluster, row = work.around.store, work.around.cluster, work.row
+    try:
+        work.say("prepare", "Reading the template", 0.02)
+        template = work.template
+        installation = store.installation()
+        work.say("network", "Making the lab's private network", 0.05)
+        cluster.ensure(namespace(installation, row.id))
+        cluster.ensure(access_secret(installation, row.id, draw(template)))
+        access = work.access()
+        machines = {machine.name: access.machine(machine, work.around.terminal_key) for machine in template.machines}
+        work.say("machines", f"Making {_count(len(machines), 'machine')}", 0.1)
+        for body in lab_objects(LabPlan(installation, row.id, template, machines)):
+            work.go_on()
+            cluster.ensure(body)
+        _wait_until_usable(work, template)
+    except Cancelled:
+        raise
+    except ClusterUnavailable:
+        raise
+    except LabkitError as error:
+        _give_up(work, str(error))
+        raise
+    store.lab_ready(row.id)
+    work.say("ready", "The lab is ready", 1.0)
+    return None
+
+
+def stop(work: Work) -> Result:
+    """Delete the lab's namespace and wait until nothing of it is left."""
+    work.around.store.want(work.row.id, "ended")
+    work.say("stopping", "Switching the machines off", 0.1)
+    _delete_namespace(work, lambda share: work.say("stopping", "Switching the machines off", 0.1 + 0.85 * share))
+    work.around.store.lab_ended(work.row.id)
+    work.say("stopped", "The lab has ended; nothing of it is left", 1.0)
+    return None
+
+
+def pause(work: Work) -> Result:
+    """Freeze every running machine. Memory stays in use; clocks stand still."""
+    return _freeze(work, "pause", MachineState.RUNNING, "paused", "Paused")
+
+
+def resume(work: Work) -> Result:
+    """Let every paused machine go on."""
+    return _freeze(work, "unpause", MachineState.PAUSED, "running", "Running again")
+
+
+def reset(work: Work) -> Result:
+    """Make every machine anew from its image: what was written to their disks is lost. Ticks and results stay."""
+    cluster, deadline = work.around.cluster, time.monotonic() + work.around.start_timeout
+    before = {vmi["metadata"]["uid"] for vmi in cluster.select("VirtualMachineInstance", work.namespace)}
+    work.say("reset", "Making the machines anew", 0.1)
+    for machine in work.machines():
+        cluster.switch(work.namespace, machine.name, "start" if machine.state is MachineState.STOPPED else "restart")
+    while before & {vmi["metadata"]["uid"] for vmi in cluster.select("VirtualMachineInstance", work.namespace)}:
+        _pause_a_little(work, deadline, 0.2)
+    work.around.store.want(work.row.id, "running")
+    _wait_until_usable(work, work.template)
+    work.say("ready", "The lab is ready", 1.0)
+    return None
+
+
+def check(work: Work) -> Result:
+    """Run one step's check and keep its result. Results are unattested: here learner and operator may be one."""
+    step = str(work.operation.arguments["step"])
+    template = work.template
+    wanted = template.checks.get(step)
+    if wanted is None:
+        raise NotFound(f"step {step!r} of {template.name} has no check")
+    work.say("checking", f"Checking in {wanted.machine}", 0.2)
+    machine = next(found for found in work.machines() if found.name == wanted.machine)
+    variables = values(template, learner=work.row.learner_name, lab=work.row.id)
+    result = checks.run_check(work.around.cluster, work.access(), wanted, machine, variables, attested=False)
+    if result.verdict is not Verdict.ERROR:
+        work.around.store.record_result(work.row.work, result)
+    work.say("checked", result.feedback, 1.0)
+    return {"step": step, "verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
+
+
+def _freeze(work: Work, verb: str, concerned: MachineState, wanted: str, text: str) -> Result:
+    machines = [machine for machine in work.machines() if machine.state is concerned]
+    for machine in machines:
+        work.around.cluster.act(work.namespace, machine.name, verb)
+    work.around.store.want(work.row.id, wanted)
+    work.say(verb, f"{text}: {', '.join(machine.name for machine in machines) or 'nothing to do'}", 1.0)
+    return None
+
+
+def _wait_until_usable(work: Work, template: Template) -> None:
+    """Wait for every machine, telling how far it is; fail at once where the engine says that it will not be."""
+    begun = time.monotonic()
+    waiting = {machine.name: machine for machine in template.machines}
+    poll = _POLL_SECONDS[0]
+    while waiting:
+        for status in work.machines():
+            if status.state is MachineState.FAILED:
+                raise ClusterError(f"machine {status.name} cannot start: {status.detail}")
+            if status.name in waiting and _usable(work, waiting[status.name], status):
+                del waiting[status.name]
+        if waiting:
+            elapsed = time.monotonic() - begun
+            text = f"Starting {', '.join(sorted(waiting))}: {int(elapsed)} s"
+            work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
+            _pause_a_little(work, begun + work.around.start_timeout, poll)
+            poll = min(poll * 1.2, _POLL_SECONDS[1])
+
+
+def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
+    """Whether a learner can use the machine: its terminal answers; or it just runs, where it has none."""
+    if status.state is not MachineState.RUNNING:
+        return False
+    if not any(pane.type is PaneType.TERMINAL for pane in machine.panes):
+        return True
+    return bool(status.address) and _terminal_answers(work, machine.name)
+
+
+def _terminal_answers(work: Work, machine: str) -> bool:
+    secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine)
+    try:
+        port = open_port(work.around.cluster.api, work.namespace, machine, names.TERMINAL_PORT, timeout=5)
+        try:
+            port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine}\r\n\r\n".encode())
+            return b" 200 " in port.recv(64)
+        finally:
+            port.close()
+    except (ClusterError, OSError):
+        return False
+
+
+def _pause_a_little(work: Work, deadline: float, seconds: float) -> None:
+    """Wait between two looks. Raises Cancelled, or ClusterError where the time is up."""
+    work.go_on()
+    if time.monotonic() > deadline:
+        raise ClusterError(f"the machines were not usable after {work.around.start_timeout:.0f} s")
+    time.sleep(seconds)
+
+
+def _give_up(work: Work, fault: str) -> None:
+    """After a start that cannot succeed: nothing half made stays, and the lab says why."""
+    work.around.store.lab_failed(work.row.id, fault)
+    work.around.cluster.delete("Namespace", None, work.namespace)
+    work.around.store.lab_ended(work.row.id)
+    work.say("failed", fault, 1.0)
+
+
+def _delete_namespace(work: Work, tell: Callable[[float], None]) -> None:
+    cluster = work.around.cluster
+    begun = time.monotonic()
+    while cluster.delete("Namespace", None, work.namespace):
+        elapsed = time.monotonic() - begun
+        tell(1 - math.exp(-elapsed / 3))
+        time.sleep(min(0.05 + elapsed / 10, 0.5))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
+    OperationKind.START: start,
+    OperationKind.STOP: stop,
+    OperationKind.PAUSE: pause,
+    OperationKind.RESUME: resume,
+    OperationKind.RESET: reset,
+    OperationKind.CHECK: check,
+}
+ALLOWED_STATES: Mapping[OperationKind, frozenset[LabState]] = {
+    OperationKind.PAUSE: frozenset({LabState.RUNNING}),
+    OperationKind.RESUME: frozenset({LabState.PAUSED}),
+    OperationKind.RESET: frozenset({LabState.RUNNING, LabState.PAUSED}),
+    OperationKind.CHECK: frozenset({LabState.RUNNING, LabState.PAUSED}),
+}
+"""The states in which an operation may be asked for, where not all will do."""
