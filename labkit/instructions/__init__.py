@@ -1,0 +1,22 @@
+"""Instructions: Markdown to the page model and its sanitised HTML. Text in, values out; only `load` reads files.
+
+Knows nothing of templates: names of variables, machines, checks and media are given to it.
+"""
+
+from labkit.instructions.faults import faults
+from labkit.instructions.highlight import highlight_css
+from labkit.instructions.load import load_pages, media_files
+from labkit.instructions.model import HtmlPart, Page, PageModel, StepPart
+from labkit.instructions.render import render
+
+__all__ = [
+    "HtmlPart",
+    "Page",
+    "PageModel",
+    "StepPart",
+    "faults",
+    "highlight_css",
+    "load_pages",
+    "media_files",
+    "render",
+]

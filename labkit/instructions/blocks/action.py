@@ -1,0 +1,102 @@
+"""Actions: attributes of ordinary code and text that make it something to click.
+
+    ```bash {run=client}       `ls`{run=client}       [the site]{open=web:site}
+
+A target is a machine, or one pane of it: `machine:pane`. To open, a pane has to be named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.attrs import attrs_plugin
+
+from labkit.instructions.attributes import UNREADABLE, unknown, written
+from labkit.instructions.sanitise import TARGET
+from labkit.instructions.source import Block, Finding, Known, Placed, Source, walk
+from labkit.wording import did_you_mean
+
+CODE_ACTIONS = ("run", "type")
+BEHIND_TEXT = re.compile(r"\](\{[^{}]+\})")
+"""Braces behind text in brackets, left as they were: the parser could not read them."""
+
+
+def action_of(attributes: Mapping[str, object], actions: Sequence[str]) -> tuple[str, str] | None:
+    """The first of `actions` that `attributes` ask for, and its target; None where there is none, or for no machine."""
+    given = ((name, str(attributes[name])) for name in actions if name in attributes)
+    return next(((name, target) for name, target in given if re.fullmatch(TARGET, target)), None)
+
+
+def data_attributes(action: tuple[str, str] | None) -> str:
+    """The action as HTML attributes, with a space before them; nothing for None."""
+    if action is None:
+        return ""
+    return f' data-action="{escape(action[0])}" data-target="{escape(action[1])}"'
+
+
+def button(action: tuple[str, str]) -> str:
+    """The beginning of what is clicked within a line of text."""
+    return f'<button type="button" class="lk-action"{data_attributes(action)}>'
+
+
+def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[str]:
+    """What is wrong with the targets of the actions in `attributes`."""
+    given = [name for name in (*CODE_ACTIONS, "open") if name in attributes]
+    if len(given) > 1:
+        yield f"has two actions, '{given[0]}' and '{given[1]}'; keep one"
+    for name in given:
+        machine, _, pane = str(attributes[name]).partition(":")
+        if name == "open" and not pane:
+            yield f"open={machine} names no pane; write open={machine or 'machine'}:pane"
+        if known.machines is None:
+            continue
+        if machine not in known.machines:
+            yield f"{name}: there is no machine '{machine}'{did_you_mean(machine, known.machines)}"
+        elif pane and pane not in known.machines[machine]:
+            yield f"{name}: machine '{machine}' has no pane '{pane}'{did_you_mean(pane, known.machines[machine])}"
+
+
+def _span_open(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    action = action_of(tokens[index].attrs, ("open",))
+    return button(action) if action else "<span>"
+
+
+def _span_close(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    depth = 0
+    for token in reversed(tokens[: index + 1]):
+        depth += {"span_close": 1, "span_open": -1}.get(token.type, 0)
+        if depth == 0:
+            return "</button>" if action_of(token.attrs, ("open",)) else "</span>"
+    return "</span>"
+
+
+def _enable(md: MarkdownIt) -> None:
+    md.use(attrs_plugin, spans=True)
+    md.add_render_rule("span_open", _span_open)
+    md.add_render_rule("span_close", _span_close)
+
+
+def _findings(source: Source, known: Known) -> Iterator[Finding]:
+    for placed in walk(source):
+        yield from ((placed.line, text) for text in _wrong(placed, known))
+
+
+def _wrong(placed: Placed, known: Known) -> Iterator[str]:
+    token, before = placed.token, placed.before
+    if token.type == "span_open":
+        yield from unknown("text", written(token))
+        yield from target_findings(token.attrs, known)
+        if not written(token):
+            yield "the braces behind the text are empty; write for example {open=machine:pane}"
+    follows = before is not None and before.type in ("code_inline", "span_close", "image", "link_close")
+    if follows and token.type == "text" and token.content.startswith("{") and "}" in token.content:
+        yield UNREADABLE.format(token.content[: token.content.index("}") + 1])
+    if token.type == "text":
+        yield from (UNREADABLE.format(found[1]) for found in BEHIND_TEXT.finditer(token.content))
+
+
+ACTION = Block("action", _enable, _findings)

@@ -1,0 +1,52 @@
+"""Front matter: the keys and values between `---` at the head of a page. Its table is `FRONT`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from labkit import documents
+from labkit.documents import Row, Wrong
+from labkit.instructions.source import Finding, Source
+
+
+@dataclass(frozen=True)
+class Front:
+    """A page's title (empty: the page's first heading) and the minutes that it takes."""
+
+    title: str = ""
+    minutes: int | None = None
+
+
+def _title(text: str) -> str:
+    if not text.strip() or "\n" in text.strip() or len(text) > 120:
+        raise Wrong("wants one line of 1 to 120 characters")
+    return text.strip()
+
+
+def _minutes(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) == 0:
+        raise Wrong(f"'{text}' is no whole number of minutes from 1 to 999")
+    return int(text)
+
+
+FRONT = (
+    Row("title", documents.scalar(_title), default=""),
+    Row("minutes", documents.scalar(_minutes)),
+)
+
+
+def front_of(source: Source) -> tuple[Front, list[Finding]]:
+    """A page's front matter, and what is wrong in it (then it counts as empty)."""
+    token = next((token for token in source.tokens if token.type == "front_matter"), None)
+    if token is None:
+        unclosed = source.lines[:1] == ["---"]
+        return Front(), [(1, "the front matter has no end; close it with a line '---'")] if unclosed else []
+    if not token.content.strip():
+        return Front(), []
+    try:
+        front: Any = documents.read(token.content, documents.mapping(FRONT, Front), line_offset=1)
+        return front, []
+    except documents.Refused as refused:
+        return Front(), [(finding.line, finding.sentence) for finding in refused.findings]

@@ -1,0 +1,42 @@
+"""A whole template, judged: lab.yaml, its checks and its instructions together. Above both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit import instructions, templates
+from labkit.errors import Fault, Invalid
+
+
+def lint(folder: Path) -> tuple[Fault, ...]:
+    """Every fault of the template in `folder`, sorted by place; files are named relative to it.
+
+    Raises NotFound where there is no lab.yaml.
+    """
+    found: list[Fault] = []
+    try:
+        found += _name_fault(templates.load(folder), folder)
+    except Invalid as invalid:
+        found += invalid.faults
+    # References are judged against the names in lab.yaml even where other things in it are wrong.
+    names = templates.outline(folder)
+    try:
+        pages = instructions.load_pages(folder)
+    except Invalid as invalid:
+        return tuple(sorted([*found, *invalid.faults]))
+    found += instructions.faults(
+        pages,
+        declared=names.variables,
+        checks=names.checks,
+        machines=names.machines,
+        media=instructions.media_files(folder),
+    )
+    return tuple(sorted(found))
+
+
+def _name_fault(template: templates.Template, folder: Path) -> list[Fault]:
+    """Templates are found by their folder's name, so that a lab could not find a template of another name again."""
+    name = folder.resolve().name
+    if name == template.name:
+        return []
+    return [Fault("lab.yaml", 0, f"name: '{template.name}' is not the folder's name '{name}'; make them the same")]

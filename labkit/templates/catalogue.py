@@ -1,0 +1,52 @@
+"""The images that labkit builds itself, by the name that `image: {bundled: NAME}` uses. A new image is a new row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from labkit.errors import NotBuilt, NotFound
+from labkit.templates.schema import Image
+from labkit.wording import did_you_mean
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class BundledImage:
+    """An image of labkit's own: its containerDisk reference, and what its guest offers.
+
+    `ports` are the guest's TCP ports by service (`terminal`: ttyd, `ssh`); `minimum_memory` is in bytes.
+    """
+
+    name: str
+    title: str
+    reference: str
+    minimum_memory: int
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+CATALOGUE = (
+    BundledImage(
+        name="tiny",
+        title="A small Linux made of busybox, which starts in seconds",
+        reference="localhost/labkit/tiny:latest",
+        minimum_memory=256 * MIB,
+        ports={"terminal": 7681, "ssh": 22},
+    ),
+)
+
+
+def bundled_image(name: str) -> BundledImage:
+    """The bundled image called `name`. Raises NotFound, naming the nearest."""
+    for image in CATALOGUE:
+        if image.name == name:
+            return image
+    raise NotFound(f"there is no bundled image '{name}'{did_you_mean(name, (image.name for image in CATALOGUE))}")
+
+
+def image_reference(image: Image) -> str:
+    """The containerDisk reference that the engine is given. Raises NotFound, and NotBuilt for the other sources."""
+    if image.source != "bundled":
+        raise NotBuilt(f"an image from '{image.source}' is not built in this version; use a bundled one")
+    return bundled_image(image.reference).reference

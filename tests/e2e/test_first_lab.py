@@ -1,0 +1,186 @@
+"""The first lab as a learner meets it: JupyterLab's login, the notebook, three panes, ticks, the check, the end."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Frame, Page, expect
+
+from tests.e2e.conftest import Demo, eventually
+from tests.e2e.screen import TextScreen
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+START = 'lab = labkit.start("hello-lab")'
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, demo: Demo, pictures: Path) -> Iterator[Page]:
+    """One learner's one browser tab, from login to the end."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    found = context.new_page()
+    found.set_default_timeout(60_000)
+    yield found
+    context.close()
+
+
+def run_cell(page: Page, text: str) -> None:
+    """Click into the code cell with this text and press Shift+Enter."""
+    page.locator(".jp-CodeCell .jp-InputArea-editor", has_text=text).first.click()
+    page.keyboard.press("Shift+Enter")
+
+
+def pane(page: Page, button: str, title: str) -> Frame:
+    """Choose one of the machine's panes and give its frame, once it says that it is connected."""
+    page.get_by_role("button", name=button, exact=True).click()
+    frame = page.locator(f'iframe[title="box: {title}"]').element_handle().content_frame()
+    assert frame is not None
+    frame.get_by_text("Connected").first.wait_for()
+    return frame
+
+
+def password(demo: Demo) -> str:
+    """What the learner is shown under Sign-in details, as the command line shows it."""
+    found = re.search(r"as student with password (\S+)", demo.labkit("status", "hello-lab").stdout)
+    assert found
+    return found[1]
+
+
+def type_as_a_person(page: Page, text: str) -> None:
+    """Press key after key with a pause between: a key that is held is repeated by the machine itself."""
+    for character in text:
+        page.keyboard.type(character)
+        page.wait_for_timeout(60)
+
+
+def product() -> tuple[str, str]:
+    """A sum that nobody can know beforehand, as a shell expression and its value."""
+    one, other = 100 + secrets.randbelow(900), 100 + secrets.randbelow(900)
+    return f"$(({one}*{other}))", str(one * other)
+
+
+def kubectl(demo: Demo, *words: str) -> str:
+    """What the real kubectl prints of this home's engine."""
+    command = ["kubectl", "--kubeconfig", str(demo.settings.engine_kubeconfig), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def test_without_login_there_is_only_the_login_page(page: Page, demo: Demo) -> None:
+    page.goto(f"{demo.url}/lab/tree/01-first-lab.ipynb")
+    expect(page).to_have_url(re.compile(r"/login"))
+    page.locator("#password_input").fill(demo.token)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.locator(".jp-Notebook").wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+
+def test_the_progress_bar_moves_and_the_lab_appears(page: Page, demo: Demo, pictures: Path) -> None:
+    run_cell(page, START)
+    bar = page.get_by_role("progressbar", name=re.compile("Starting"))
+    bar.wait_for()
+    seen: set[str] = set()
+    for _ in eventually("the lab's terminal", 120):
+        if bar.is_visible():
+            seen.add(bar.get_attribute("aria-valuenow") or "")
+            if len(seen) == 4:
+                page.screenshot(path=pictures / "1-starting.png")
+        elif page.get_by_role("tab", name="box").is_visible():
+            break
+    assert len(seen) >= 4, f"the bar stood at {sorted(seen)} only"
+    assert len(demo.machines()) == 1
+
+
+def test_a_command_in_the_terminal_pane(page: Page, pictures: Path) -> None:
+    frame = pane(page, "Terminal", "Terminal")
+    expression, value = product()
+    frame.locator(".xterm-helper-textarea").focus()
+    type_as_a_person(page, f"echo result {expression}\n")
+    expect(frame.locator(".xterm-rows")).to_contain_text(f"result {value}")
+    page.screenshot(path=pictures / "2-terminal.png")
+
+
+def test_a_command_on_the_serial_console(page: Page, demo: Demo, pictures: Path) -> None:
+    frame = pane(page, "Console", "Console")
+    rows = frame.locator(".xterm-rows")
+    frame.locator(".xterm-helper-textarea").focus()
+    page.keyboard.press("Enter")
+    expect(rows).to_contain_text("login:")
+    type_as_a_person(page, "student\n")
+    expect(rows).to_contain_text("Password:")
+    type_as_a_person(page, password(demo) + "\n")
+    expect(rows).to_contain_text("student@box")
+    expression, value = product()
+    type_as_a_person(page, f"echo result {expression}\n")
+    expect(rows).to_contain_text(f"result {value}")
+    page.screenshot(path=pictures / "3-console.png")
+
+
+def test_a_command_on_the_screen_read_from_its_picture(page: Page, demo: Demo, pictures: Path) -> None:
+    frame = pane(page, "Screen", "Screen")
+    screen = TextScreen(frame)
+    screen.wait(lambda rows: sum(any(any(cell) for cell in row) for row in rows) >= 2)
+    frame.locator("canvas").click()
+    used = screen.used_rows()
+    type_as_a_person(page, "student\n")
+    screen.wait_for_more_rows(used)
+    used = screen.used_rows()
+    type_as_a_person(page, password(demo) + "\n")
+    screen.wait_for_more_rows(used)
+    digits = "0123456789"
+    type_as_a_person(page, f"clear; echo {digits}\n")
+    screen.learn(digits, screen.wait(lambda rows: all(any(cell) for cell in rows[0][:10]) and not any(rows[0][10])), 0)
+    expression, value = product()
+    type_as_a_person(page, f"clear; echo {expression}\n")
+    screen.wait(lambda rows: screen.read(rows, 0) == value)
+    page.screenshot(path=pictures / "4-screen.png")
+
+
+def test_a_tick_outlives_the_kernel(page: Page, pictures: Path) -> None:
+    boxes = page.get_by_role("checkbox")
+    first = boxes.first
+    name = first.get_attribute("aria-label") or first.evaluate("box => box.labels[0]?.textContent ?? ''")
+    first.check()
+    expect(page.get_by_text(re.compile("1 of 4 steps"))).to_be_visible()
+    page.get_by_role("menuitem", name="Kernel").click()
+    page.get_by_role("menuitem", name=re.compile("Restart Kernel…")).first.click()
+    page.get_by_role("button", name=re.compile("Restart", re.I)).last.click()
+    run_cell(page, START)
+    expect(page.get_by_text(re.compile("1 of 4 steps"))).to_be_visible()
+    expect(page.get_by_role("checkbox").first).to_be_checked()
+    page.screenshot(path=pictures / "5-after-kernel-restart.png")
+    assert name is not None
+
+
+def test_the_check_says_not_yet_with_the_reason_and_then_passed(page: Page, pictures: Path) -> None:
+    button = page.get_by_role("button", name="Check", exact=True)
+    while not button.is_visible():
+        page.get_by_role("button", name=re.compile("→")).click()
+    button.click()
+    expect(page.get_by_text(re.compile(r"Not yet.*There is no file note\.txt"))).to_be_visible()
+    page.screenshot(path=pictures / "6-not-yet.png")
+    frame = pane(page, "Terminal", "Terminal")
+    frame.locator(".xterm-helper-textarea").focus()
+    type_as_a_person(page, "hostname > ~/note.txt; echo written $?\n")
+    expect(frame.locator(".xterm-rows")).to_contain_text("written 0")
+    button.click()
+    expect(page.get_by_text(re.compile("Passed"))).to_be_visible()
+    expect(page.get_by_text(re.compile("2 of 4 steps"))).to_be_visible()
+    page.screenshot(path=pictures / "7-passed.png")
+
+
+def test_after_the_end_nothing_is_left(page: Page, demo: Demo, pictures: Path) -> None:
+    run_cell(page, "lab.stop()")
+    for _ in eventually("no machine", 60):
+        if demo.labkit("list").stdout.startswith("No labs"):
+            break
+    page.screenshot(path=pictures / "8-ended.png")
+    assert demo.machines() == []
+    assert list((demo.settings.state_dir / "engine").rglob("*.qcow2")) == []
+    assert "labkit-" not in kubectl(demo, "get", "namespaces", "--output=name")
+    holders = [p.pid for p in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(p.info["cmdline"] or ())]
+    assert all("labkit.local.network" not in " ".join(psutil.Process(pid).cmdline()) for pid in holders)

@@ -1,0 +1,81 @@
+"""What a page's text becomes. The cases are Markdown files in `cases/`: title, text and what is shown, between dots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from markdown_it.utils import read_fixture_file
+
+from labkit.instructions import HtmlPart, Page, PageModel, StepPart, highlight_css, load_pages, render
+
+CASES = Path(__file__).parent / "cases"
+VARIABLES = {
+    "learner": "Ada",
+    "markup": "<b>*x*</b> `y` [z](https://example.org/)",
+    "nested": "{{ learner }}",
+    "evil": "\"><img src=x onerror='alert(1)'> *a* {{ learner }}",
+}
+
+
+def shown(model: PageModel) -> str:
+    """A page model as the case files write it: one line for the page and for each step, the HTML below."""
+    lines = []
+    for page in model.pages:
+        if page.title != "page" or page.minutes is not None:
+            lines.append(f"PAGE {page.title} ({page.minutes} minutes)")
+        for part in page.parts:
+            if isinstance(part, StepPart):
+                lines.append(f"STEP {part.id}: {part.title} ({part.points} points, check: {part.check})")
+            lines.append(part.html)
+    return "\n".join(lines).strip()
+
+
+def cases() -> list[object]:
+    return [
+        pytest.param(text, expected, id=f"{file.stem}: {title}")
+        for file in sorted(CASES.glob("*.md"))
+        for _, title, text, expected in read_fixture_file(file)
+    ]
+
+
+@pytest.mark.parametrize(("text", "expected"), cases())
+def test_a_page_is_shown_as_its_case_says(text: str, expected: str) -> None:
+    model = render([("page.md", text)], variables=VARIABLES, checks={"checked"})
+    assert shown(model) == expected.strip()
+
+
+def test_the_page_model_is_the_json_that_the_lab_view_reads() -> None:
+    text = "---\ntitle: Look\nminutes: 5\n---\nHello, {{ learner }}.\n\n## Do it {#do-it points=15}\n\nNow.\n"
+    model = render([("1-look.md", text)], variables={"learner": "Ada"}, checks=["do-it"], title="A lab")
+    parts = [
+        {"kind": "html", "html": "<p>Hello, Ada.</p>"},
+        {"kind": "step", "id": "do-it", "title": "Do it", "points": 15, "check": True, "html": "<p>Now.</p>"},
+    ]
+    page = {"id": "1-look", "title": "Look", "minutes": 5, "parts": parts}
+    assert model.to_json() == {"title": "A lab", "language": "en", "pages": [page]}
+
+
+def test_a_model_tells_its_steps_in_reading_order_and_all_points() -> None:
+    one, two = StepPart("a", "A", 2, False, ""), StepPart("b", "B", 0.5, True, "")
+    model = PageModel("", "en", (Page("1", "", None, (HtmlPart(""), one)), Page("2", "", None, (two,))))
+    assert (model.steps, model.max_points) == ((one, two), 2.5)
+
+
+def test_lines_end_as_they_do_on_any_system() -> None:
+    unix = render([("p.md", "a\n\n## S {#s}\n\nb")], variables={}, checks=())
+    assert render([("p.md", "\ufeffa\r\n\r\n## S {#s}\r\n\r\nb")], variables={}, checks=()) == unix
+
+
+def test_the_style_sheet_colours_every_kind_of_word_in_light_and_in_dark() -> None:
+    rules = highlight_css().splitlines()
+    assert [rule for rule in rules if not rule.startswith((".lk-code .", '[data-theme="dark"] .lk-code .'))] == []
+    for kind in (".k", ".s2", ".c1", ".nb"):
+        assert sum(f".lk-code {kind} " in rule for rule in rules) == 2, kind
+
+
+def test_pages_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    (tmp_path / "instructions").mkdir()
+    for name in ("10-end.md", "2-middle.md", "1-start.md", "notes.txt"):
+        (tmp_path / "instructions" / name).write_text(name)
+    assert load_pages(tmp_path) == [(name, name) for name in ("1-start.md", "2-middle.md", "10-end.md")]
