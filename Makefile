@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VIEW_SOURCES := $(shell find labextension/src labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
 
-.PHONY: help demo test lint install clean
+.PHONY: help demo test lint install clean pictures
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
 
@@ -49,3 +49,6 @@ labkit/static/built: labextension/node_modules/installed $(VIEW_SOURCES)
 
 clean:  ## Remove what was built here (not the labs, nor the image).
 	rm -rf .venv labextension/node_modules labkit/static test-output dist
+
+pictures:  ## Copy the README's picture from the last test run.
+	mkdir -p docs/pictures && cp test-output/2-terminal.png docs/pictures/first-lab.png

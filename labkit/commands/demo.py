@@ -75,13 +75,23 @@ def _free_port(first: int) -> int:
 def _start_jupyter(work: Path, port: int, token: str) -> subprocess.Popen[bytes]:
     """JupyterLab in a session of its own, so that Ctrl-C reaches us first; its token goes by variable, not by word."""
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={work}", "--LabApp.news_url=None"]
-    command += ["--ServerApp.log_level=WARN", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={work}"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.getuid() == 0:
         command.append("--allow-root")
-    environment = {**os.environ, "JUPYTER_TOKEN": token}
+    environment = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTERLAB_SETTINGS_DIR": str(_quiet_settings(work))}
     with open(load().logs_dir / "jupyter.log", "ab") as log:
         return subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
+
+
+def _quiet_settings(work: Path) -> Path:
+    """JupyterLab's settings for the demo: it does not ask about news, and leaves the user's own settings alone."""
+    folder = work / ".jupyterlab-settings"
+    asked = folder / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    asked.parent.mkdir(parents=True, exist_ok=True)
+    if not asked.exists():
+        asked.write_text('{"fetchNews": "false"}')
+    return folder
 
 
 def _wait_for_port(jupyter: subprocess.Popen[bytes], port: int) -> None:

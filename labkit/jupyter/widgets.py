@@ -74,7 +74,7 @@ class LabView(anywidget.AnyWidget):
         try:
             if method == "media":
                 path = str(params.get("path"))
-                buffers.append(self._lab.media(path))
+                buffers.append(self._lab.media(f"media/{path}"))
                 reply["result"] = {"type": mimetypes.guess_type(path)[0] or "application/octet-stream"}
             else:
                 reply["result"] = self._lab.handle(method, params)

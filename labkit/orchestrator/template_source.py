@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.errors import NotFound
 from labkit.templates import Template, find, load
 
 
@@ -17,16 +18,18 @@ class TemplateSource:
     def resolve(self, name_or_path: str) -> str:
         """What to write down for a template so that `load` finds it again from anywhere: its name, or a whole path.
 
-        Raises NotFound, naming what there is.
+        A name wins over a folder of the same name: `./NAME` means the folder. Raises NotFound, naming what there is.
         """
-        found = find(name_or_path, self.folder)
-        return name_or_path if find_by_name(name_or_path, self.folder) == found else str(found.absolute())
+        if "/" not in name_or_path and not name_or_path.startswith("."):
+            try:
+                find(name_or_path, self.folder, paths=False)
+            except NotFound:
+                if not Path(name_or_path).is_dir():
+                    raise
+            else:
+                return name_or_path
+        return str(find(name_or_path, self.folder).resolve())
 
     def load(self, resolved: str) -> Template:
-        """The template. Raises NotFound or Invalid (with every fault)."""
-        return load(find(resolved, self.folder))
-
-
-def find_by_name(name: str, folder: Path) -> Path | None:
-    """The template of this name, where `name` is a bare name and no path."""
-    return find(name, folder, paths=False) if "/" not in name and not name.startswith(".") else None
+        """The template that `resolve` found. Raises NotFound or Invalid (with every fault)."""
+        return load(find(resolved, self.folder, paths=Path(resolved).is_absolute()))

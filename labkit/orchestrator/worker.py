@@ -9,11 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, SetupError
+from labkit.errors import ClusterError, ClusterUnavailable, Invalid, LabkitError, NotFound, SetupError
 from labkit.manifests import names
-from labkit.model import Operation, OperationState
+from labkit.model import Operation, OperationKind, OperationState
 from labkit.orchestrator.operations import HANDLERS, Cancelled, Surroundings, Work
 from labkit.orchestrator.plan import plan
+from labkit.store import LabRow
 
 WORKERS = 8
 _QUEUE_SECONDS = 0.05
@@ -129,6 +130,19 @@ class Controller:
             _log.warning("lab %s is gone from the cluster", lab)
             store.lab_lost(lab)
             store.lab_ended(lab)
+        for row in desired:
+            if row.id not in busy and row.id not in actions.lost and self._too_old(row, seen):
+                _log.info("lab %s has reached its template's greatest age", row.id)
+                store.audit("controller", "end of lifetime", row.id)
+                store.want(row.id, "ended")
+                store.queue(row.id, OperationKind.STOP)
+
+    def _too_old(self, row: LabRow, now: float) -> bool:
+        try:
+            longest = self._around.templates.load(row.template).lifetime.max_seconds
+        except (NotFound, Invalid):
+            return False  # its template was taken away: whoever did that may stop it
+        return longest is not None and row.ready is not None and now - row.ready > longest
 
 
 def _busy(around: Surroundings, lab: str) -> bool:
