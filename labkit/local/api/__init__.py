@@ -1,0 +1,1 @@
+"""The Kubernetes API: what a request means, and the answers. Knows nothing of QEMU."""

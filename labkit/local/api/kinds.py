@@ -1,0 +1,81 @@
+"""What a kind is to the API: names, verbs, fields, columns, admission. Pure; the table itself is in ``table.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.local.api.columns import AGE, NAME, Column
+from labkit.local.api.fields import METADATA, Tree
+from labkit.local.objects import Obj
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READ_VERBS = ("get", "list", "watch")
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a kind's admission may look at: the new object (to be defaulted in place), the old one or None."""
+
+    new: Obj
+    old: Obj | None
+    lookup: Callable[[str, str, str], Obj | None]
+    """Another object by kind key, namespace and name."""
+
+
+Admit = Callable[[Admission], None]
+
+
+def admit_all(_: Admission) -> None:
+    """No rule and no default."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table of kinds. ``key`` (``plural.group``) names it everywhere inside the engine."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    fields: Mapping[str, Tree]
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    columns: tuple[Column, ...] = (NAME, AGE)
+    admit: Admit = admit_all
+    """Sets defaults in ``new`` and refuses what is wrong by raising ApiError."""
+    status_route: bool = False
+    """Whether ``/status`` is served; without it a status sent by a client is dropped as Kubernetes does."""
+    counts_generations: bool = False
+    finalizers: tuple[str, ...] = ()
+    """Put on every new object: a controller of ours takes them off."""
+    subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = field(default=())
+    """Those beside status, for discovery: name, kind, verbs."""
+
+    @property
+    def key(self) -> str:
+        """``plural.group``, or ``plural`` in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """``group/version``, or ``v1`` in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def tree(self) -> Tree:
+        """All fields of an object of this kind."""
+        return {"apiVersion": "string", "kind": "string", "metadata": METADATA, "status": "any", **self.fields}
+
+    def list_of(self, objects: list[Obj], revision: int) -> Obj:
+        """The list document."""
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+        return {
+            "kind": f"{self.kind}List",
+            "apiVersion": self.api_version,
+            "metadata": metadata,
+            "items": objects,
+        }

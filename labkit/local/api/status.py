@@ -1,0 +1,129 @@
+"""Refusals of the API as exceptions, each of which knows its Status document and HTTP code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One fault of an invalid object: the field, what is wrong, and Kubernetes' word for it."""
+
+    field: str
+    message: str
+    reason: str = "FieldValueInvalid"
+
+
+class ApiError(Exception):
+    """An answer that is not a success. ``plain`` ones are sent as text, as KubeVirt does in some places."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        plain: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details or {}
+        self.plain = plain
+
+    def body(self) -> dict[str, Any]:
+        """The Status object that clients read."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "details": self.details,
+            "code": self.code,
+        }
+
+
+def qualified(plural: str, group: str) -> str:
+    """``virtualmachines.kubevirt.io``, or just ``secrets`` for the core group."""
+    return f"{plural}.{group}" if group else plural
+
+
+def _details(name: str, group: str, plural: str) -> dict[str, Any]:
+    return {"name": name, "kind": plural} | ({"group": group} if group else {})
+
+
+def not_found(plural: str, group: str, name: str) -> ApiError:
+    """404 for an object that is not there."""
+    message = f'{qualified(plural, group)} "{name}" not found'
+    return ApiError(404, "NotFound", message, details=_details(name, group, plural))
+
+
+def no_such_path(what: str) -> ApiError:
+    """404 for a path, kind or subresource that this engine does not serve, naming it."""
+    return ApiError(404, "NotFound", f"the embedded engine does not serve {what}")
+
+
+def already_exists(plural: str, group: str, name: str) -> ApiError:
+    """409 for a second object of one name."""
+    message = f'{qualified(plural, group)} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, details=_details(name, group, plural))
+
+
+def conflict(resource: str, group: str, name: str, why: str) -> ApiError:
+    """409 for an operation that the object's state forbids."""
+    message = f'Operation cannot be fulfilled on {qualified(resource, group)} "{name}": {why}'
+    return ApiError(409, "Conflict", message, details=_details(name, group, resource))
+
+
+def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
+    """422 listing every fault."""
+    faults = "; ".join(f"{cause.field}: {cause.message}" for cause in causes)
+    details = _details(name, group, kind) | {
+        "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
+    }
+    return ApiError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {faults}', details=details)
+
+
+def bad_request(message: str) -> ApiError:
+    """400."""
+    return ApiError(400, "BadRequest", message)
+
+
+def forbidden(message: str) -> ApiError:
+    """403."""
+    return ApiError(403, "Forbidden", message)
+
+
+def unauthorized() -> ApiError:
+    """401: no token, or not the engine's."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def method_not_allowed(method: str, what: str) -> ApiError:
+    """405 naming the method and what it was tried on."""
+    return ApiError(405, "MethodNotAllowed", f"the embedded engine does not serve {method} on {what}")
+
+
+def unsupported_media_type(given: str, accepted: Sequence[str]) -> ApiError:
+    """415 naming what was sent and what is read."""
+    message = (
+        f"the body of the request was in an unsupported format ({given}); "
+        f"accepted media types include: {', '.join(accepted)}"
+    )
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
+def expired(revision: int, oldest: int) -> ApiError:
+    """410: the watch or list starts before what the engine remembers."""
+    return ApiError(410, "Expired", f"too old resource version: {revision} ({oldest})")
+
+
+def internal_error(message: str) -> ApiError:
+    """500 in the form that KubeVirt gives its stream errors."""
+    return ApiError(500, "InternalError", f"Internal error occurred: {message}")

@@ -1,0 +1,1 @@
+"""Loops that make what runs match what is stored."""

@@ -1,0 +1,106 @@
+"""Starting a machine: what may keep it from it, its disks, its place in the network, its process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+
+import psutil
+
+from labkit.local import processes
+from labkit.local.controllers.networks import Networks
+from labkit.local.controllers.virtualmachines import VMI
+from labkit.local.files import make_private, remove_tree
+from labkit.local.kubevirt.vmi_status import Problem
+from labkit.local.network.names import NetworkFull, mac_of
+from labkit.local.network.segments import NetworkError, Segments
+from labkit.local.objects import Obj, get_path, namespace_of, quantity, uid_of
+from labkit.local.paths import EnginePaths
+from labkit.local.qemu import argv, images, plan
+from labkit.local.qemu.machine import MachineError
+from labkit.local.store import Store
+
+TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, OSError)
+"""What ends a start, each with one sentence."""
+_OVERHEAD = 150 * 2**20
+"""Bytes that QEMU needs beside the guest's memory."""
+
+
+class Launcher:
+    """Starts QEMU processes; holds none."""
+
+    def __init__(
+        self, store: Store, segments: Segments, networks: Networks, paths: EnginePaths, acceleration: str
+    ) -> None:
+        self._store = store
+        self._segments = segments
+        self._networks = networks
+        self._paths = paths
+        self._acceleration = acceleration
+
+    def obstacle(self, vmi: Obj) -> Problem | None:
+        """What keeps a machine from starting now but may pass."""
+        for binary, package in ((argv.BINARY, "qemu-system-x86"), (images.QEMU_IMG, "qemu-utils")):
+            if shutil.which(binary) is None:
+                message = f"'{binary}' is not installed: run 'apt-get install {package}'"
+                return Problem("Synchronized", "FailedCreate", message)
+        for volume in vmi["spec"].get("volumes", []):
+            if "containerDisk" not in volume:
+                continue
+            try:
+                images.resolve(volume["containerDisk"].get("image", ""), self._paths.images)
+            except images.ImageError as error:
+                return Problem("Synchronized", "ErrImagePull", str(error))
+        memory = psutil.virtual_memory()
+        wanted = plan.memory_bytes(vmi) + _OVERHEAD
+        promised = sum(quantity(get_path(other, "status.memory.guestAtBoot", 0)) for other in self._store.all(VMI))
+        free = min(memory.available, memory.total - promised)
+        if wanted > free:
+            message = (
+                f"0/1 nodes are available: insufficient memory: the machine needs {wanted // 2**20} MiB, "
+                f"{max(0, int(free)) // 2**20} MiB are free: stop another machine or ask for less"
+            )
+            return Problem("PodScheduled", "Unschedulable", message)
+        return None
+
+    async def launch(self, vmi: Obj) -> processes.Detached:
+        """Disks, network, QEMU. Raises what ``TROUBLE`` lists."""
+        uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
+        network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+        remove_tree(paths.runtime)
+        remove_tree(paths.state)
+        make_private(paths.runtime)
+        make_private(paths.state)
+        for volume in vmi["spec"].get("volumes", []):
+            await self._make_volume(vmi, volume)
+        entry, tap = [], None
+        if plan.wants_network(vmi):
+            await self._segments.attach(network, namespace_of(vmi), uid)
+            await self._networks.settle(namespace_of(vmi))
+            entry = await self._segments.entry(network)
+            tap = await self._segments.tap(network, paths.runtime.name)
+        try:
+            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid))
+            command = [*entry, *argv.arguments(config)]
+            return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
+        finally:
+            if tap is not None:
+                os.close(tap)
+
+    async def _make_volume(self, vmi: Obj, volume: Obj) -> None:
+        target = plan.volume_file(self._paths.machine(uid_of(vmi)), volume)
+        if "containerDisk" in volume:
+            await images.create_overlay(images.resolve(volume["containerDisk"]["image"], self._paths.images), target)
+        elif "emptyDisk" in volume:
+            await images.create_empty(target, int(quantity(volume["emptyDisk"]["capacity"])))
+        else:
+            files = plan.seed_files(vmi, volume["cloudInitNoCloud"], lambda name: self._secret(vmi, name))
+            images.write_seed(target, files)
+
+    def _secret(self, vmi: Obj, name: str) -> Mapping[str, str]:
+        found = self._store.get("secrets", namespace_of(vmi), name)
+        if found is None:
+            raise KeyError(name)
+        data: Mapping[str, str] = found["data"]
+        return data

@@ -1,0 +1,250 @@
+"""VirtualMachineInstances: each one a QEMU process, from its first check to its last file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from labkit.local import processes
+from labkit.local.controllers.events import Recorder
+from labkit.local.controllers.launch import TROUBLE, Launcher
+from labkit.local.controllers.queue import Key, WorkQueue
+from labkit.local.controllers.virtualmachines import VMI
+from labkit.local.files import remove_tree
+from labkit.local.kubevirt.vmi_status import ACCELERATION, FINAL, Observed, Problem, pod_spec, pod_status, vmi_status
+from labkit.local.network.names import mac_of
+from labkit.local.network.segments import Segments
+from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, parse_time, timestamp, uid_of
+from labkit.local.paths import EnginePaths
+from labkit.local.qemu import machine, plan
+from labkit.local.store import Change, Store
+
+log = logging.getLogger(__name__)
+
+FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+_RETRY_SECONDS = 5.0
+
+
+class Machines:
+    """The controller, and the running machines by VMI uid."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        segments: Segments,
+        launcher: Launcher,
+        paths: EnginePaths,
+        acceleration: str,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._segments = segments
+        self._launcher = launcher
+        self._paths = paths
+        self._acceleration = acceleration
+        self._running: dict[str, machine.Machine] = {}
+        self.queue = WorkQueue("machine", self.reconcile)
+        store.listen(self._on_change)
+
+    async def start(self) -> None:
+        """Remove what belongs to no VMI, then look at every VMI once: those that run are taken over."""
+        await self._sweep()
+        for vmi in self._store.all(VMI):
+            self.queue.add((namespace_of(vmi), name_of(vmi)))
+
+    async def close(self) -> None:
+        """Let go of all machines; they run on."""
+        await self.queue.close()
+        for running in self._running.values():
+            await running.close()
+
+    def running(self, vmi: Obj) -> machine.Machine | None:
+        """The machine of a VMI, if it is in reach."""
+        return self._running.get(uid_of(vmi))
+
+    def network_uid(self, vmi: Obj) -> str:
+        """The uid of the VMI's namespace, which names its network."""
+        return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+
+    def event(self, vmi: Obj, reason: str, message: str) -> None:
+        """Note something that was done to a machine."""
+        self._recorder.record(vmi, reason, message)
+
+    def _on_change(self, change: Change) -> None:
+        if change.kind == VMI and change.type != "DELETED":
+            self.queue.add((namespace_of(change.obj), name_of(change.obj)))
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One VMI."""
+        vmi = self._store.get(VMI, *key)
+        if vmi is None:
+            return None
+        phase = get_path(vmi, "status.phase", "Pending")
+        if phase in FINAL:
+            await self._clear(vmi)
+            if deleting(vmi):
+                self._store.update(VMI, *key, _let_go)
+            return None
+        running = self.running(vmi) or await self._take_over(vmi)
+        if deleting(vmi):
+            return await self._end(vmi, running)
+        if running is None and phase == "Running":
+            self._observe(vmi, "Failed")
+            self._recorder.record(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
+            return None
+        if running is None:
+            return await self._bring_up(vmi)
+        return await self._follow(vmi, running)
+
+    # Up
+
+    async def _bring_up(self, vmi: Obj) -> float | None:
+        pod = pod_spec(vmi)
+        if self._store.get("pods", namespace_of(vmi), name_of(pod)) is None:
+            self._store.create("pods", pod)
+        if problem := self._launcher.obstacle(vmi):
+            self._observe(vmi, "Scheduling", problem)
+            self._recorder.record(vmi, problem.reason, problem.message, warning=True)
+            return _RETRY_SECONDS
+        vmi = self._observe(vmi, "Scheduling")
+        vmi = self._observe(vmi, "Scheduled")
+        try:
+            started = await self._connect(vmi, await self._launcher.launch(vmi))
+        except TROUBLE as error:
+            await self._clear(vmi)
+            self._observe(vmi, "Failed", Problem("Synchronized", "FailedCreate", str(error)))
+            self._recorder.record(vmi, "FailedCreate", str(error), warning=True)
+            return None
+        self._running[uid_of(vmi)] = started
+        self._store.update(VMI, namespace_of(vmi), name_of(vmi), _annotate(ACCELERATION, self._acceleration))
+        self._observe(vmi, "Running")
+        self._recorder.record(vmi, "Started", "VirtualMachineInstance started.")
+        return None
+
+    async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
+        key = namespace_of(vmi), name_of(vmi)
+        found = machine.Machine(self._paths.machine(uid_of(vmi)), process, lambda: self.queue.add(key))
+        try:
+            await found.connect(
+                serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
+            )
+        except BaseException:
+            await found.close()
+            raise
+        return found
+
+    async def _take_over(self, vmi: Obj) -> machine.Machine | None:
+        """The machine of a VMI that an earlier engine started."""
+        process = machine.find(self._paths.machine(uid_of(vmi)))
+        if process is None:
+            return None
+        try:
+            found = await self._connect(vmi, process)
+        except machine.MachineError as error:
+            log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
+            await processes.end_all(machine.mark(self._paths.machine(uid_of(vmi))))
+            return None
+        self._running[uid_of(vmi)] = found
+        return found
+
+    # Running
+
+    async def _follow(self, vmi: Obj, running: machine.Machine) -> float | None:
+        if not running.facts.ended:
+            self._observe(vmi, "Running")
+            return None
+        crashed = running.facts.ended == "crashed"
+        await self._clear(vmi)
+        self._observe(vmi, "Failed" if crashed else "Succeeded")
+        said = "The VirtualMachineInstance crashed." if crashed else "The VirtualMachineInstance was shut down."
+        self._recorder.record(vmi, "Stopped", said, warning=crashed)
+        return None
+
+    def _observe(self, vmi: Obj, phase: str, problem: Problem | None = None) -> Obj:
+        """Write down what is seen of a machine, on the VMI and on its pod; the VMI as it is now."""
+        space, name, now = namespace_of(vmi), name_of(vmi), timestamp()
+        running = self.running(vmi)
+        facts = running.facts if running else machine.Facts()
+        network = self._store.get("namespaces", "", space)
+        address = self._segments.address(uid_of(network), uid_of(vmi)) if network else None
+        seen = Observed(
+            phase=phase,
+            acceleration=self._acceleration,
+            paused=facts.paused,
+            agent=facts.agent,
+            os_info=facts.os_info if facts.agent else {},
+            address=address or "",
+            mac=plan.mac_address(vmi, mac_of(uid_of(vmi))),
+            problem=problem,
+        )
+        pod_name = name_of(pod_spec(vmi))
+        pod = self._store.get("pods", space, pod_name)
+        if pod is not None:
+            self._store.update("pods", space, pod_name, _set_status(lambda old: pod_status(vmi, old, seen, now)))
+        pod_uid = uid_of(pod) if pod else ""
+        return self._store.update(VMI, space, name, _set_status(lambda old: vmi_status(old, seen, pod_uid, now)))
+
+    # Down
+
+    async def _end(self, vmi: Obj, running: machine.Machine | None) -> float | None:
+        """Power button, then the plug once the grace period is over."""
+        if running is not None and not running.facts.ended:
+            left = _grace_left(vmi)
+            if left > 0:
+                self._observe(vmi, get_path(vmi, "status.phase"))
+                if not running.facts.powering_down:
+                    running.facts.powering_down = True
+                    await running.power_down()
+                return left
+        ended = running.facts.ended if running else ""
+        await self._clear(vmi)
+        self._observe(vmi, "Succeeded" if ended == "shutdown" else "Failed")
+        self._store.update(VMI, namespace_of(vmi), name_of(vmi), _let_go)
+        return None
+
+    async def _clear(self, vmi: Obj) -> None:
+        """No process, no socket, no disk, no address is left of a machine."""
+        paths = self._paths.machine(uid_of(vmi))
+        if running := self._running.pop(uid_of(vmi), None):
+            await running.kill()
+        await processes.end_all(machine.mark(paths))
+        remove_tree(paths.runtime)
+        remove_tree(paths.state)
+        await self._segments.detach(self.network_uid(vmi), uid_of(vmi))
+
+    async def _sweep(self) -> None:
+        living = {self._paths.machine(uid_of(vmi)).runtime.name for vmi in self._store.all(VMI)}
+        for folder in (self._paths.runtime, self._paths.machines):
+            for entry in folder.glob("m*"):
+                if entry.name not in living:
+                    await processes.end_all(f"path={self._paths.runtime / entry.name}/qmp.sock,")
+                    remove_tree(entry)
+        namespaces = {uid_of(namespace) for namespace in self._store.all("namespaces")}
+        await self._segments.sweep(namespaces, {uid_of(vmi) for vmi in self._store.all(VMI)})
+
+
+def _grace_left(vmi: Obj) -> float:
+    meta = vmi["metadata"]
+    grace = meta.get("deletionGracePeriodSeconds", vmi["spec"].get("terminationGracePeriodSeconds", 30))
+    end = parse_time(meta["deletionTimestamp"]) + timedelta(seconds=grace)
+    return (end - datetime.now(UTC)).total_seconds()
+
+
+def _let_go(vmi: Obj) -> None:
+    vmi["metadata"]["finalizers"] = [name for name in vmi["metadata"].get("finalizers", []) if name != FINALIZER]
+
+
+def _annotate(key: str, value: str) -> Callable[[Obj], None]:
+    def mutate(obj: Obj) -> None:
+        obj["metadata"].setdefault("annotations", {})[key] = value
+
+    return mutate
+
+
+def _set_status(make: Callable[[Obj], Obj]) -> Callable[[Obj], None]:
+    def mutate(obj: Obj) -> None:
+        obj["status"] = make(obj)
+
+    return mutate

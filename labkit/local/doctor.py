@@ -1,0 +1,77 @@
+"""What this machine has and lacks for the engine: each look is a row with a remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.local.qemu import accel, argv, images
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row: what was looked at, whether it will do, what was found, and what to do about it (or '')."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(images_dir: Path, acceleration: str | None) -> list[dict[str, Any]]:
+    """All rows, as plain data."""
+    looks: tuple[Callable[[], Finding], ...] = (
+        lambda: _binary("QEMU", argv.BINARY, "qemu-system-x86"),
+        lambda: _binary("qemu-img", images.QEMU_IMG, "qemu-utils"),
+        lambda: _acceleration(acceleration),
+        _network,
+        lambda: _tiny(images_dir),
+    )
+    return [asdict(look()) for look in looks]
+
+
+def _binary(name: str, binary: str, package: str) -> Finding:
+    if shutil.which(binary) is None:
+        return Finding(name, False, f"{binary} is not installed", f"apt-get install {package}")
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True)
+    return Finding(name, done.returncode == 0, (done.stdout or done.stderr).splitlines()[0])
+
+
+def _acceleration(override: str | None) -> Finding:
+    with tempfile.TemporaryDirectory() as folder:
+        found = accel.choose(Path(folder) / "accel.json", override)
+    remedy = "" if found.name == "kvm" else "machines run, slowly; use a computer with usable KVM for speed"
+    return Finding("acceleration", True, f"{found.name}: {found.reason}", remedy)
+
+
+def _network() -> Finding:
+    for tool, package in (
+        ("ip", "iproute2"), ("bridge", "iproute2"), ("dnsmasq", "dnsmasq-base"),
+        ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux"),
+    ):  # fmt: skip
+        if shutil.which(tool) is None:
+            return Finding("network", False, f"{tool} is not installed", f"apt-get install {package}")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return Finding("network", False, "/dev/net/tun cannot be opened", "chmod 0666 /dev/net/tun (as root)")
+    own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
+    probe = "ip link add br0 type bridge && ip tuntap add t0 mode tap"
+    done = subprocess.run(["unshare", *own, "--net", "--", "sh", "-c", probe], capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        remedy = "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run as root"
+        return Finding("network", False, f"no private network can be made: {said[-1] if said else 'no reason'}", remedy)
+    return Finding("network", True, "private networks can be made")
+
+
+def _tiny(folder: Path) -> Finding:
+    try:
+        disk = images.resolve("localhost/labkit/tiny", folder)
+    except images.ImageError as error:
+        return Finding("image tiny", False, str(error), "labkit images build tiny")
+    return Finding("image tiny", True, f"{disk} ({disk.stat().st_size // 2**20} MiB)")

@@ -1,0 +1,144 @@
+"""The engine as a whole: what is built in which order, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from labkit.local import endpoint
+from labkit.local.controllers.events import Recorder
+from labkit.local.controllers.housekeeping import Garbage, Namespaces
+from labkit.local.controllers.launch import Launcher
+from labkit.local.controllers.machines import Machines
+from labkit.local.controllers.networks import Networks
+from labkit.local.controllers.virtualmachines import VM, VMI, VirtualMachines
+from labkit.local.files import make_private, write_atomically
+from labkit.local.kubevirt.subresources import Subresources
+from labkit.local.network.segments import Segments
+from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
+from labkit.local.qemu import accel
+from labkit.local.server import Server
+from labkit.local.store import Store
+from labkit.local.table import KINDS
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_SECONDS = 2.0
+
+
+class EngineError(Exception):
+    """The engine cannot run: one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says. ``acceleration`` None means: find out."""
+
+    paths: EnginePaths
+    port: int = 0
+    acceleration: str | None = None
+    exit_with_parent: bool = False
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM, SIGINT, or (if asked) the end of standard input; machines run on. Raises EngineError."""
+    paths = options.paths
+    _check(paths)
+    make_private(paths.engine)
+    make_private(paths.runtime)
+    locks = [_lock(folder) for folder in (paths.engine, paths.runtime)]
+    try:
+        asyncio.run(_serve(options))
+    except endpoint.EndpointError as error:
+        raise EngineError(str(error)) from error
+    finally:
+        for descriptor in locks:
+            os.close(descriptor)
+
+
+def _check(paths: EnginePaths) -> None:
+    for folder in (paths.state, paths.runtime, paths.images):
+        if not folder.is_absolute() or "," in str(folder):
+            raise EngineError(f"'{folder}' must be an absolute path without a comma")
+    if len(str(paths.runtime)) > LONGEST_RUNTIME_DIR:
+        raise EngineError(
+            f"the runtime folder '{paths.runtime}' is longer than {LONGEST_RUNTIME_DIR} characters, too long for "
+            "the sockets in it: choose a shorter one with --runtime-dir"
+        )
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise EngineError(f"another engine runs on '{folder}': stop it first, or choose another folder") from error
+    return descriptor
+
+
+async def _serve(options: Options) -> None:
+    paths = options.paths
+    stop = _stop_event(options.exit_with_parent)
+    acceleration = await asyncio.to_thread(accel.choose, paths.engine / "accel.json", options.acceleration)
+    log.info("acceleration: %s (%s)", acceleration.name, acceleration.reason)
+
+    store = Store(paths.objects, KINDS)
+    recorder = Recorder(store)
+    segments = Segments(paths)
+    namespaces, garbage = Namespaces(store), Garbage(store)
+    networks = Networks(store, segments)
+    virtual_machines = VirtualMachines(store, recorder)
+    launcher = Launcher(store, segments, networks, paths, acceleration.name)
+    machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
+    subresources = Subresources(store, machines, segments)
+
+    bearer = endpoint.token(paths.engine)
+    context, certificate = endpoint.tls(paths.engine)
+    bound = bool(store.all(VM) or store.all(VMI))
+    listener = endpoint.listen(paths.engine, options.port, bound=bound)
+    runner = web.AppRunner(
+        Server(store, subresources, bearer).application(),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        handler_cancellation=False,
+    )
+    await runner.setup()
+    await machines.start()
+    for controller in (namespaces, garbage, networks, virtual_machines):
+        controller.start()
+    await web.SockSite(runner, listener, ssl_context=context).start()
+    port = listener.getsockname()[1]
+    write_atomically(paths.engine / "kubeconfig", endpoint.kubeconfig(port, certificate, bearer).encode())
+    log.info("serving on https://%s:%s", endpoint.HOST, port)
+
+    await stop.wait()
+    subresources.sessions.close()
+    await runner.cleanup()
+    for queue in (namespaces.queue, garbage.queue, networks.queue, virtual_machines.queue):
+        await queue.close()
+    await machines.close()
+
+
+def _stop_event(with_parent: bool) -> asyncio.Event:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def parent_said_something() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            stop.set()
+
+    if with_parent:
+        loop.add_reader(sys.stdin.fileno(), parent_said_something)
+    return stop

@@ -1,0 +1,31 @@
+"""Small file operations that survive being killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a private file (0600) so that a reader, or a restart, finds the old content or the new, never half."""
+    make_private(path.parent)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
+def make_private(directory: Path) -> Path:
+    """The directory, made with its parents if need be, closed to other users where it is made here."""
+    if not directory.is_dir():
+        make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory that may be gone already."""
+    if directory.exists():
+        shutil.rmtree(directory)

@@ -1,0 +1,1 @@
+"""What KubeVirt's own API adds: fields, admission, machine status, subresources."""

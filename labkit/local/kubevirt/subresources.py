@@ -1,0 +1,275 @@
+"""``subresources.kubevirt.io``: what can be done to a machine, and the streams into it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from labkit.local.api.paths import ResourcePath
+from labkit.local.api.status import (
+    ApiError,
+    bad_request,
+    conflict,
+    internal_error,
+    method_not_allowed,
+    no_such_path,
+)
+from labkit.local.controllers.machines import Machines
+from labkit.local.controllers.virtualmachines import VM, VMI
+from labkit.local.kubevirt import requests
+from labkit.local.kubevirt.admission import GROUP
+from labkit.local.kubevirt.streams import Sessions, Stream, relay_serial, relay_socket
+from labkit.local.network.segments import NetworkError, Segments
+from labkit.local.objects import Obj, get_path, has_condition, name_of, uid_of
+from labkit.local.qemu.machine import Machine, MachineError
+from labkit.local.qemu.plan import wants
+from labkit.local.store import Store
+
+Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
+_READ_LIMIT = 262_144
+
+
+class Subresources:
+    """All routes below a VM or VMI. Each is a row of ``_routes``."""
+
+    def __init__(self, store: Store, machines: Machines, segments: Segments) -> None:
+        self._store = store
+        self._machines = machines
+        self._segments = segments
+        self.sessions = Sessions()
+        self._routes: Mapping[tuple[str, str], tuple[str, Handler]] = {
+            ("virtualmachines", "start"): ("PUT", self._change_vm(requests.start)),
+            ("virtualmachines", "stop"): ("PUT", self._change_vm(requests.stop)),
+            ("virtualmachines", "restart"): ("PUT", self._change_vm(requests.restart)),
+            ("virtualmachines", "portforward"): ("GET", self._portforward),
+            ("virtualmachineinstances", "pause"): ("PUT", self._pause),
+            ("virtualmachineinstances", "unpause"): ("PUT", self._unpause),
+            ("virtualmachineinstances", "softreboot"): ("PUT", self._soft_reboot),
+            ("virtualmachineinstances", "reset"): ("PUT", self._reset),
+            ("virtualmachineinstances", "guestosinfo"): ("GET", self._guest_os_info),
+            ("virtualmachineinstances", "vnc"): ("GET", self._vnc),
+            ("virtualmachineinstances", "vnc/screenshot"): ("GET", self._screenshot),
+            ("virtualmachineinstances", "console"): ("GET", self._console),
+            ("virtualmachineinstances", "portforward"): ("GET", self._portforward),
+        }
+
+    def names(self) -> list[str]:
+        """Every subresource, as discovery lists it."""
+        return [f"{plural}/{name}" for plural, name in self._routes]
+
+    async def answer(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        """Find the route and run it. ApiError 404 or 405 where there is none."""
+        name = path.subresource
+        if name.startswith("portforward/"):
+            name = "portforward"
+        found = self._routes.get((path.plural, name))
+        if found is None or not path.namespace:
+            raise no_such_path(f"the subresource {path.plural}/{path.subresource}")
+        method, handler = found
+        if request.method != method:
+            raise method_not_allowed(request.method, f"{path.plural}/{name}")
+        return await handler(request, path)
+
+    # VirtualMachines
+
+    def _change_vm(self, change: Callable[[Obj, Obj | None, Obj], None]) -> Handler:
+        async def handle(request: web.Request, path: ResourcePath) -> web.StreamResponse:
+            options = await _options(request)
+            vmi = self._store.get(VMI, path.namespace, path.name)
+            dry_run = options.get("dryRun") == ["All"]
+            self._store.update(VM, path.namespace, path.name, lambda vm: change(vm, vmi, options), dry_run=dry_run)
+            grace = requests.grace_of(options)
+            if grace is not None and vmi is not None and not dry_run:
+                self._store.update(VMI, path.namespace, path.name, _set_grace(grace))
+            return web.Response(status=202)
+
+        return handle
+
+    # VirtualMachineInstances
+
+    async def _pause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi, machine = self._running(path, "VM is not running")
+        if machine.facts.paused:
+            raise _conflict(vmi, "VMI is already paused")
+        if not await _dry_run(request):
+            await machine.pause()
+            self._machines.event(vmi, "Paused", "VirtualMachineInstance paused")
+        return web.Response()
+
+    async def _unpause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi, machine = self._running(path, "VMI is not running")
+        if not machine.facts.paused:
+            raise _conflict(vmi, "VMI is not paused")
+        if not await _dry_run(request):
+            await machine.unpause()
+            self._machines.event(vmi, "Unpaused", "VirtualMachineInstance unpaused")
+        return web.Response()
+
+    async def _soft_reboot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi, machine = self._running(path, "VM is not running")
+        if machine.facts.paused:
+            raise _conflict(vmi, "VMI is paused")
+        if not machine.facts.agent:
+            # KubeVirt would press the power button and start anew; here only the guest itself can reboot softly.
+            raise _conflict(vmi, "VMI neither have the agent connected nor the ACPI feature enabled")
+        await machine.ask_agent("guest-shutdown", {"mode": "reboot"})
+        self._machines.event(vmi, "SoftRebooted", "VirtualMachineInstance soft rebooted")
+        return web.Response()
+
+    async def _reset(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi = self._vmi(path)
+        machine = self._machines.running(vmi)
+        phase = get_path(vmi, "status.phase")
+        if machine is None or phase != "Running":
+            raise internal_error(f"Failed to reset non-running VMI with phase {phase}")
+        await machine.execute("system_reset")
+        self._machines.event(vmi, "Reset", "VirtualMachineInstance reset")
+        return web.Response()
+
+    async def _guest_os_info(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi = self._vmi(path)
+        machine = self._machines.running(vmi)
+        if machine is None or not machine.facts.agent:
+            raise ApiError(500, "InternalError", "VMI does not have guest agent connected", plain=True)
+        info = machine.facts.os_info
+        shown = {"guestAgentVersion": "", "os": info, "hostname": "", "fsInfo": {"disks": []}, "userList": []}
+        return web.json_response(shown)
+
+    async def _screenshot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi = self._store.get(VMI, path.namespace, path.name)
+        machine = self._machines.running(vmi) if vmi else None
+        if vmi is None or machine is None or not wants(vmi, "autoattachGraphicsDevice"):
+            why = "VMI does not exist" if vmi is None else "VMI is not running" if machine is None else "no display"
+            raise ApiError(500, "InternalError", f"screenshot failed: {why}", plain=True)
+        try:
+            return web.Response(body=await machine.screenshot(), content_type="image/png")
+        except MachineError as error:
+            raise ApiError(500, "InternalError", f"screenshot failed: {error}", plain=True) from error
+
+    # Streams
+
+    async def _vnc(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi = self._vmi(path)
+        if not wants(vmi, "autoattachGraphicsDevice"):
+            raise bad_request("No graphics devices are present.")
+        machine = self._reachable(vmi)
+        key = (uid_of(vmi), "vnc")
+        if request.query.get("preserveSession") == "true" and self.sessions.busy(key):
+            text = "Active VNC connection. Request denied."
+            raise internal_error(
+                f"Can't connect to websocket (503): websocket: bad handshake, application info: {text}"
+            )
+        stream = await Stream.accept(request)
+        self.sessions.take_over(key, stream)
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(machine.paths.vnc), limit=_READ_LIMIT)
+            await relay_socket(stream, reader, writer)
+        except OSError:
+            stream.cut()  # As on KubeVirt, which has shaken hands before it looks for the screen.
+        finally:
+            self.sessions.leave(key, stream)
+        return stream.socket
+
+    async def _console(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        vmi = self._vmi(path)
+        if not wants(vmi, "autoattachSerialConsole"):
+            raise bad_request("No serial consoles are present.")
+        if get_path(vmi, "status.phase") == "Failed":
+            raise _conflict(vmi, "VMI is in failed status")
+        machine = self._reachable(vmi)
+        key = (uid_of(vmi), "console")
+        stream = await Stream.accept(request)
+        self.sessions.take_over(key, stream)
+        try:
+            if machine.serial is not None:
+                await relay_serial(stream, machine.serial)
+        finally:
+            self.sessions.leave(key, stream)
+        return stream.socket
+
+    async def _portforward(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        port, protocol = _port(path.subresource)
+        if path.plural == "virtualmachines":
+            vm = self._store.require(VM, path.namespace, path.name)
+            if self._store.get(VMI, path.namespace, path.name) is None:
+                raise requests.refused(vm, "VMI is not started")
+        vmi = self._vmi(path)
+        if has_condition(vmi, "Paused"):
+            raise _conflict(vmi, "VMI is paused")
+        interfaces: list[Obj] = get_path(vmi, "status.interfaces", [])
+        if protocol != "tcp":
+            raise bad_request(f"the embedded engine forwards tcp only, not {protocol}")
+        if not interfaces or not interfaces[0].get("ipAddress"):
+            raise bad_request("no network interfaces are present")
+        address = interfaces[0]["ipAddress"]
+        try:
+            connection = await self._segments.dial(self._machines.network_uid(vmi), address, port)
+        except NetworkError as error:
+            raise internal_error(f"dialing VM: {error}") from error
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
+        try:
+            stream = await Stream.accept(request, ping=True)
+            await relay_socket(stream, reader, writer)
+        finally:
+            writer.close()
+        return stream.socket
+
+    # Looking up
+
+    def _vmi(self, path: ResourcePath) -> Obj:
+        return self._store.require(VMI, path.namespace, path.name)
+
+    def _running(self, path: ResourcePath, otherwise: str) -> tuple[Obj, Machine]:
+        vmi = self._vmi(path)
+        machine = self._machines.running(vmi)
+        if machine is None or get_path(vmi, "status.phase") != "Running":
+            raise _conflict(vmi, otherwise)
+        return vmi, machine
+
+    def _reachable(self, vmi: Obj) -> Machine:
+        machine = self._machines.running(vmi)
+        if machine is None or get_path(vmi, "status.phase") != "Running":
+            raise bad_request("VMI is not running")
+        return machine
+
+
+def _conflict(vmi: Obj, why: str) -> ApiError:
+    return conflict("virtualmachineinstance", GROUP, name_of(vmi), why)
+
+
+def _port(subresource: str) -> tuple[int, str]:
+    parts = subresource.split("/")[1:]
+    if not parts or len(parts) > 2 or not parts[0].isdigit() or not 0 < int(parts[0]) < 65536:
+        raise bad_request(f"'{subresource}' does not name a port: portforward/22 or portforward/22/tcp")
+    return int(parts[0]), parts[1] if len(parts) == 2 else "tcp"
+
+
+async def _options(request: web.Request) -> Obj:
+    """The optional JSON body."""
+    text = (await request.text()).strip()
+    if not text:
+        return {}
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise bad_request("the body is not an object")
+    return found
+
+
+async def _dry_run(request: web.Request) -> bool:
+    return bool((await _options(request)).get("dryRun") == ["All"])
+
+
+def _set_grace(seconds: int) -> Callable[[Obj], None]:
+    def mutate(vmi: Obj) -> None:
+        vmi["spec"]["terminationGracePeriodSeconds"] = seconds
+
+    return mutate

@@ -1,0 +1,213 @@
+"""What to do about a VirtualMachine: from it, its VMI and the time to actions and a status. Pure."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from labkit.local.kubevirt.admission import run_strategy
+from labkit.local.kubevirt.vmi_status import FINAL
+from labkit.local.objects import (
+    Obj,
+    condition,
+    deleting,
+    get_path,
+    has_condition,
+    merge_conditions,
+    name_of,
+    namespace_of,
+    owner_reference,
+    parse_time,
+    timestamp,
+    uid_of,
+)
+
+_MIRRORED = ("Ready", "Paused", "AgentConnected", "Synchronized", "PodScheduled", "LiveMigratable", "SoftwareEmulation")
+_LONGEST_WAIT = 300
+
+
+@dataclass(frozen=True)
+class VmPlan:
+    """What to do now: a VMI to create, whether to delete the one there is, the status, when to look again (seconds)."""
+
+    create: Obj | None
+    delete: bool
+    status: Obj
+    again: float | None = None
+
+
+def plan(vm: Obj, vmi: Obj | None, now: datetime) -> VmPlan:
+    """The next step for one VM."""
+    strategy = run_strategy(vm)
+    requests = [r for r in get_path(vm, "status.stateChangeRequests", []) if _still_due(r, vmi)]
+    start, stop = (any(r["action"] == action for r in requests) for action in ("Start", "Stop"))
+    ended = vmi is not None and get_path(vmi, "status.phase") in FINAL
+    failure = _start_failure(vm, vmi, now)
+    create, delete, again = None, False, None
+    if vmi is not None and not deleting(vmi):
+        delete = deleting(vm) or _must_end(strategy, ended=ended, start=start, stop=stop)
+        if delete and strategy == "RerunOnFailure" and get_path(vmi, "status.phase") == "Failed" and not start:
+            requests.append({"action": "Start"})
+    elif vmi is None and not deleting(vm) and _must_start(strategy, vm, start):
+        again = _wait(failure, now)
+        if again is None:
+            create = machine_of(vm, paused=_start_paused(requests))
+            requests = [request for request in requests if request["action"] != "Start"]
+    status = _status(vm, vmi, strategy, requests, failure, now)
+    if create:
+        status |= {"created": True, "runStrategy": strategy, "printableStatus": "Starting"}
+    return VmPlan(create, delete, status, again)
+
+
+def machine_of(vm: Obj, *, paused: bool = False) -> Obj:
+    """The VMI that a VM's template stands for, before defaults."""
+    template = vm["spec"]["template"]
+    meta = template.get("metadata") or {}
+    spec = copy.deepcopy(template["spec"])
+    if paused:
+        spec["startStrategy"] = "Paused"
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {
+            "name": name_of(vm),
+            "namespace": namespace_of(vm),
+            "labels": meta.get("labels") or {},
+            "annotations": meta.get("annotations") or {},
+            "ownerReferences": [owner_reference(vm)],
+        },
+        "spec": spec,
+    }
+
+
+def _still_due(request: Obj, vmi: Obj | None) -> bool:
+    """A stop is done once the machine that it names is gone or going."""
+    if request["action"] == "Start":
+        return True
+    return vmi is not None and not deleting(vmi) and request.get("uid") == uid_of(vmi)
+
+
+def _must_end(strategy: str, *, ended: bool, start: bool, stop: bool) -> bool:
+    if strategy == "Halted" or stop:
+        return True
+    # Manual and Once keep the ended machine, to be looked at, until the next start.
+    return ended and (strategy in ("Always", "RerunOnFailure") or start)
+
+
+def _must_start(strategy: str, vm: Obj, start: bool) -> bool:
+    first = get_path(vm, "status.runStrategy") != strategy
+    return (
+        strategy == "Always" or (strategy != "Halted" and start) or (strategy in ("RerunOnFailure", "Once") and first)
+    )
+
+
+def _start_paused(requests: list[Obj]) -> bool:
+    return any(get_path(r, "data.paused") == "true" for r in requests if r["action"] == "Start")
+
+
+def _start_failure(vm: Obj, vmi: Obj | None, now: datetime) -> Obj | None:
+    """Count the machines that ended before they ran, and when the next may be tried."""
+    old: Obj | None = get_path(vm, "status.startFailure")
+    if vmi is None:
+        return old
+    phases = [item["phase"] for item in get_path(vmi, "status.phaseTransitionTimestamps", [])]
+    if "Running" in phases:
+        return None
+    if get_path(vmi, "status.phase") not in FINAL or (old and old["lastFailedVMIUID"] == uid_of(vmi)):
+        return old
+    count = (old["consecutiveFailCount"] if old else 0) + 1
+    wait = timedelta(seconds=min(10 * count**2, _LONGEST_WAIT))
+    return {
+        "consecutiveFailCount": count,
+        "lastFailedVMIUID": uid_of(vmi),
+        "retryAfterTimestamp": timestamp(now + wait),
+    }
+
+
+def _wait(failure: Obj | None, now: datetime) -> float | None:
+    left = (parse_time(failure["retryAfterTimestamp"]) - now).total_seconds() if failure else 0
+    return left if left > 0 else None
+
+
+def _status(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failure: Obj | None, now: datetime) -> Obj:
+    old = vm.get("status", {})
+    stamp = timestamp(now)
+    status: Obj = {
+        "created": vmi is not None,
+        "ready": vmi is not None and has_condition(vmi, "Ready"),
+        "printableStatus": _printable(vm, vmi, strategy, requests, failure),
+        "conditions": merge_conditions(old.get("conditions", []), _conditions(vm, vmi), stamp),
+        "observedGeneration": vm["metadata"]["generation"],
+        "desiredGeneration": vm["metadata"]["generation"],
+    }
+    if "runStrategy" in old or vmi is not None:
+        status["runStrategy"] = strategy if vmi is not None else old["runStrategy"]
+    if requests:
+        status["stateChangeRequests"] = requests
+    if failure:
+        status["startFailure"] = failure
+    return status
+
+
+def _conditions(vm: Obj, vmi: Obj | None) -> list[Obj]:
+    if vmi is None:
+        return [condition("Ready", False, "VMINotExists", "VMI does not exist"), *_kept_failure(vm)]
+    mirrored = [item for item in get_path(vmi, "status.conditions", []) if item["type"] in _MIRRORED]
+    found: list[dict[str, Any]] = [
+        {key: value for key, value in item.items() if key not in ("lastTransitionTime", "lastProbeTime")}
+        for item in mirrored
+    ] or [condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")]
+    template = get_path(vm, "spec.template.spec", {})
+    if get_path(vmi, "status.phase") not in FINAL and _changed(template, vmi["spec"]):
+        why = "a non-live-updatable field was changed in the template spec"
+        found.append(condition("RestartRequired", True, "RestartRequired", why))
+    return found
+
+
+def _kept_failure(vm: Obj) -> list[Obj]:
+    """What the last machine failed of stays readable while the next try is waited for."""
+    if not get_path(vm, "status.startFailure"):
+        return []
+    conditions = get_path(vm, "status.conditions", [])
+    return [
+        {key: value for key, value in item.items() if key not in ("lastTransitionTime", "lastProbeTime")}
+        for item in conditions
+        if item["type"] == "Synchronized"
+    ]
+
+
+def _changed(template: Any, running: Any) -> bool:
+    """Whether the template now asks for something that the running spec (which has defaults too) has not."""
+    if isinstance(template, dict) and isinstance(running, dict):
+        return any(_changed(value, running.get(key)) for key, value in template.items())
+    if isinstance(template, list) and isinstance(running, list):
+        return len(template) > len(running) or any(_changed(*pair) for pair in zip(template, running, strict=False))
+    return bool(template != running)
+
+
+def _printable(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failure: Obj | None) -> str:
+    if deleting(vm):
+        return "Terminating"
+    phase = get_path(vmi, "status.phase", "") if vmi else ""
+    alive = vmi is not None and phase not in FINAL
+    stopping = any(request["action"] == "Stop" for request in requests) or strategy == "Halted"
+    if vmi is not None and (deleting(vmi) or (alive and stopping)):
+        return "Stopping"
+    if vmi is not None and alive:
+        return _printable_alive(vmi, phase)
+    if failure and strategy in ("Always", "RerunOnFailure", "Once"):
+        return "CrashLoopBackOff"
+    return "Stopped"
+
+
+def _printable_alive(vmi: Obj, phase: str) -> str:
+    if phase == "Running":
+        return "Paused" if has_condition(vmi, "Paused") else "Running"
+    for item in get_path(vmi, "status.conditions", []):
+        if item["type"] == "PodScheduled" and item.get("reason") == "Unschedulable":
+            return "ErrorUnschedulable"
+        if item["type"] == "Synchronized" and item.get("reason") in ("ErrImagePull", "ImagePullBackOff"):
+            return str(item["reason"])
+    return "Starting"

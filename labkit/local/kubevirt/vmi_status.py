@@ -1,0 +1,167 @@
+"""The status of a VirtualMachineInstance and its pod, worked out from what was observed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from labkit.local.objects import (
+    Obj,
+    condition,
+    deleting,
+    get_path,
+    merge_conditions,
+    name_of,
+    namespace_of,
+    owner_reference,
+    uid_of,
+)
+
+FINAL = ("Succeeded", "Failed")
+NODE = "labkit"
+ACCELERATION = "labkit/acceleration"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a machine does not come up: the condition it shows as, Kubernetes' word for it, one sentence."""
+
+    condition: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that a VMI's status depends on beside its spec."""
+
+    phase: str
+    acceleration: str = ""
+    paused: bool = False
+    agent: bool = False
+    os_info: dict[str, str] = field(default_factory=dict)
+    address: str = ""
+    mac: str = ""
+    problem: Problem | None = None
+
+
+def vmi_status(vmi: Obj, seen: Observed, pod_uid: str, now: str) -> Obj:
+    """The whole new ``status``."""
+    old = vmi.get("status", {})
+    status: Obj = {
+        "phase": seen.phase,
+        "phaseTransitionTimestamps": _transitions(old, seen.phase, now),
+        "conditions": merge_conditions(old.get("conditions", []), _conditions(vmi, seen), now),
+        "guestOSInfo": seen.os_info,
+        "activePods": {pod_uid: NODE} if pod_uid and seen.phase not in FINAL else {},
+        "machine": {"type": "pc-q35-7.2"},
+        "runtimeUser": 0,
+    }
+    if seen.phase in ("Scheduled", "Running", *FINAL):
+        status["nodeName"] = NODE
+    if seen.phase == "Running":
+        guest = get_path(vmi, "spec.domain.memory.guest")
+        status["memory"] = {"guestAtBoot": guest, "guestCurrent": guest, "guestRequested": guest}
+        cpu = vmi["spec"]["domain"]["cpu"]
+        status["currentCPUTopology"] = {part: cpu[part] for part in ("cores", "sockets", "threads")}
+        if seen.address:
+            status["interfaces"] = [_interface(vmi, seen)]
+    return status
+
+
+def _interface(vmi: Obj, seen: Observed) -> Obj:
+    return {
+        "name": vmi["spec"]["domain"]["devices"]["interfaces"][0]["name"],
+        "ipAddress": seen.address,
+        "ipAddresses": [seen.address],
+        "mac": seen.mac,
+        "infoSource": "domain",
+        "linkState": "up",
+        "queueCount": 1,
+    }
+
+
+def _transitions(old: Obj, phase: str, now: str) -> list[Obj]:
+    known: list[Obj] = old.get("phaseTransitionTimestamps", [])
+    if known and known[-1]["phase"] == phase:
+        return known
+    return [*known, {"phase": phase, "phaseTransitionTimestamp": now}]
+
+
+def _conditions(vmi: Obj, seen: Observed) -> list[Obj]:
+    found = [_ready(vmi, seen)]
+    if seen.problem:
+        found.append(condition(seen.problem.condition, False, seen.problem.reason, seen.problem.message))
+    if seen.phase == "Running":
+        migratable = "the embedded engine has one node"
+        found.append(condition("LiveMigratable", False, "DisksNotLiveMigratable", migratable))
+        if seen.paused:
+            found.append(condition("Paused", True, "PausedByUser", "VMI was paused by user"))
+        if seen.agent:
+            found.append(condition("AgentConnected", True))
+        if seen.acceleration == "tcg":
+            why = "no usable hardware virtualisation: the machine is emulated and slow"
+            found.append(condition("SoftwareEmulation", True, "NoHardwareVirtualisation", why))
+    return found
+
+
+def _ready(vmi: Obj, seen: Observed) -> Obj:
+    if deleting(vmi):
+        return condition("Ready", False, "PodTerminating", "virt-launcher pod is terminating")
+    if seen.phase == "Running" and not seen.paused:
+        return condition("Ready", True)
+    if seen.phase == "Running":
+        return condition("Ready", False, "ReadinessGatesNotReady", "the virtual machine is paused")
+    if seen.phase == "Pending":
+        return condition("Ready", False, "PodNotExists", "virt-launcher pod has not yet been scheduled")
+    return condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")
+
+
+def pod_spec(vmi: Obj) -> Obj:
+    """The launcher-like pod of a VMI, without its status: there is no such process, it makes look-ups work."""
+    labels = dict(vmi["metadata"].get("labels", {}))
+    labels |= {
+        "kubevirt.io": "virt-launcher",
+        "kubevirt.io/created-by": uid_of(vmi),
+        "vm.kubevirt.io/name": name_of(vmi),
+    }
+    spec: Obj = {
+        "nodeName": NODE,
+        "containers": [{"name": "compute", "image": "qemu", "resources": {}}],
+        "restartPolicy": "Never",
+        "hostname": get_path(vmi, "spec.hostname") or name_of(vmi).split(".")[0][:63],
+    }
+    if "subdomain" in vmi["spec"]:
+        spec["subdomain"] = vmi["spec"]["subdomain"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"virt-launcher-{name_of(vmi)[:200]}-{uid_of(vmi).replace('-', '')[:5]}",
+            "namespace": namespace_of(vmi),
+            "labels": labels,
+            "annotations": {"kubevirt.io/domain": name_of(vmi)},
+            "ownerReferences": [owner_reference(vmi)],
+        },
+        "spec": spec,
+    }
+
+
+def pod_status(vmi: Obj, pod: Obj, seen: Observed, now: str) -> Obj:
+    """The pod's status that goes with what was observed of the machine."""
+    running = seen.phase == "Running"
+    ready = running and not seen.paused and not deleting(vmi)
+    phase = seen.phase if seen.phase in FINAL else "Running" if running else "Pending"
+    conditions = [condition("Ready", ready), condition("ContainersReady", running), condition("PodScheduled", True)]
+    status: Obj = {
+        "phase": phase,
+        "conditions": merge_conditions(get_path(pod, "status.conditions", []), conditions, now),
+        "containerStatuses": [
+            {
+                "name": "compute", "image": "qemu", "imageID": "", "ready": ready, "restartCount": 0,
+                "state": {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}} if running else {},
+            }
+        ],
+    }  # fmt: skip
+    if running and seen.address:
+        status |= {"podIP": seen.address, "podIPs": [{"ip": seen.address}]}
+    return status

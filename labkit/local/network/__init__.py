@@ -1,0 +1,1 @@
+"""One private network per namespace: addresses and names (pure), and the process that holds it."""

@@ -1,0 +1,71 @@
+"""Disks: which file an image name means, overlays, empty disks, and cloud-init seeds."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+from pathlib import Path
+
+import pycdlib
+
+_LOCAL = re.compile(r"localhost/labkit/(?P<name>[a-z0-9][a-z0-9._-]*)(:[A-Za-z0-9._-]+)?")
+QEMU_IMG = "qemu-img"
+
+
+class ImageError(Exception):
+    """A disk image that cannot be had: one sentence with the remedy."""
+
+
+def resolve(reference: str, images: Path) -> Path:
+    """The disk file that a containerDisk's image means now.
+
+    ``localhost/labkit/NAME[:TAG]`` is ``IMAGES/NAME/current/disk.qcow2``; ``current`` is a link to one build, and the
+    file is given inside that build, so that a later build does not change what a running machine reads.
+    Raises ImageError.
+    """
+    match = _LOCAL.fullmatch(reference)
+    if not match:
+        raise ImageError(
+            f"image '{reference}': registry images are not supported by the embedded engine yet; "
+            "use a bundled one (localhost/labkit/NAME)"
+        )
+    name = match["name"]
+    disk = (images / name / "current").resolve() / "disk.qcow2"
+    if not disk.is_file():
+        raise ImageError(f"image '{name}' is not built ({disk} is missing): run 'labkit images build {name}'")
+    return disk
+
+
+async def create_overlay(backing: Path, target: Path) -> None:
+    """A private, empty layer on top of an image. Raises ImageError."""
+    await _create("-b", str(backing), "-F", "qcow2", str(target))
+
+
+async def create_empty(target: Path, size: int) -> None:
+    """An empty disk of ``size`` bytes. Raises ImageError."""
+    await _create(str(target), str(size))
+
+
+async def _create(*arguments: str) -> None:
+    command = [QEMU_IMG, "create", "-q", "-f", "qcow2", *arguments]
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, umask=0o077)
+    except FileNotFoundError as error:
+        raise ImageError(f"{QEMU_IMG} is not installed: run 'apt-get install qemu-utils'") from error
+    _, complaint = await process.communicate()
+    if process.returncode:
+        raise ImageError(f"{QEMU_IMG} failed: {complaint.decode(errors='replace').strip()}")
+
+
+def write_seed(target: Path, files: dict[str, bytes]) -> None:
+    """A NoCloud seed: an ISO image with the label ``cidata``, readable by this user only (it may hold secrets)."""
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
+    for number, (name, content) in enumerate(files.items()):
+        iso.add_fp(io.BytesIO(content), len(content), f"/FILE{number}.;1", rr_name=name, joliet_path=f"/{name}")
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        iso.write_fp(file)
+    iso.close()

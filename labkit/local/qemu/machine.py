@@ -1,0 +1,218 @@
+"""One running QEMU: what it is doing, and what it can be told. The only user of ``qemu.qmp``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from labkit.local.paths import MachinePaths
+from labkit.local.processes import Detached, adopt
+from labkit.local.qemu import agent
+from labkit.local.qemu.serial import SerialConsole
+
+log = logging.getLogger(__name__)
+# What goes wrong on a monitor is reported by the machine, in its own words.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+_CONNECT_SECONDS = 15.0
+_LONGEST_AGENT_WAIT = 10.0
+
+
+class MachineError(Exception):
+    """QEMU did not do what it was told: one sentence."""
+
+
+@dataclass
+class Facts:
+    """What is known of a machine now.
+
+    ``ended`` is '', 'shutdown' (the guest powered off) or 'crashed'; ``powering_down``: its power button was pressed.
+    """
+
+    paused: bool = False
+    agent: bool = False
+    os_info: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+    powering_down: bool = False
+
+
+def mark(paths: MachinePaths) -> str:
+    """The part of a command line that only this machine's QEMU has."""
+    return f"socket,id=qmp,path={paths.qmp},"
+
+
+def find(paths: MachinePaths) -> Detached | None:
+    """The machine's QEMU, if it is running."""
+    return adopt(mark(paths))
+
+
+class Machine:
+    """A QEMU process with its monitor and its serial line. ``changed`` is called whenever ``facts`` change."""
+
+    def __init__(self, paths: MachinePaths, process: Detached, changed: Callable[[], None]) -> None:
+        self.paths = paths
+        self.facts = Facts()
+        self.process = process
+        self.serial: SerialConsole | None = None
+        self._changed = changed
+        self._monitor = QMPClient("labkit")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def connect(self, *, serial: bool, keep_log: bool) -> None:
+        """Reach the monitor and the serial line and learn the state. Raises MachineError."""
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await self._reach_monitor()
+                if serial:
+                    self.serial = SerialConsole(self.paths.serial, self.paths.console_log if keep_log else None)
+                    await self.serial.open()
+            status: Any = await self.execute("query-status")
+            chardevs: Any = await self.execute("query-chardev")
+        except (TimeoutError, OSError, QMPError) as error:
+            raise MachineError(f"QEMU does not answer on its monitor: {self.complaint() or error}") from error
+        self._learn_state(str(status["status"]))
+        self.facts.agent = any(item["label"] == "agent0" and item["frontend-open"] for item in chardevs)
+        self._tasks = [asyncio.create_task(self._watch_monitor()), asyncio.create_task(self._watch_process())]
+        if self.facts.agent:
+            self._ask_who()
+
+    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """One monitor command. Raises MachineError."""
+        try:
+            return await self._monitor.execute(command, dict(arguments) if arguments else None)
+        except ExecuteError as error:
+            raise MachineError(f"QEMU refused {command}: {error}") from error
+        except (QMPError, OSError) as error:
+            raise MachineError(f"QEMU is gone while it was told to {command}") from error
+
+    async def pause(self) -> None:
+        """Freeze the guest."""
+        await self.execute("stop")
+        self._set(paused=True)
+
+    async def unpause(self) -> None:
+        """Let the guest run on."""
+        await self.execute("cont")
+        self._set(paused=False)
+
+    async def power_down(self) -> None:
+        """Press the power button; a paused guest could not notice, so it is woken first."""
+        if self.facts.paused:
+            await self.unpause()
+        await self.execute("system_powerdown")
+
+    async def ask_agent(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """One question to the guest agent. Raises MachineError."""
+        try:
+            return await agent.ask(self.paths.agent, command, arguments)
+        except agent.AgentError as error:
+            raise MachineError(str(error)) from error
+
+    async def screenshot(self) -> bytes:
+        """A PNG of the screen. Raises MachineError."""
+        file: Path = self.paths.screenshot
+        try:
+            await self.execute("screendump", {"filename": str(file), "format": "png"})
+            return file.read_bytes()
+        finally:
+            file.unlink(missing_ok=True)
+
+    async def kill(self) -> None:
+        """End QEMU at once."""
+        self.process.send(signal.SIGKILL)
+        await self.process.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of everything; QEMU itself runs on."""
+        for task in self._tasks:
+            task.cancel()
+        if self.serial:
+            await self.serial.close()
+        with contextlib.suppress(QMPError, OSError, EOFError):
+            await self._monitor.disconnect()
+        self.process.forget()
+
+    def complaint(self) -> str:
+        """The last thing that QEMU printed."""
+        text = self.paths.qemu_log.read_text(errors="replace") if self.paths.qemu_log.exists() else ""
+        lines = text.strip().splitlines()
+        return lines[-1] if lines else ""
+
+    # Inside
+
+    async def _reach_monitor(self) -> None:
+        while not self.paths.qmp.exists():
+            if not self.process.running:
+                raise OSError("its process ended")
+            await asyncio.sleep(0.01)
+        while True:
+            try:
+                await self._monitor.connect(str(self.paths.qmp))
+            except QMPError:
+                if not self.process.running:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+    async def _watch_process(self) -> None:
+        await self.process.wait()
+        if not self.facts.ended:
+            self._set(ended="crashed")
+
+    async def _watch_monitor(self) -> None:
+        while True:
+            event = await self._monitor.events.get()
+            name, data = str(event["event"]), event.get("data") or {}
+            if not isinstance(data, dict):
+                continue
+            if name == "SHUTDOWN":
+                # Only what the guest did itself is a proper end; "host-signal" means that somebody killed QEMU.
+                self._set(ended="shutdown" if data.get("guest") else "crashed")
+            elif name in ("STOP", "RESUME"):
+                self._set(paused=name == "STOP" and not self.facts.ended)
+            elif name == "VSERPORT_CHANGE" and data.get("id") == "agent":
+                self._set(agent=bool(data.get("open")))
+                if self.facts.agent:
+                    self._ask_who()
+
+    async def _learn_guest(self) -> None:
+        """Ask who the guest is until it says so: an agent that has just started, or is paused, takes its time."""
+        delay = 0.5
+        while self.facts.agent and not self.facts.os_info:
+            try:
+                answer = await agent.ask(self.paths.agent, "guest-get-osinfo")
+                self._set(os_info=agent.guest_os_info(answer))
+            except agent.AgentError as error:
+                log.debug("%s: %s", self.paths.runtime.name, error)
+                delay = min(delay * 2, _LONGEST_AGENT_WAIT)
+                await asyncio.sleep(delay)
+
+    def _ask_who(self) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._learn_guest())
+            self._tasks.append(self._asking)
+
+    def _learn_state(self, status: str) -> None:
+        self.facts.paused = status in ("paused", "prelaunch", "io-error")
+        if status == "shutdown":
+            self.facts.ended = "shutdown"
+        elif status in ("guest-panicked", "internal-error"):
+            self.facts.ended = "crashed"
+
+    def _set(self, **facts: Any) -> None:
+        before = Facts(**vars(self.facts))
+        for name, value in facts.items():
+            setattr(self.facts, name, value)
+        if self.facts != before:
+            self._changed()

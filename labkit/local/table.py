@@ -1,0 +1,161 @@
+"""The table of kinds: all that the engine serves. A new kind is a row."""
+
+from __future__ import annotations
+
+from labkit.local.api import admission
+from labkit.local.api.columns import AGE, NAME, Column, age, condition, field
+from labkit.local.api.fields import SELECTOR, Tree, not_built
+from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.kubevirt.admission import admit_vm, admit_vmi
+from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
+from labkit.local.objects import Obj, get_path
+
+_PORT: Tree = {
+    "name": "string", "protocol": "string", "port": "integer", "targetPort": "quantity", "appProtocol": "string",
+    **not_built("nodePort"),
+}  # fmt: skip
+_SERVICE: Tree = {
+    "clusterIP": "string",
+    "clusterIPs": ["string"],
+    "type": "string",
+    "selector": {"*": "string"},
+    "ports": [_PORT],
+    "publishNotReadyAddresses": "boolean",
+    "sessionAffinity": "string",
+    "internalTrafficPolicy": "string",
+    "ipFamilies": ["string"],
+    "ipFamilyPolicy": "string",
+    **not_built(
+        "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP",
+        "loadBalancerClass", "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "sessionAffinityConfig",
+        "trafficDistribution",
+    ),
+}  # fmt: skip
+_PEER: Tree = {
+    "podSelector": SELECTOR,
+    "namespaceSelector": SELECTOR,
+    "ipBlock": {"cidr": "string", "except": ["string"]},
+}
+_RULE_PORT: Tree = {"protocol": "string", "port": "quantity", "endPort": "integer"}
+_POLICY: Tree = {
+    "podSelector": SELECTOR,
+    "policyTypes": ["string"],
+    "ingress": [{"from": [_PEER], "ports": [_RULE_PORT]}],
+    "egress": [{"to": [_PEER], "ports": [_RULE_PORT]}],
+}
+_EVENT_FIELDS = (
+    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type",
+    "eventTime", "series", "action", "related", "reportingComponent", "reportingInstance",
+)  # fmt: skip
+
+
+def _ports(service: Obj) -> str:
+    shown = [f"{port['port']}/{port['protocol']}" for port in get_path(service, "spec.ports", [])]
+    return ",".join(shown) or "<none>"
+
+
+def _ready(pod: Obj) -> str:
+    statuses = get_path(pod, "status.containerStatuses", [])
+    return f"{sum(bool(item['ready']) for item in statuses)}/{len(get_path(pod, 'spec.containers', []))}"
+
+
+def _event_object(event: Obj) -> str:
+    about = event["involvedObject"]
+    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "", "v1", "Namespace", "namespaces", "namespace",
+        fields={"spec": "any"},
+        namespaced=False,
+        short_names=("ns",),
+        admit=admission.admit_namespace,
+        columns=(NAME, Column("Status", field("status.phase")), AGE),
+    ),
+    Kind(
+        "", "v1", "Secret", "secrets", "secret",
+        fields={"data": {"*": "string"}, "stringData": {"*": "string"}, "type": "string", **not_built("immutable")},
+        admit=admission.admit_secret,
+        columns=(NAME, Column("Type", field("type")), Column("Data", lambda o: len(o.get("data") or {})), AGE),
+    ),
+    Kind(
+        "", "v1", "Service", "services", "service",
+        fields={"spec": _SERVICE},
+        short_names=("svc",),
+        categories=("all",),
+        admit=admission.admit_service,
+        columns=(
+            NAME,
+            Column("Type", field("spec.type")),
+            Column("Cluster-IP", field("spec.clusterIP")),
+            Column("External-IP", lambda _: "<none>"),
+            Column("Port(s)", _ports),
+            AGE,
+        ),
+    ),
+    Kind(
+        "", "v1", "Pod", "pods", "pod",
+        fields={"spec": "any"},
+        short_names=("po",),
+        categories=("all",),
+        verbs=READ_VERBS,
+        columns=(
+            NAME,
+            Column("Ready", _ready),
+            Column("Status", field("status.phase")),
+            Column("Restarts", lambda _: 0),
+            AGE,
+            Column("IP", field("status.podIP"), wide=True),
+            Column("Node", field("spec.nodeName"), wide=True),
+        ),
+    ),
+    Kind(
+        "", "v1", "Event", "events", "event",
+        fields=dict.fromkeys(_EVENT_FIELDS, "any"),
+        short_names=("ev",),
+        columns=(
+            Column("Last Seen", lambda o: age(o.get("lastTimestamp"))),
+            Column("Type", field("type")),
+            Column("Reason", field("reason")),
+            Column("Object", _event_object),
+            Column("Message", field("message")),
+        ),
+    ),
+    Kind(
+        "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy",
+        fields={"spec": _POLICY},
+        short_names=("netpol",),
+        counts_generations=True,
+        admit=admission.admit_network_policy,
+    ),
+    Kind(
+        "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
+        fields={"spec": VM_SPEC},
+        short_names=("vm", "vms"),
+        categories=("all",),
+        admit=admit_vm,
+        status_route=True,
+        counts_generations=True,
+        finalizers=("kubevirt.io/virtualMachineControllerFinalize",),
+        columns=(NAME, AGE, Column("Status", field("status.printableStatus")), Column("Ready", condition("Ready"))),
+    ),
+    Kind(
+        "kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", "virtualmachineinstance",
+        fields={"spec": VMI_SPEC},
+        short_names=("vmi", "vmis"),
+        categories=("all",),
+        admit=admit_vmi,
+        counts_generations=True,
+        finalizers=("kubevirt.io/foregroundDeleteVirtualMachine",),
+        columns=(
+            NAME,
+            AGE,
+            Column("Phase", field("status.phase")),
+            Column("IP", lambda o: (get_path(o, "status.interfaces") or [{}])[0].get("ipAddress", "")),
+            Column("NodeName", field("status.nodeName")),
+            Column("Ready", condition("Ready")),
+            Column("Paused", condition("Paused"), wide=True),
+        ),
+    ),
+)  # fmt: skip

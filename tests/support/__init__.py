@@ -1,0 +1,1 @@
+"""What several parts' tests share: real things, started for real."""

@@ -1,0 +1,201 @@
+"""An embedded engine of its own for a test, in folders of its own: ``with running_engine() as engine: …``."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import websockets.sync.client as ws
+from kubernetes import client, config
+
+from labkit import settings
+
+T = TypeVar("T")
+PROTOCOL = "plain.kubevirt.io"
+SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
+
+
+def until(what: Callable[[], T], seconds: float = 30.0) -> T:
+    """What ``what`` gives, once it is true. Fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; last: {found!r}"
+        time.sleep(0.05)
+    return found
+
+
+class EngineProcess:
+    """An engine, its folders and clients for it. ``folder`` must be short: sockets are made below it."""
+
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.state, self.runtime, self.images = folder / "s", folder / "r", images
+        self.kubeconfig = self.state / "engine" / "kubeconfig"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *more: str) -> list[str]:
+        """The command line that starts it."""
+        folders = [f"--state-dir={self.state}", f"--runtime-dir={self.runtime}", f"--images-dir={self.images}"]
+        return [sys.executable, "-m", "labkit.local", *folders, "--accel=tcg", "--exit-with-parent", *more]
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE)
+        until(self._answers)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the engine, not its machines."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.send_signal(number)
+        self.process.wait(20)
+        self.process.stdin.close()
+
+    def processes(self) -> list[str]:
+        """Command lines of everything that belongs to this engine, but for itself."""
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if str(self.runtime) in line and "--state-dir" not in line:
+                found.append(line)
+        return found
+
+    def leftovers(self) -> list[str]:
+        """Files of machines and networks."""
+        folders = (self.runtime, self.state / "engine" / "machines", self.state / "engine" / "networks")
+        return [str(path) for folder in folders for path in folder.glob("*") if path.name != "lock"]
+
+    def api(self) -> client.ApiClient:
+        """The real Kubernetes client."""
+        return config.new_client_from_config(str(self.kubeconfig))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """The real kubectl's output (and complaints)."""
+        line = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+        """One raw request with the engine's token: status and body."""
+        api = self.api()
+        sent = None if body is None else json.dumps(body)
+        given = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **headers}
+        answer = api.rest_client.pool_manager.request(method, api.configuration.host + path, headers=given, body=sent)
+        api.close()
+        return int(answer.status), bytes(answer.data)
+
+    @property
+    def token(self) -> str:
+        """The bearer token."""
+        return (self.state / "engine" / "token").read_text()
+
+    def stream(self, namespace: str, machine: str, subresource: str, **options: Any) -> ws.ClientConnection:
+        """A WebSocket into a machine; close it (or use it as a context)."""
+        cluster = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        path = f"{SUBRESOURCES}/namespaces/{namespace}/virtualmachineinstances/{machine}/{subresource}"
+        options.setdefault("subprotocols", [PROTOCOL])
+        options.setdefault("additional_headers", {"Authorization": f"Bearer {self.token}"})
+        return ws.connect(
+            cluster["server"].replace("https", "wss") + path,
+            ssl=ssl.create_default_context(cadata=authority),
+            compression=None,
+            max_size=None,
+            close_timeout=1,
+            **options,
+        )
+
+    def vmi(self, namespace: str, name: str) -> dict[str, Any]:
+        """A VMI as it is now; an empty one where there is none."""
+        code, body = self.request("GET", f"/apis/kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}")
+        return json.loads(body) if code == 200 else {}
+
+    def phase(self, namespace: str, name: str) -> str:
+        """The phase of a VMI, or ''."""
+        return str(self.vmi(namespace, name).get("status", {}).get("phase", ""))
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "the engine ended"
+        with contextlib.suppress(Exception):
+            return self.kubeconfig.exists() and self.request("GET", "/readyz")[0] == 200
+        return False
+
+
+@contextlib.contextmanager
+def running_engine(images: Path | None = None) -> Iterator[EngineProcess]:
+    """An engine that answers; afterwards nothing of it is left."""
+    folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
+    engine = EngineProcess(folder, images or settings.load().images_dir)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        if engine.process and engine.process.poll() is None:
+            engine.kill()
+        for process in psutil.process_iter(["cmdline"]):
+            if str(engine.runtime) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
+                process.kill()
+        shutil.rmtree(folder)
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """A Namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def machine(name: str, space: str, *, strategy: str = "RerunOnFailure", image: str = "tiny") -> dict[str, Any]:
+    """A VirtualMachine with a disk, a seed from the Secret ``seed``, and the pod network."""
+    devices = {
+        "disks": [{"name": disk, "disk": {"bus": "virtio"}} for disk in ("root", "seed")],
+        "interfaces": [{"name": "default", "bridge": {}}],
+        "rng": {},
+    }
+    spec = {
+        "terminationGracePeriodSeconds": 0,
+        "domain": {"memory": {"guest": "256Mi"}, "devices": devices},
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": [
+            {"name": "root", "containerDisk": {"image": f"localhost/labkit/{image}"}},
+            {"name": "seed", "cloudInitNoCloud": {"secretRef": {"name": "seed"}}},
+        ],
+    }
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name, "namespace": space},
+        "spec": {"runStrategy": strategy, "template": {"metadata": {"labels": {"app": name}}, "spec": spec}},
+    }
+
+
+def headless_service(name: str, space: str) -> dict[str, Any]:
+    """A headless Service for the machine of that name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": space},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"app": name}},
+    }
+
+
+def seed(space: str, **cloud_config: Any) -> dict[str, Any]:
+    """The Secret with the machines' user data."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "seed", "namespace": space},
+        "stringData": {"userdata": "#cloud-config\n" + json.dumps(cloud_config)},
+    }
