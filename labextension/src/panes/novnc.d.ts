@@ -1,0 +1,16 @@
+// The part of noVNC's interface (docs/API.md of 1.7) that the vnc pane uses; the package brings no types.
+declare module "@novnc/novnc" {
+  export default class RFB extends EventTarget {
+    constructor(target: HTMLElement, urlOrChannel: string | WebSocket, options?: { shared?: boolean });
+    scaleViewport: boolean;
+    clipViewport: boolean;
+    focusOnClick: boolean;
+    background: string;
+    readonly capabilities: { power: boolean };
+    disconnect(): void;
+    sendKey(keysym: number, code: string | null, down?: boolean): void;
+    sendCtrlAltDel(): void;
+    focus(options?: FocusOptions): void;
+    blur(): void;
+  }
+}

@@ -1,0 +1,160 @@
+// One pane's life: ask for its state, open its stream, find out why it ended, try again. Draws nothing.
+
+import { delay, takenOver } from "./backoff.ts";
+import type { PageState, PaneInfo } from "./contract.ts";
+import { type Answer, askState, openStream } from "./gateway.ts";
+import type { View } from "./view.ts";
+
+/** What the session needs of the page around it. */
+export interface Surroundings {
+  /** Show a state: one word for the embedding page, one sentence for people. */
+  say(state: PageState, text: string): void;
+  /** The view for this kind of pane; the same one each time. */
+  view(info: PaneInfo): View;
+  /** A new ticket from the embedding page, or null. */
+  freshTicket(): Promise<string | null>;
+}
+
+const POLL_MS = 2_500;
+const STABLE_MS = 5_000;
+/** Refusals that a new ticket may cure. */
+const CURABLE = ["missing", "expired", "invalid", "revoked"];
+
+/** What to do after an answer: try again after some ms, or wait until somebody asks for it. */
+type Next = { after: number } | "asked";
+
+export class Session {
+  private failures = 0;
+  private asked = false;
+  private readonly lifetimes: number[] = [];
+  private wake: () => void = () => {};
+  private view: View | null = null;
+
+  constructor(
+    private ticket: string | null,
+    private readonly around: Surroundings,
+  ) {}
+
+  /** Run until the page goes away. */
+  async run(): Promise<never> {
+    for (;;) {
+      const next = await this.attempt();
+      await this.pause(next);
+    }
+  }
+
+  /** Try now, whatever the session waits for; `ticket` replaces the one in use. */
+  retry(ticket?: string): void {
+    if (ticket !== undefined) this.ticket = ticket;
+    this.wake();
+  }
+
+  /** The button: end the stream if one is open, and open it again. */
+  reconnect(): void {
+    this.failures = 0;
+    this.lifetimes.length = 0;
+    this.asked = true;
+    this.around.say("connecting", "Connecting…");
+    this.view?.close();
+    this.wake();
+  }
+
+  private async attempt(): Promise<Next> {
+    if (this.failures === 0) this.around.say("connecting", "Connecting…");
+    const answer = await this.answer();
+    if (answer.kind === "lost") return this.lost("The network or the server is away.");
+    if (answer.kind === "refused") return this.refused(answer.status, answer.refusal.error);
+    const { info } = answer;
+    switch (info.state) {
+      case "starting":
+        this.around.say("starting", `${info.machine} is starting…`);
+        return { after: POLL_MS };
+      case "paused":
+        if (info.type !== "terminal") break;
+        this.around.say("paused", `${info.machine} is paused. It goes on from the lab's page.`);
+        return { after: POLL_MS };
+      case "stopped":
+      case "failed":
+        this.around.say("stopped", `${info.machine} ${info.state === "failed" ? "has failed" : "is stopped"}.`);
+        return { after: POLL_MS };
+    }
+    if (this.cutByAnother(info)) {
+      this.around.say("taken-over", `This ${name(info)} was opened somewhere else. “Reconnect” takes it back.`);
+      return "asked";
+    }
+    return await this.stream(info);
+  }
+
+  /** Whether we just lost the stream to somebody else: where only one may hold it, the newest wins. */
+  private cutByAnother(info: PaneInfo): boolean {
+    if (this.asked || info.type === "terminal" || this.lifetimes.length === 0) return false;
+    return takenOver(info.streams, this.lifetimes);
+  }
+
+  /** The gateway's answer; with a new ticket where the one in use is refused. */
+  private async answer(): Promise<Answer> {
+    const answer = await askState(this.ticket);
+    if (answer.kind !== "refused" || !CURABLE.includes(answer.refusal.reason ?? "")) return answer;
+    const fresh = await this.around.freshTicket();
+    if (fresh === null) return answer;
+    this.ticket = fresh;
+    return await askState(fresh);
+  }
+
+  private async stream(info: PaneInfo): Promise<Next> {
+    const view = this.around.view(info);
+    this.view = view;
+    this.asked = false;
+    let aliveAt = 0;
+    await new Promise<void>((resolve) => {
+      view.open(openStream(info.type, this.ticket ?? ""), {
+        alive: () => {
+          if (aliveAt > 0) return;
+          aliveAt = performance.now();
+          if (info.state === "paused") this.around.say("paused", `Connected; ${info.machine} is paused.`);
+          else this.around.say("connected", `Connected to ${info.machine}. ${view.hint}`.trim());
+        },
+        ended: resolve,
+      });
+    });
+    if (aliveAt === 0) {
+      this.failures += 1;
+      this.around.say("starting", `The ${name(info)} of ${info.machine} does not answer yet; trying again.`);
+      return { after: delay(this.failures, Math.random()) };
+    }
+    const lifetime = performance.now() - aliveAt;
+    this.lifetimes.push(lifetime);
+    this.failures = lifetime > STABLE_MS ? 0 : this.failures + 1;
+    this.around.say("connecting", "The connection was cut; looking why…");
+    return { after: this.asked ? 0 : delay(this.failures, Math.random()) };
+  }
+
+  private lost(text: string): Next {
+    this.failures += 1;
+    this.around.say("lost", `${text} Trying again.`);
+    return { after: delay(this.failures, Math.random()) };
+  }
+
+  private refused(status: number, error: string): Next {
+    if (status === 404) {
+      this.around.say("stopped", error);
+      return { after: POLL_MS };
+    }
+    if (status >= 500) return this.lost(error);
+    this.around.say("forbidden", error);
+    return "asked";
+  }
+
+  private pause(next: Next): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = next === "asked" ? 0 : window.setTimeout(resolve, next.after);
+      this.wake = () => {
+        window.clearTimeout(timer);
+        this.wake = () => {};
+        resolve();
+      };
+    });
+  }
+}
+
+const name = (info: PaneInfo): string => ({ vnc: "screen", console: "console", terminal: "terminal" })[info.type];

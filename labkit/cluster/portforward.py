@@ -1,0 +1,167 @@
+"""A byte stream to a machine's port through the engine, for programs that wait for their bytes (SSH).
+
+One WebSocket of KubeVirt's `portforward` subresource is dressed as a socket: as much of one as paramiko uses. The
+WebSocket itself lives on an event loop in a thread of this module's: a TLS connection must not be read and written by
+two threads at once, and paramiko does just that. There is no half-close: either end's close ends both directions, as
+KubeVirt has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import json
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+from kubernetes import client
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from labkit.cluster.streams import PROTOCOL, StreamTarget, stream_target
+from labkit.errors import ClusterError, ClusterUnavailable
+
+_QUEUE = (256, 64)
+"""Messages kept unread. Reading (and with it answering the engine's pings) stops at the first number and goes on at
+the second: high, since an engine drops a stream that answers no ping for a minute, and bounded all the same."""
+
+_MAX_MESSAGE = 16 * 2**20
+_RETRYABLE = (408, 429, 500, 502, 503, 504)
+_T = TypeVar("_T")
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop on which all streams of this process live."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="portforward", daemon=True).start()
+    return loop
+
+
+def _soon(coroutine: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+
+
+class PortForward:
+    """A stream of bytes to one port of one machine. Made by open_port(); to be closed by whoever asked for it.
+
+    The engine's pings are answered by the event loop, also when nobody reads.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._timeout: float | None = None
+        self._unread = b""
+        self._coming: concurrent.futures.Future[str | bytes] | None = None
+        self._closed = False
+
+    def settimeout(self, timeout: float | None) -> None:
+        """How many seconds recv() may wait; None means for ever."""
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """What settimeout() has set."""
+        return self._timeout
+
+    def recv(self, size: int) -> bytes:
+        """At least one and at most `size` bytes; b"" at the end. Raises TimeoutError after settimeout()'s seconds."""
+        if not self._unread:
+            self._unread = self._next()
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def _next(self) -> bytes:
+        while True:
+            # What was asked for before a time-out is still on its way: asking anew would lose it.
+            if self._coming is None:
+                self._coming = _soon(self._connection.recv())
+            try:
+                message = self._coming.result(self._timeout)
+            except ConnectionClosed:
+                return b""
+            self._coming = None
+            # Text is no part of the stream (KubeVirt drops it too); an empty message is no end.
+            if isinstance(message, bytes) and message:
+                return message
+
+    def send(self, data: bytes) -> int:
+        """Send all of `data`; its length. Waits while the machine does not read. Raises ConnectionError at the end."""
+        try:
+            _soon(self._connection.send(bytes(data))).result()
+        except ConnectionClosed as error:
+            raise ConnectionResetError("the machine's port was closed") from error
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of `data`."""
+        self.send(data)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this end was closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """End the stream, from any thread, also while another one waits in recv() or send()."""
+        if self._closed:
+            return
+        self._closed = True
+        # Not a closing handshake: that would wait for a send() that the machine does not read.
+        _loop().call_soon_threadsafe(self._connection.transport.abort)
+
+    def __enter__(self) -> PortForward:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_port(api: client.ApiClient, namespace: str, vmi: str, port: int, timeout: float) -> PortForward:
+    """A stream to the TCP port `port` of the machine `vmi`, opened within `timeout` seconds.
+
+    To be asked for only once the machine has reported an address: without one, KubeVirt would dial its own host.
+    Raises ClusterUnavailable where another try may do (nothing listens there yet, the engine does not answer), and
+    ClusterError with the engine's status otherwise (404 no such machine, 409 paused).
+    """
+    target = stream_target(api, namespace, vmi, f"portforward/{port}")
+    try:
+        connection = _soon(_connect(target, timeout)).result()
+    except InvalidStatus as error:
+        raise _refusal(vmi, port, error.response.status_code, bytes(error.response.body or b"")) from error
+    except (OSError, InvalidHandshake) as error:
+        raise ClusterUnavailable(f"port {port} of {vmi} cannot be reached: the engine does not answer") from error
+    return PortForward(connection)
+
+
+async def _connect(target: StreamTarget, seconds: float) -> ClientConnection:
+    return await connect(
+        target.url,
+        ssl=target.tls,
+        server_hostname=target.server_hostname,
+        additional_headers=target.headers,
+        user_agent_header=None,
+        subprotocols=[Subprotocol(PROTOCOL)],
+        compression=None,
+        proxy=None,
+        open_timeout=seconds,
+        ping_interval=None,
+        max_size=_MAX_MESSAGE,
+        max_queue=_QUEUE,
+    )
+
+
+def _refusal(vmi: str, port: int, status: int, body: bytes) -> ClusterError:
+    kind = ClusterUnavailable if status in _RETRYABLE else ClusterError
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    said = str(found.get("message") or f"the engine answered {status}")
+    return kind(f"port {port} of {vmi} cannot be reached: {said}", status=status, reason=str(found.get("reason") or ""))

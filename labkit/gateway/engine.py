@@ -1,0 +1,56 @@
+"""What the gateway asks of the engine: one lab's namespace, one machine. Two kinds of `get`, in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from labkit.cluster.client import Cluster
+from labkit.cluster.streams import StreamTarget
+from labkit.errors import ClusterError, ClusterUnavailable, SetupError
+from labkit.gateway.access import Denied
+from labkit.manifests.names import namespace_of
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 10.0
+T = TypeVar("T")
+
+
+class Engine:
+    """The engine as the gateway sees it. Every method raises Denied (503, 502) where it gives no answer."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def namespace(self, lab: str) -> dict[str, Any] | None:
+        """The lab's namespace, or None."""
+        return await _asked(lambda: self._cluster.get("Namespace", None, namespace_of(lab)))
+
+    async def machine(self, lab: str, machine: str) -> dict[str, Any] | None:
+        """The running machine (a VirtualMachineInstance), or None."""
+        return await _asked(lambda: self._cluster.get("VirtualMachineInstance", namespace_of(lab), machine))
+
+    async def target(self, lab: str, machine: str, subresource: str) -> StreamTarget:
+        """Where to open a stream, with a token that is good now (renewing one may run a program, so: in a thread)."""
+        return await _asked(lambda: self._cluster.stream_target(namespace_of(lab), machine, subresource))
+
+    async def answers(self) -> None:
+        """Return if the engine answers at all."""
+        await _asked(self._cluster.version)
+
+
+async def _asked(question: Callable[[], T]) -> T:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await asyncio.to_thread(question)
+    except (ClusterUnavailable, TimeoutError, SetupError) as error:
+        log.warning("the engine does not answer: %s", error)
+        raise Denied(
+            503, "engine", "The engine that runs the machines does not answer; trying again may help."
+        ) from error
+    except ClusterError as error:
+        log.error("the engine refused the gateway: %s", error)
+        raise Denied(502, "engine", "The engine refused the gateway; the operator's log says why.") from error

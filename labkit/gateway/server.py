@@ -1,0 +1,98 @@
+"""The gateway's process: listeners, signals, and the order in which all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+from labkit.cluster.client import Cluster
+from labkit.gateway.application import Application
+from labkit.gateway.engine import Engine
+from labkit.gateway.http import Connection
+from labkit.gateway.keys import TicketKeys, terminal_key
+from labkit.gateway.pages import StaticFiles
+from labkit.gateway.sockets import loopback_listener, unix_listener
+from labkit.gateway.tunnels import watch
+from labkit.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 3.0
+
+
+def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent: bool) -> None:
+    """Serve on the unix socket `socket` and, unless `port` is None, on 127.0.0.1:`port` (0: any free port).
+
+    Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
+    cannot listen. The kubeconfig is `settings.kubeconfig`, else the embedded engine's.
+    """
+    cluster = Cluster(settings.kubeconfig or settings.engine_kubeconfig)
+    application = Application(
+        TicketKeys(settings.ticket_keys),
+        Engine(cluster),
+        lambda: terminal_key(settings.terminal_key),
+        StaticFiles(),
+    )
+    with contextlib.ExitStack() as stack:
+        listeners = [(stack.enter_context(unix_listener(socket)), False)]
+        if port is not None:
+            listeners.append((stack.enter_context(loopback_listener(port, settings.gateway_endpoint)), True))
+        asyncio.run(_serve(application, listeners, exit_with_parent=exit_with_parent))
+
+
+async def _serve(
+    application: Application, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if exit_with_parent:
+        threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
+    connections: set[Connection] = set()
+    servers = [await _listen(application, listener, connections, loopback) for listener, loopback in listeners]
+    watcher = asyncio.create_task(watch(application.tunnels, application.engine))
+    log.info("listening on %s", ", ".join(str(listener.getsockname()) for listener, _ in listeners))
+    await asyncio.wait((asyncio.create_task(stop.wait()), watcher), return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.close()
+    await _drain(application, connections)
+    if watcher.done():
+        watcher.result()  # it never ends by itself: this raises what ended it
+    watcher.cancel()
+
+
+async def _listen(
+    application: Application, listener: socket.socket, connections: set[Connection], loopback: bool
+) -> asyncio.Server:
+    def connect() -> Connection:
+        return Connection(application, connections, loopback_port=loopback)
+
+    loop = asyncio.get_running_loop()
+    if listener.family == socket.AF_UNIX:
+        return await loop.create_unix_server(connect, sock=listener)
+    return await loop.create_server(connect, sock=listener)
+
+
+async def _drain(application: Application, connections: set[Connection]) -> None:
+    """Close what is idle, end the streams, and give answers under way a little time."""
+    application.tunnels.close_all()
+    for connection in tuple(connections):
+        connection.close_idle()
+    if answers := [connection.answering for connection in connections if connection.answering is not None]:
+        await asyncio.wait(answers, timeout=_GRACE_SECONDS)
+
+
+def _await_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Read standard input to its end: it ends when the process that holds its other side does."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(stop.set)

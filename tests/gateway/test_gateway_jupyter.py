@@ -1,0 +1,126 @@
+"""The gateway behind a real Jupyter server and jupyter-server-proxy: what passes, guarded by Jupyter's login."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gateway_peer import Peer
+from gateway_process import Gateway, eventually
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
+
+pytest.importorskip("jupyter_server_proxy")
+
+LOGIN = {"Authorization": "token hidden"}
+PANE = "/user/alice/gate/panes/alab/m/console"
+
+
+@dataclass
+class Jupyter:
+    port: int
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+
+@pytest.fixture(scope="module")
+def jupyter(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    folder = tmp_path_factory.mktemp("jupyter")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    entry = {"unix_socket": str(gateway.socket), "request_headers_override": {"Cookie": "", "Authorization": ""}}
+    (folder / "config.py").write_text(
+        f"c.ServerApp.port = {port}\nc.ServerApp.base_url = '/user/alice/'\nc.IdentityProvider.token = 'hidden'\n"
+        f"c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\n"
+        f"c.ServerProxy.servers = {{'gate': {entry}}}\n"
+        "c.ServerApp.jpserver_extensions = {'jupyter_server_proxy': True}\n"
+    )
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
+    environ = {**os.environ, **{name: str(folder) for name in names}}
+    command = [sys.executable, "-m", "jupyter_server", f"--config={folder / 'config.py'}"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environ, stdout=log, stderr=log) as process:
+        found = Jupyter(port)
+        eventually(lambda: _answers(found) or process.poll() is not None, 60)
+        assert process.poll() is None, Path(log.name).read_text()
+        yield found
+        process.terminate()
+
+
+def _answers(jupyter: Jupyter) -> bool:
+    try:
+        return jupyter.get("/user/alice/api")[0] == 200
+    except OSError:
+        return False
+
+
+def test_page_and_state_are_served_below_any_prefix_to_who_is_signed_in(
+    jupyter: Jupyter, gateway: Gateway, peer: Peer
+) -> None:
+    status, page = jupyter.get(f"{PANE}/", **LOGIN)
+    assert (status, page) == (200, gateway.get("/panes/alab/m/console/")[2])
+    status, body = jupyter.get(f"{PANE}/state", **LOGIN, **{"Labkit-Ticket": gateway.ticket()})
+    assert (status, json.loads(body)["state"]) == (200, "running")
+    assert jupyter.get(f"{PANE}/state", **LOGIN)[0] == 403
+
+
+def test_who_is_not_signed_in_gets_nothing_even_with_a_ticket(jupyter: Jupyter, gateway: Gateway, peer: Peer) -> None:
+    assert jupyter.get(f"{PANE}/", **{"Labkit-Ticket": gateway.ticket()})[0] == 302
+    with pytest.raises(InvalidStatus) as refused:
+        _open(jupyter, gateway, {})
+    assert refused.value.response.status_code == 403
+
+
+def test_a_stream_passes_with_its_ticket_and_only_its_own_protocol_is_echoed(
+    jupyter: Jupyter, gateway: Gateway, peer: Peer
+) -> None:
+    with _open(jupyter, gateway, LOGIN) as console:
+        assert console.subprotocol == "plain.kubevirt.io"
+        assert console.recv(5) == b"peer console\r\n"
+        console.send(b"through two proxies")
+        assert console.recv(5) == b"through two proxies"
+
+
+def test_another_origin_is_refused_by_the_gateway_too_where_a_token_switches_jupyters_own_check_off(
+    jupyter: Jupyter, gateway: Gateway, peer: Peer
+) -> None:
+    with pytest.raises(ConnectionClosed), _open(jupyter, gateway, LOGIN, "http://evil.example") as console:
+        console.recv(5)
+
+
+def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_log(
+    jupyter: Jupyter, gateway: Gateway, peer: Peer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ticket = gateway.ticket()
+    jupyter.get(f"{PANE}/state", **LOGIN, **{"Labkit-Ticket": ticket})
+    with _open(jupyter, gateway, LOGIN, ticket=ticket):
+        pass
+    logs = [path.read_text() for path in tmp_path_factory.getbasetemp().glob("*/log")]
+    assert len(logs) >= 2
+    assert not any(ticket in log or "token hidden" in log for log in logs)
+
+
+def _open(
+    jupyter: Jupyter, gateway: Gateway, headers: dict[str, str], origin: str = "", ticket: str = ""
+) -> ClientConnection:
+    return connect(
+        f"ws://127.0.0.1:{jupyter.port}{PANE}/stream",
+        origin=Origin(origin or f"http://127.0.0.1:{jupyter.port}"),
+        additional_headers=headers,
+        subprotocols=[Subprotocol("plain.kubevirt.io"), Subprotocol(f"labkit.ticket.{ticket or gateway.ticket()}")],
+        proxy=None,
+    ).__enter__()
