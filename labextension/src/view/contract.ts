@@ -1,0 +1,147 @@
+// What the lab view and its server say to each other: types only. The Python side is labkit/view.py.
+// Times are UTC seconds since the epoch; every text is plain text except `html`, which the server has sanitised.
+
+export type LabState = "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "lost";
+export type MachineState = "starting" | "running" | "paused" | "stopped" | "failed";
+export type Verdict = "passed" | "not_yet" | "error";
+export type OperationState = "queued" | "running" | "done" | "failed" | "cancelled";
+
+export interface Lab {
+  id: string;
+  template: string;
+  title: string;
+  state: LabState;
+  detail: string;
+  created: number;
+  ended: number | null;
+}
+
+export interface Pane {
+  name: string;
+  type: string;
+  title: string;
+}
+
+export interface Machine {
+  name: string;
+  state: MachineState;
+  detail: string;
+  address: string;
+  panes: Pane[];
+}
+
+export interface Credential {
+  machine: string;
+  user: string;
+  password: string;
+}
+
+export interface HtmlPart {
+  kind: "html";
+  html: string;
+}
+
+export interface StepPart {
+  kind: "step";
+  id: string;
+  title: string;
+  points: number;
+  check: boolean;
+  html: string;
+}
+
+export interface Page {
+  id: string;
+  title: string;
+  minutes: number | null;
+  parts: (HtmlPart | StepPart)[];
+}
+
+export interface Instructions {
+  title: string;
+  language: string;
+  pages: Page[];
+}
+
+export interface CheckResult {
+  verdict: Verdict;
+  feedback: string;
+  time: number;
+}
+
+export interface Progress {
+  ticks: string[];
+  results: Record<string, CheckResult>;
+  points: number;
+  max_points: number;
+}
+
+/** What changes while a lab is looked at. */
+export interface Status {
+  lab: Lab;
+  machines: Machine[];
+  progress: Progress;
+}
+
+export interface View extends Status {
+  credentials: Credential[];
+  instructions: Instructions;
+}
+
+export interface PaneLink {
+  path: string;
+  ticket: string;
+  expires: number;
+}
+
+export interface OperationEvent {
+  seq: number;
+  stage: string;
+  text: string;
+  progress: number;
+}
+
+export interface Operation {
+  state: OperationState;
+  error: string;
+  result: unknown;
+}
+
+/** Every method: what it takes and what it answers. */
+export interface Methods {
+  view: { params: Record<string, never>; result: View };
+  status: { params: Record<string, never>; result: Status };
+  tick: { params: { step: string; done: boolean }; result: { progress: Progress } };
+  check: { params: { step: string }; result: { operation: string } };
+  events: {
+    params: { operation: string; after: number };
+    result: { events: OperationEvent[]; operation: Operation; progress: Progress };
+  };
+  pane_link: { params: { machine: string; pane: string }; result: PaneLink };
+}
+
+/** Asks the server. Rejects with ConnectionLost where nobody answers, else with an Error whose message is one sentence. */
+export type Request = <M extends keyof Methods>(method: M, params: Methods[M]["params"]) => Promise<Methods[M]["result"]>;
+
+/** The way between the view and its server; the view knows nothing else of its host. */
+export interface Transport {
+  request: Request;
+  /** A URL for an image of the instructions; `path` is below the template's media folder. */
+  media(path: string): Promise<string>;
+  /** The address of a pane page. Throws an Error with one sentence where this host can show none. */
+  paneUrl(path: string): string;
+  /** Calls back whenever the server says that something has changed; returns the way to stop that. */
+  onEvent(callback: (event: unknown) => void): () => void;
+  /** Gives back what the transport holds. */
+  close?(): void;
+}
+
+/** What a pane page says to the page around it. */
+export type PaneState =
+  | "connecting" | "connected" | "starting" | "stopped" | "paused" | "taken-over" | "lost" | "forbidden";
+export type FromPane =
+  | { type: "labkit:ready" }
+  | { type: "labkit:state"; state: PaneState }
+  | { type: "labkit:ticket-wanted" };
+/** What a pane page is told. */
+export type ToPane = { type: "labkit:ticket"; ticket: string } | { type: "labkit:type"; text: string };

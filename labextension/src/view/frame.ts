@@ -1,0 +1,125 @@
+// One pane in its frame: fetches the link, loads the pane page, and speaks the message contract with it.
+import type { FromPane, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
+import { h } from "./dom.ts";
+import { strings } from "./strings.ts";
+import { TypingQueue } from "./typing.ts";
+
+export interface FrameHost {
+  request: Request;
+  paneUrl: Transport["paneUrl"];
+  stateChanged(): void;
+  failed(error: Error): void;
+}
+
+/** How long a loaded frame may say nothing: then it is no pane page but, say, a sign-in or an error page. Milliseconds. */
+const SILENCE = 3000;
+
+/** A fresh address of a pane. The ticket is in the fragment: it reaches no server, no log, no Referer header. */
+export async function paneAddress(
+  machine: string, pane: string, host: Pick<FrameHost, "request" | "paneUrl">,
+): Promise<string> {
+  host.paneUrl(""); // a host without panes says so before a ticket is made
+  const link = await host.request("pane_link", { machine, pane });
+  return `${host.paneUrl(link.path)}#ticket=${link.ticket}`;
+}
+
+export class PaneFrame {
+  readonly element: HTMLElement;
+  /** What the pane page last said of itself. */
+  state: PaneState | undefined;
+  private readonly frame: HTMLIFrameElement;
+  private readonly notice = h("p", { attributes: { role: "status" } });
+  private readonly again = h("button", { attributes: { type: "button" }, on: { click: () => void this.load() } }, strings.tryAgain);
+  private readonly typing = new TypingQueue();
+  private heard = false;
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  private asking: Promise<PaneLink> | undefined;
+
+  constructor(private readonly machine: string, private readonly pane: string, title: string, private readonly host: FrameHost) {
+    this.frame = h("iframe", {
+      attributes: {
+        title: strings.paneTitle(machine, title),
+        allow: "clipboard-read; clipboard-write; fullscreen",
+        referrerpolicy: "same-origin",
+        // Our own pages: they need their origin for their stream, but no pop-ups, forms or way to the top window.
+        sandbox: "allow-scripts allow-same-origin allow-downloads",
+      },
+    });
+    this.element = h("div", { class: "pane" });
+    this.frame.addEventListener("load", () => {
+      if (!this.heard) this.silence = setTimeout(() => this.tell(strings.paneSilent), SILENCE);
+    });
+    addEventListener("message", this.hear);
+    void this.load();
+  }
+
+  /** Shows or hides the pane. Hidden it lives on, at its size: a terminal of no size would tell its machine so. */
+  show(visible: boolean): void {
+    this.element.classList.toggle("away", !visible);
+    this.element.inert = !visible;
+  }
+
+  /** Types text as soon as the pane is connected. Rejects where it does not connect in time. */
+  type(text: string): Promise<void> {
+    const typed = this.typing.add(text, strings.notTyped(this.machine));
+    if (this.state === "connected") this.flush();
+    return typed;
+  }
+
+  close(): void {
+    removeEventListener("message", this.hear);
+    clearTimeout(this.silence);
+    this.element.remove();
+  }
+
+  private async load(): Promise<void> {
+    this.tell(strings.openingPane);
+    this.again.hidden = true;
+    try {
+      this.frame.src = await paneAddress(this.machine, this.pane, this.host);
+      this.element.replaceChildren(this.frame);
+    } catch (error) {
+      this.tell((error as Error).message);
+      this.host.failed(error as Error);
+    }
+  }
+
+  /** A sentence in the pane's place, with a way to try again. */
+  private tell(sentence: string): void {
+    this.notice.textContent = sentence;
+    this.again.hidden = false;
+    this.element.replaceChildren(h("div", { class: "notice" }, this.notice, this.again));
+  }
+
+  private readonly hear = (event: MessageEvent): void => {
+    if (event.origin !== location.origin || event.source === null || event.source !== this.frame.contentWindow) return;
+    const message = event.data as FromPane | null;
+    this.heard = true; // often before the frame's load event
+    clearTimeout(this.silence);
+    if (message?.type === "labkit:ticket-wanted") void this.sendTicket();
+    if (message?.type !== "labkit:state") return;
+    this.state = message.state;
+    if (message.state === "connected") this.flush();
+    this.host.stateChanged();
+  };
+
+  private async sendTicket(): Promise<void> {
+    if (this.asking) return; // one at a time, however often the page asks
+    try {
+      this.asking = this.host.request("pane_link", { machine: this.machine, pane: this.pane });
+      this.post({ type: "labkit:ticket", ticket: (await this.asking).ticket });
+    } catch (error) {
+      this.host.failed(error as Error);
+    } finally {
+      this.asking = undefined;
+    }
+  }
+
+  private flush(): void {
+    this.typing.flush((text) => this.post({ type: "labkit:type", text }));
+  }
+
+  private post(message: ToPane): void {
+    this.frame.contentWindow?.postMessage(message, location.origin);
+  }
+}

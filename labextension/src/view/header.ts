@@ -1,0 +1,47 @@
+// The top line: title, how far the learner is, and how the lab is.
+import type { Instructions, Progress, Status } from "./contract.ts";
+import { freshId, h, setAttribute, setText } from "./dom.ts";
+import { isDone, stepsOf } from "./progress.ts";
+import { strings } from "./strings.ts";
+
+export interface Header {
+  element: HTMLElement;
+  update(status: Status): void;
+}
+
+export function header(title: string, instructions: Instructions): Header {
+  const steps = instructions.pages.flatMap(stepsOf);
+  const stepsText = h("span");
+  const pointsText = h("span");
+  const label = h("small", { attributes: { id: freshId("meter") } }, stepsText, pointsText);
+  const fill = h("i");
+  const bar = h("div", {
+    class: "bar",
+    attributes: { role: "progressbar", "aria-label": strings.progress, "aria-valuemin": 0, "aria-valuemax": 100 },
+  }, fill);
+  const dot = h("span", { class: "dot", attributes: { "aria-hidden": "true" } });
+  const word = h("span");
+  const state = h("p", { class: "state", attributes: { role: "status" } }, dot, word);
+  const meter = h("div", { class: "meter", attributes: { hidden: steps.length === 0 } }, label, bar);
+
+  function updateMeter(progress: Progress): void {
+    const done = steps.filter((step) => isDone(step.id, progress)).length;
+    const percent = steps.length === 0 ? 0 : Math.round((100 * done) / steps.length);
+    const points = progress.max_points > 0 ? strings.pointsDone(progress.points, progress.max_points) : "";
+    setText(stepsText, strings.stepsDone(done, steps.length));
+    setText(pointsText, points);
+    setAttribute(bar, "aria-valuenow", percent);
+    setAttribute(bar, "aria-valuetext", [stepsText.textContent, points].filter(Boolean).join(", "));
+    fill.style.width = `${percent}%`;
+  }
+
+  return {
+    element: h("header", {}, h("h1", {}, title), meter, state),
+    update({ lab, progress }) {
+      updateMeter(progress);
+      dot.dataset["state"] = lab.state;
+      const named = strings.labStates[lab.state] ?? strings.unknownState(lab.state);
+      setText(word, lab.detail ? `${named} ${lab.detail}` : named);
+    },
+  };
+}

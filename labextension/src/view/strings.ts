@@ -1,0 +1,122 @@
+// Every word of the lab view and the start's progress, in one table: another language is another object of this shape.
+import type { LabState, MachineState, PaneState } from "./contract.ts";
+
+const number = (value: number): string => value.toLocaleString("en", { maximumFractionDigits: 1 });
+
+const labStates: Record<LabState, string> = {
+  starting: "Starting…",
+  running: "Running",
+  paused: "Paused",
+  stopping: "Stopping…",
+  stopped: "Stopped",
+  failed: "Failed",
+  lost: "Lost",
+};
+
+const machineStates: Record<MachineState, string> = {
+  starting: "starting",
+  running: "running",
+  paused: "paused",
+  stopped: "stopped",
+  failed: "failed",
+};
+
+const paneStates: Record<PaneState, string> = {
+  connecting: "Connecting…",
+  connected: "Connected",
+  starting: "Waiting for the machine",
+  stopped: "The machine is stopped",
+  paused: "The machine is paused",
+  "taken-over": "Open in another window",
+  lost: "Connection lost",
+  forbidden: "Not allowed",
+};
+
+export const strings = {
+  loading: "Loading the lab…",
+  labStates,
+  machineStates,
+  paneStates,
+  unknownState: (word: string): string => word,
+
+  progress: "Progress",
+  stepsDone: (done: number, all: number): string => `${done} of ${all} ${all === 1 ? "step" : "steps"}`,
+  pointsDone: (points: number, max: number): string => `${number(points)} of ${number(max)} points`,
+
+  instructions: "Instructions",
+  pages: "Pages",
+  pageNumber: (index: number, count: number): string => `Page ${index} of ${count}`,
+  minutes: (minutes: number): string => `about ${minutes} ${minutes === 1 ? "minute" : "minutes"}`,
+  /** What a page's small button shows; its name goes on from there, so that voice control finds it by what is seen. */
+  pageChip: (index: number, done: number, all: number): string =>
+    all === 0 ? `${index}` : done === all ? `${index} ✓` : `${index} · ${done}/${all}`,
+  pageChipName: (shown: string, title: string, done: number, all: number): string =>
+    `${shown}${all === 0 ? "" : done === all ? " done" : " steps"}: ${title}`,
+  previousPage: (index: number, title: string): string => `← ${index} · ${title}`,
+  nextPage: (index: number, title: string): string => `${index} · ${title} →`,
+
+  points: (points: number, max: number): string => `${number(points)} / ${number(max)} ${max === 1 ? "point" : "points"}`,
+  check: "Check",
+  checking: "Checking…",
+  tickedByCheck: "This step is ticked by its check.",
+  passed: (feedback: string): string => (feedback ? `Passed. ${feedback}` : "Passed."),
+  notYet: (feedback: string): string => `Not yet: ${feedback || "the check gave no reason."}`,
+  checkFault: (reason: string): string => `The check could not run: ${reason || "no reason was given."}`,
+  checkedAt: (time: string): string => `Checked at ${time}.`,
+  checkNeedsLab: "A check needs a running lab.",
+
+  code: (language: string): string => (language ? `Code, ${language}` : "Code"),
+  copy: "Copy",
+  copyOf: (what: string): string => `Copy ${what}`,
+  copied: "Copied",
+  copyFailed: "Copying is not allowed here: select the text and copy it by hand.",
+  runIn: (machine: string): string => `Run in ${machine}`,
+  typeInto: (machine: string): string => `Type into ${machine}`,
+  typed: (machine: string): string => `Typed into ${machine}.`,
+  notTyped: (machine: string): string => `Nothing was typed: ${machine} did not connect.`,
+  noMachine: (machine: string): string => `There is no machine ${machine} in this lab.`,
+  noPane: (target: string): string => `There is no pane ${target} in this lab.`,
+  noTerminal: (machine: string): string => `${machine} has no terminal to type into.`,
+
+  machines: "Machines",
+  panesOf: (machine: string): string => `Panes of ${machine}`,
+  paneTitle: (machine: string, pane: string): string => `${machine}: ${pane}`,
+  openingPane: "Opening…",
+  paneSilent: "This pane did not load. Reload the page, sign in again if asked to, or try again.",
+  tryAgain: "Try again",
+  signIn: "Sign-in details",
+  signInOf: (machine: string): string => `Sign-in details of ${machine}`,
+  noSignIn: (machine: string): string => `${machine} needs no sign-in.`,
+  user: "User",
+  password: "Password",
+  close: "Close",
+  newWindow: "New window",
+  popupBlocked: "The browser did not allow a new window.",
+  fullScreen: "Full screen",
+  noFullScreen: "The browser does not allow full screen here.",
+  resize: "Width of the instructions",
+  noMachines: "This lab has no machines to show yet.",
+  noPanes: (machine: string): string => `${machine} has no panes.`,
+  labOver: {
+    stopping: "This lab is stopping. Your ticks and results are kept.",
+    stopped: "This lab has stopped, so there are no machines to show. Your ticks and results are kept.",
+    failed: "This lab could not be started, so there are no machines to show.",
+    lost: "The machines of this lab are gone. Your ticks and results are kept; start the lab again to go on.",
+  },
+
+  kernelGone: "The notebook's kernel does not answer. Run the cell again to reconnect.",
+  kernelSlow: "The notebook's kernel does not answer. It may be busy; if it stays so, run the cell again to reconnect.",
+  serviceGone: "The lab service does not answer. Trying again…",
+  serviceSaid: (status: number): string => `The lab service refused this (HTTP ${status}).`,
+  panesNeedJupyter:
+    "Panes cannot be shown here: they need JupyterLab or a browser. Open this notebook in JupyterLab, or run “labkit open” in a terminal.",
+
+  start: {
+    states: { running: "Starting", done: "Ready", failed: "Failed" },
+    seconds: (seconds: number): string => `${seconds.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`,
+    stages: (count: number, time: string): string => `${count} ${count === 1 ? "stage" : "stages"}, ${time}`,
+    percent: (percent: number, stage: string): string => (stage ? `${percent} percent: ${stage}` : `${percent} percent`),
+  },
+};
+
+export type Strings = typeof strings;

@@ -1,0 +1,13 @@
+// A pane page that speaks the message contract and shows what it was told. It reports itself connected at once.
+const tell = (message) => window.parent.postMessage(message, location.origin);
+const show = (id, text) => (document.getElementById(id).textContent += text);
+
+show("came", location.hash);
+addEventListener("message", (event) => {
+  if (event.origin !== location.origin || event.source !== window.parent) return;
+  if (event.data.type === "labkit:ticket") show("given", event.data.ticket);
+  if (event.data.type === "labkit:type") show("typed", JSON.stringify(event.data.text));
+});
+document.getElementById("ask").addEventListener("click", () => tell({ type: "labkit:ticket-wanted" }));
+tell({ type: "labkit:ready" });
+tell({ type: "labkit:state", state: "connected" });

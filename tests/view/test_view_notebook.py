@@ -1,0 +1,120 @@
+"""The two widgets in a host of anywidgets: the comm's messages, a kernel that is gone, the start's progress."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.view.lab_site import Site
+
+GONE = "The notebook's kernel does not answer."
+
+
+@pytest.fixture
+def notebook(page: Page, site: Site) -> Page:
+    page.clock.install()
+    page.goto(f"{site.url}/notebook.html?lab")
+    page.get_by_role("heading", name="Look around").wait_for()
+    return page
+
+
+def test_a_tick_goes_over_the_comm(notebook: Page, site: Site) -> None:
+    notebook.get_by_role("checkbox", name="Find the address of web").check()
+    expect(notebook.get_by_text("1 of 3 steps")).to_be_visible()
+    assert site.lab.ticks == {"find"}
+
+
+def test_an_image_comes_as_bytes_over_the_comm(notebook: Page) -> None:
+    image = notebook.get_by_role("img", name="Two machines and a cable")
+    notebook.wait_for_function(
+        "image => image.src.startsWith('blob:') && image.naturalWidth === 300", arg=image.element_handle()
+    )
+
+
+def test_panes_are_below_the_jupyter_servers_own_address(notebook: Page, site: Site) -> None:
+    address = f"{site.url}/user/me/labkit/panes/alab/client/terminal/#ticket=ticket-1"
+    expect(notebook.locator("iframe")).to_have_attribute("src", address)
+
+
+def test_where_the_page_is_not_jupyters_own_the_panes_place_says_what_to_do(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/elsewhere.html?lab")
+    expect(page.get_by_text("Panes cannot be shown here: they need JupyterLab or a browser.")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Find the address of web")).to_be_enabled()
+    assert site.lab.count("pane_link") == 0
+
+
+def test_an_event_from_the_kernel_is_looked_into_at_once(notebook: Page, site: Site) -> None:
+    site.lab.ticks.add("find")
+    notebook.evaluate("labModel.emit('msg:custom', {event: {changed: 'progress'}})")
+    expect(notebook.get_by_text("1 of 3 steps")).to_be_visible()
+
+
+def test_a_closed_comm_is_said_calmly_with_the_remedy(notebook: Page) -> None:
+    notebook.evaluate("window.kernel = 'dead'")
+    notebook.clock.fast_forward(3000)
+    expect(notebook.get_by_text(f"{GONE} Run the cell again to reconnect.")).to_be_visible()
+    expect(notebook.get_by_role("heading", name="Look around")).to_be_visible()
+
+
+def test_a_kernel_that_does_not_answer_is_said_and_forgotten_when_it_does(notebook: Page) -> None:
+    notebook.evaluate("window.kernel = 'busy'")
+    notebook.clock.run_for(20_000)
+    expect(notebook.get_by_text(GONE)).to_be_visible()
+    notebook.evaluate("window.kernel = 'live'")
+    notebook.clock.run_for(20_000)
+    expect(notebook.get_by_text(GONE)).to_be_hidden()
+
+
+def test_a_service_that_is_gone_is_said_in_its_own_words(lab_page: Page) -> None:
+    lab_page.route("**/lab/*", lambda route: route.abort())
+    expect(lab_page.get_by_text("The lab service does not answer. Trying again…")).to_be_visible()
+
+
+def test_the_theme_of_jupyterlab_decides_and_a_change_is_followed(notebook: Page) -> None:
+    notebook.emulate_media(color_scheme="dark")
+    expect(notebook.locator(".labkit")).to_have_attribute("data-theme", "light")
+    notebook.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    expect(notebook.locator(".labkit")).to_have_attribute("data-theme", "dark")
+
+
+def test_keys_pressed_in_the_view_are_no_notebook_commands(notebook: Page) -> None:
+    expect(notebook.locator(".labkit")).to_have_attribute("data-lm-suppress-shortcuts", "true")
+
+
+def test_taking_the_widget_away_leaves_no_listener_behind(notebook: Page) -> None:
+    notebook.evaluate("window.unmount()")
+    assert notebook.evaluate("labModel.handlers.get('msg:custom').length") == 0
+    assert notebook.locator(".labkit").count() == 0
+
+
+@pytest.fixture
+def start(page: Page, site: Site) -> Page:
+    page.goto(f"{site.url}/notebook.html?start")
+    return page
+
+
+def test_a_start_shows_a_labelled_bar_and_the_stages_done(start: Page) -> None:
+    bar = start.get_by_role("progressbar", name="Starting hello-lab")
+    expect(bar).to_have_attribute("aria-valuenow", "40")
+    expect(bar).to_have_attribute("aria-valuetext", "40 percent: Making the machine")
+    expect(start.get_by_role("status")).to_have_text("Making the machine")
+    expect(start.get_by_role("listitem")).to_have_text(["The lab has its place0.0 s", "The network is there1.2 s"])
+
+
+def test_a_stage_may_say_more_as_it_goes_on(start: Page) -> None:
+    start.evaluate("startModel.set({events: [{text: 'The lab has its place', time: 100}, {text: 'Ready', time: 103}]})")
+    expect(start.get_by_role("listitem")).to_have_text(["The lab has its place0.0 s", "Ready3.0 s"])
+
+
+def test_a_finished_start_folds_its_stages_away(start: Page) -> None:
+    start.evaluate("startModel.set({state: 'done', progress: 1, stage_text: 'The lab is ready.'})")
+    expect(start.get_by_text("Ready", exact=True)).to_be_visible()
+    expect(start.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    expect(start.get_by_text("2 stages, 1.2 s")).to_be_visible()
+    expect(start.get_by_text("The network is there")).to_be_hidden()
+
+
+def test_a_failed_start_gives_its_reason_as_text(start: Page) -> None:
+    start.evaluate("startModel.set({state: 'failed', detail: '<b>QEMU</b> is missing.'})")
+    expect(start.get_by_role("status")).to_have_text("<b>QEMU</b> is missing.")
+    expect(start.get_by_text("The network is there")).to_be_visible()
