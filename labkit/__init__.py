@@ -1,4 +1,4 @@
-"""labkit: KubeVirt labs for learners. In a notebook: `lab = labkit.start("hello-lab")`, `lab.stop()`, `labkit.labs()`."""
+"""labkit: KubeVirt labs for learners: `labkit.start("hello-lab")`, `lab.stop()`, `labkit.labs()` in a notebook."""
 
 from __future__ import annotations
 

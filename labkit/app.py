@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from labkit import launcher
-from labkit.cluster.client import Cluster
-from labkit.errors import ClusterUnavailable
+from labkit.cluster.client import Cluster, chosen
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -41,18 +40,11 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
     """What operations work on."""
     return Surroundings(
         store=SqliteStore(settings.database),
-        cluster=cluster(settings),
+        cluster=Cluster(chosen(settings)),
         templates=TemplateSource(settings.templates_dir),
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
     )
-
-
-def cluster(settings: Settings) -> Cluster:
-    """The engine: the kubeconfig that is set, else the pod's own service account, else the embedded engine."""
-    if settings.kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return Cluster(None)
-    return Cluster(settings.kubeconfig or settings.engine_kubeconfig)
 
 
 def local_principal(environ: Mapping[str, str] | None = None) -> Principal:
@@ -84,10 +76,7 @@ def follow(labs: Labs, principal: Principal, operation: Operation, settings: Set
 
 def engine_version(settings: Settings) -> str:
     """What the engine says of itself. Raises ClusterError."""
-    try:
-        return cluster(settings).version()
-    except ClusterUnavailable as error:
-        return f"not running ({error})"
+    return Cluster(chosen(settings)).version()
 
 
 def stop_all(settings: Settings, *, progress: Callable[[str], None]) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 
 import urllib3.exceptions
 from kubernetes import client, config
+from kubernetes.config import incluster_config
 
 from labkit.cluster.streams import StreamTarget, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
+from labkit.settings import Settings
 
 Object = dict[str, Any]
 
@@ -48,6 +50,19 @@ def path_of(kind: str, namespace: str | None = None, name: str | None = None) ->
     if name is not None:
         parts.append(name)
     return "/" + "/".join(parts)
+
+
+def chosen(settings: Settings) -> Path | None:
+    """The kubeconfig of the engine to use: the one that is set; None (the pod's service account) where there is one;
+    else the embedded engine's. A `~/.kube/config` is never used unless it is set."""
+    if uses_service_account(settings):
+        return None
+    return settings.kubeconfig or settings.engine_kubeconfig
+
+
+def uses_service_account(settings: Settings) -> bool:
+    """Whether this is a pod with an account at its cluster, and no kubeconfig is set (a Hub's pods have no account)."""
+    return settings.kubeconfig is None and Path(incluster_config.SERVICE_TOKEN_FILENAME).exists()
 
 
 class Cluster:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from labkit import app, launcher
+from labkit.cluster.client import chosen
 from labkit.commands.output import as_json, print_json, print_table
 from labkit.errors import LabkitError
 from labkit.settings import Settings, load
@@ -53,7 +54,7 @@ def doctor(as_json: bool) -> None:
 
 def _engine(settings: Settings) -> list[Finding]:
     """The engine's own word on QEMU, acceleration, network and image: it is asked as a process of its own."""
-    if settings.kubeconfig is not None:
+    if chosen(settings) != settings.engine_kubeconfig:
         return []
     command = [sys.executable, "-m", "labkit.local", "--doctor", "--images-dir", str(settings.images_dir)]
     try:
@@ -104,10 +105,10 @@ def _running(settings: Settings) -> Finding:
 
 
 def _cluster(settings: Settings) -> Finding:
-    if settings.kubeconfig is None:
+    if chosen(settings) == settings.engine_kubeconfig:
         return Finding("cluster", True, "the embedded engine (LABKIT_KUBECONFIG names no other)")
     try:
-        found = app.cluster(settings).version()
+        found = app.engine_version(settings)
     except LabkitError as error:
-        return Finding("cluster", False, str(error), f"check {settings.kubeconfig} with kubectl --kubeconfig")
-    return Finding("cluster", True, f"{settings.kubeconfig}: Kubernetes {found}")
+        return Finding("cluster", False, str(error), f"check it with kubectl --kubeconfig {settings.kubeconfig}")
+    return Finding("cluster", True, f"{settings.kubeconfig or 'the cluster of this pod'}: Kubernetes {found}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import click
 
 from labkit import app, launcher
+from labkit.cluster.client import chosen
 from labkit.commands.output import as_json, print_json, print_table
 from labkit.errors import SetupError
 from labkit.settings import load
@@ -37,9 +38,11 @@ def down(keep_labs: bool) -> None:
     if launcher.status(settings) is None:
         click.echo("Nothing is running.")
         return
-    if not keep_labs:
-        app.stop_all(settings, progress=lambda text: click.echo(text, err=True))
-    launcher.stop(settings)
+    try:
+        if not keep_labs:
+            app.stop_all(settings, progress=lambda text: click.echo(text, err=True))
+    finally:
+        launcher.stop(settings)
     click.echo(
         "Stopped." + (" Machines of running labs go on; `labkit engine up` finds them again." if keep_labs else "")
     )
@@ -56,7 +59,7 @@ def engine_status(as_json: bool) -> None:
     elif found is None:
         click.echo("Nothing is running. Start it with `labkit engine up`, or just start a lab.")
     else:
-        click.echo(f"Supervisor {found['version']}, process {found['pid']}, engine {app.engine_version(settings)}")
+        click.echo(f"Supervisor {found['version']}, process {found['pid']}")
         rows = [
             (
                 child["name"],
@@ -79,8 +82,8 @@ def kubeconfig(only_path: bool) -> None:
     """
     settings = load()
     launcher.ensure(settings)
-    if settings.kubeconfig is not None:
-        raise SetupError(f"there is no embedded engine: labkit uses the cluster of {settings.kubeconfig}")
+    if chosen(settings) != settings.engine_kubeconfig:
+        raise SetupError(f"there is no embedded engine: labkit uses {settings.kubeconfig or 'the cluster of this pod'}")
     path = settings.engine_kubeconfig
     click.echo(str(path) if only_path else path.read_text(), nl=only_path)
 

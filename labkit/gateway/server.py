@@ -11,7 +11,7 @@ import socket
 import threading
 from pathlib import Path
 
-from labkit.cluster.client import Cluster
+from labkit.cluster.client import Cluster, chosen
 from labkit.gateway.application import Application
 from labkit.gateway.engine import Engine
 from labkit.gateway.http import Connection
@@ -30,9 +30,9 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
     """Serve on the unix socket `socket` and, unless `port` is None, on 127.0.0.1:`port` (0: any free port).
 
     Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
-    cannot listen. The kubeconfig is `settings.kubeconfig`, else the embedded engine's.
+    cannot listen. Which engine: see `cluster.client.chosen`.
     """
-    cluster = Cluster(settings.kubeconfig or settings.engine_kubeconfig)
+    cluster = Cluster(chosen(settings))
     application = Application(
         TicketKeys(settings.ticket_keys),
         Engine(cluster),

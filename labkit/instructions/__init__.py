@@ -4,7 +4,6 @@ Knows nothing of templates: names of variables, machines, checks and media are g
 """
 
 from labkit.instructions.faults import faults
-from labkit.instructions.highlight import highlight_css
 from labkit.instructions.load import load_pages, media_files
 from labkit.instructions.model import HtmlPart, Page, PageModel, StepPart
 from labkit.instructions.render import render
@@ -15,7 +14,6 @@ __all__ = [
     "PageModel",
     "StepPart",
     "faults",
-    "highlight_css",
     "load_pages",
     "media_files",
     "render",

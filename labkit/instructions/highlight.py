@@ -1,4 +1,4 @@
-"""Highlighted code, and the style sheet that gives it colours in light and in dark."""
+"""Highlighted code: words marked with Pygments' short class names, which the lab view's style sheet colours."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-LIGHT, DARK = "default", "github-dark"
-BEFORE = ".lk-code"
-IN_DARK = '[data-theme="dark"]'
-
 
 def highlight(code: str, language: str) -> str:
     """`code` as HTML with a span for each kind of word; only escaped where `language` is empty or not known."""
@@ -21,16 +17,3 @@ def highlight(code: str, language: str) -> str:
     except ClassNotFound:
         return escape(code)
     return str(pygmentise(code, lexer, HtmlFormatter(nowrap=True)))
-
-
-def highlight_css() -> str:
-    """The rules for the classes that `highlight` writes, below `.lk-code`.
-
-    Light, and dark within an element that says so by `data-theme="dark"`. Backgrounds are left to the page.
-    """
-    return f"{_rules(LIGHT, BEFORE)}\n{_rules(DARK, f'{IN_DARK} {BEFORE}')}\n"
-
-
-def _rules(style: str, prefix: str) -> str:
-    rules: list[str] = HtmlFormatter(style=style).get_token_style_defs(prefix)  # type: ignore[no-untyped-call]
-    return "\n".join(rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from labkit.errors import LabkitError, SetupError
 from labkit.model import Event
 from labkit.view import View
 
+_log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -80,4 +82,8 @@ class LabView(anywidget.AnyWidget):
                 reply["result"] = self._lab.handle(method, params)
         except LabkitError as error:
             reply["error"] = str(error)
+        except Exception:
+            # The view waits for an answer: it gets one, and the log what went wrong.
+            _log.exception("the lab view asked %s", method)
+            reply["error"] = "labkit failed at this; the notebook's log says why"
         self.send(reply, buffers)

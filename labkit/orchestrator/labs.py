@@ -91,6 +91,9 @@ class DirectLabs:
         self._around = around
         self._store = around.store
         self._keys = keys
+        self._rendered: dict[
+            tuple[str, str, str], PageModel
+        ] = {}  # the last one asked for: a view asks again and again
 
     def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
         resolved = self._around.templates.resolve(template)
@@ -163,8 +166,12 @@ class DirectLabs:
     def instructions(self, principal: Principal, lab: str) -> PageModel:
         row = self._row(principal, lab)
         template = self._template(row)
-        known = values(template, learner=row.learner_name, lab=row.id)
-        return render(load_pages(template.folder), variables=known, checks=template.checks, title=template.title)
+        key = (template.digest, row.id, row.learner_name)
+        if key not in self._rendered:
+            known = values(template, learner=row.learner_name, lab=row.id)
+            pages = load_pages(template.folder)
+            self._rendered = {key: render(pages, variables=known, checks=template.checks, title=template.title)}
+        return self._rendered[key]
 
     def media(self, principal: Principal, lab: str, path: str) -> bytes:
         return media_file(self._template(self._row(principal, lab)).folder, path).read_bytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it.utils import read_fixture_file
 
-from labkit.instructions import HtmlPart, Page, PageModel, StepPart, highlight_css, load_pages, render
+from labkit.instructions import HtmlPart, Page, PageModel, StepPart, load_pages, render
 
 CASES = Path(__file__).parent / "cases"
 VARIABLES = {
@@ -65,13 +65,6 @@ def test_a_model_tells_its_steps_in_reading_order_and_all_points() -> None:
 def test_lines_end_as_they_do_on_any_system() -> None:
     unix = render([("p.md", "a\n\n## S {#s}\n\nb")], variables={}, checks=())
     assert render([("p.md", "\ufeffa\r\n\r\n## S {#s}\r\n\r\nb")], variables={}, checks=()) == unix
-
-
-def test_the_style_sheet_colours_every_kind_of_word_in_light_and_in_dark() -> None:
-    rules = highlight_css().splitlines()
-    assert [rule for rule in rules if not rule.startswith((".lk-code .", '[data-theme="dark"] .lk-code .'))] == []
-    for kind in (".k", ".s2", ".c1", ".nb"):
-        assert sum(f".lk-code {kind} " in rule for rule in rules) == 2, kind
 
 
 def test_pages_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:

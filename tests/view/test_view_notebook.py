@@ -108,7 +108,7 @@ def test_a_stage_may_say_more_as_it_goes_on(start: Page) -> None:
 
 def test_a_finished_start_folds_its_stages_away(start: Page) -> None:
     start.evaluate("startModel.set({state: 'done', progress: 1, stage_text: 'The lab is ready.'})")
-    expect(start.get_by_text("Ready", exact=True)).to_be_visible()
+    expect(start.get_by_text("Done", exact=True)).to_be_visible()
     expect(start.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     expect(start.get_by_text("2 stages, 1.2 s")).to_be_visible()
     expect(start.get_by_text("The network is there")).to_be_hidden()
