@@ -11,13 +11,15 @@ demo: install image  ## Start everything and print the URL of JupyterLab on the 
 	@exec $(BIN)/labkit demo
 
 test: install-test image lint  ## The whole test-suite, browser tests included.
+	cd labextension && npm run --silent test
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: .venv/installed  ## Style, types and structure.
+lint: .venv/installed labextension/node_modules/installed  ## Style, types and structure.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd labextension && npm run --silent typecheck && npm run --silent notices -- --check
 
 .PHONY: packages packages-test install-test image
 packages:

@@ -121,7 +121,7 @@ def _why_not(settings: Settings, name: str) -> str:
     """One sentence on what did not start, with the last thing that it said."""
     log = settings.logs_dir / f"{name}.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line.strip().removeprefix("Error: ") for line in reversed(lines) if line.strip()), "it said nothing")
     return f"the {name} does not start: {last} (see {log}; `labkit doctor` checks the machine)"
 
 

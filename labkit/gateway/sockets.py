@@ -54,7 +54,9 @@ def loopback_listener(port: int, endpoint: Path) -> Iterator[socket.socket]:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
-        raise SetupError(f"the gateway cannot listen on 127.0.0.1:{port}: {error}; give another --port") from error
+        raise SetupError(
+            f"the gateway cannot listen on 127.0.0.1:{port}: {error}; choose another with --port or LABKIT_GATEWAY_PORT"
+        ) from error
     listener.listen(128)
     _write(endpoint, json.dumps({"port": listener.getsockname()[1]}))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,3 +37,14 @@ def test_no_notebook_is_kept_with_outputs() -> None:
     cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells]
     assert NOTEBOOKS
     assert [cell for cell in cells if cell.get("outputs")] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/teach.md"])
+def test_the_example_of_a_page_runs(page: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in home.environment.items():
+        monkeypatch.setenv(name, value)
+    text = (Path(__file__).parent.parent.parent / page).read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(block) for block in blocks])
+    assert blocks
+    NotebookClient(notebook, timeout=200, kernel_name="python3").execute()

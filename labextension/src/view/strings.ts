@@ -112,7 +112,7 @@ export const strings = {
     "Panes cannot be shown here: they need JupyterLab or a browser. Open this notebook in JupyterLab, or run “labkit open” in a terminal.",
 
   start: {
-    states: { running: "Starting", done: "Ready", failed: "Failed" },
+    states: { running: "Under way", done: "Done", failed: "Failed" },
     seconds: (seconds: number): string => `${seconds.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`,
     stages: (count: number, time: string): string => `${count} ${count === 1 ? "stage" : "stages"}, ${time}`,
     percent: (percent: number, stage: string): string => (stage ? `${percent} percent: ${stage}` : `${percent} percent`),
