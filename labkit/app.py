@@ -31,6 +31,11 @@ def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda te
     return DirectLabs(surroundings(settings, keys), keys)
 
 
+def wake(settings: Settings) -> None:
+    """See to it that engine, controller and gateway run: they end by themselves when no lab has run for a while."""
+    launcher.ensure(settings)
+
+
 def controller(settings: Settings) -> Controller:
     """The controller of this installation."""
     return Controller(surroundings(settings, Keyring(settings)), idle_seconds=settings.idle_minutes * 60)

@@ -44,6 +44,7 @@ def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: No
         found = status(settings)
         if found and found["version"] != version("labkit"):
             progress(f"Replacing the supervisor of version {found['version']}; machines keep running.")
+        if found and (found["ending"] or found["version"] != version("labkit")):
             _stop(settings)
             found = None
         if found is None:
@@ -59,7 +60,8 @@ def stop(settings: Settings) -> bool:
 
 
 def _usable(found: Status) -> bool:
-    return found["version"] == version("labkit") and all(child["ready"] for child in found["children"])
+    ready = all(child["ready"] for child in found["children"])
+    return ready and not found["ending"] and found["version"] == version("labkit")
 
 
 def _plan(settings: Settings) -> Plan:

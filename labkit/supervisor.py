@@ -135,7 +135,8 @@ class Supervisor:
         if ask == "status":
             ready = [await _is_ready(watched.child.ready) for watched in self._watched]
             children = [watched.status(is_ready) for watched, is_ready in zip(self._watched, ready, strict=True)]
-            return {"version": self._plan.version, "pid": os.getpid(), "children": children}
+            about = {"version": self._plan.version, "pid": os.getpid(), "ending": self._end.is_set()}
+            return {**about, "children": children}
         if ask == "stop":
             self._end.set()
             return {"stopping": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -104,5 +105,7 @@ def controller(exit_with_parent: bool) -> None:
 
 
 def _when_input_ends(then: Callable[[], None]) -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that waits in it holds a lock which the interpreter wants at its own end.
+    while os.read(0, 4096):
+        pass
     then()

@@ -52,7 +52,9 @@ def start(template: str, no_wait: bool, as_json: bool) -> None:
     """Start a lab of TEMPLATE (a name from `labkit templates list`, or a folder), or find your running one."""
     session = Session()
     operation = session.labs.start(session.principal, template)
-    if not no_wait:
+    if no_wait:
+        app.wake(session.settings)  # should the supervisor just have ended for want of work, it works now
+    else:
         session.watch(operation, quiet=as_json)
     status = session.status(operation.lab)
     if as_json:

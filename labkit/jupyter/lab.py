@@ -16,8 +16,15 @@ from labkit.view import View
 
 
 @cache
-def _labs() -> app.Labs:
+def _opened() -> app.Labs:
     return app.open_labs(load())
+
+
+def _labs() -> app.Labs:
+    """`Labs`, with what is behind them awake."""
+    found = _opened()
+    app.wake(load())
+    return found
 
 
 class Lab:
