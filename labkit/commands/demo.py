@@ -54,6 +54,10 @@ def demo(port: int, folder: Path | None) -> None:
 
 def _work_folder(folder: Path) -> Path:
     """A folder with a copy of the notebook that the user may change; his copy is never written over."""
+    if not (_NOTEBOOKS / NOTEBOOK).exists():
+        raise SetupError(
+            "the demo's notebook is not part of the installed package; run the demo in a clone, by `make demo`"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / NOTEBOOK).exists():
         shutil.copy(_NOTEBOOKS / NOTEBOOK, folder / NOTEBOOK)

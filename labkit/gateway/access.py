@@ -54,15 +54,25 @@ def check_origin(origin: str | None, host: str | None) -> None:
     Browsers send Origin with every WebSocket, and a page cannot forge it. A proxy in front must pass Host on unchanged
     (jupyter-server-proxy does). No X-Forwarded-Host is believed.
     """
-    if not origin or not host or urlsplit(origin).netloc.lower() != host.lower():
+    if not origin or not host or _netloc(origin) != host.lower():
         raise Denied(403, "origin", "This stream can only be opened by a page of the same origin.")
 
 
 def check_host(host: str | None) -> None:
     """On a loopback port, only loopback names: a web page must not reach it under its own name. Raises Denied."""
-    name = urlsplit(f"//{host or ''}").hostname or ""
+    try:
+        name = urlsplit(f"//{host or ''}").hostname or ""
+    except ValueError:  # a bracket that is never closed
+        name = ""
     if name not in LOOPBACK_HOSTS and not name.endswith(".localhost"):
         raise Denied(403, "host", "This server answers only to localhost.")
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def ticket_of(subprotocols: Sequence[str]) -> str | None:

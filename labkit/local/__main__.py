@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def main() -> int:
     parser.add_argument("--accel", choices=("auto", "tcg", "kvm"), default="auto")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     given = parser.parse_args()
+    # dnsmasq and bridge lie where Debian lets an ordinary user's PATH not look.
+    os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
     acceleration = None if given.accel == "auto" else given.accel
     if given.doctor:
         print(json.dumps(examine(given.images_dir.absolute(), acceleration), indent=2))

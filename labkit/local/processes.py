@@ -65,8 +65,14 @@ class Detached:
         self._ended.set()
 
 
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
+
+
 def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) -> Detached:
-    """Start a command in a session of its own, its output appended to ``log``. Raises FileNotFoundError."""
+    """Start a command in a session of its own, its output appended to ``log``. Raises FileNotFoundError.
+
+    It gets few of our variables: a Jupyter's or a Hub's tokens are among them, and a guest may break out of its QEMU.
+    """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
@@ -77,6 +83,7 @@ def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) ->
             pass_fds=tuple(pass_fds),
             start_new_session=True,
             cwd="/",
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
         )
     finally:
         os.close(descriptor)

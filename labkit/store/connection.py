@@ -40,13 +40,15 @@ class Connections:
     def write(self) -> Iterator[Database]:
         """One transaction that takes the write lock at once, so that what it reads is still so when it writes."""
         db = self.db()
-        db.conn.execute("BEGIN IMMEDIATE")
         try:
+            db.conn.execute("BEGIN IMMEDIATE")
             yield db
+            db.conn.execute("COMMIT")
         except BaseException:
-            db.conn.execute("ROLLBACK")
+            # Also where beginning or committing was interrupted: what stays open would lock everybody else out.
+            if db.conn.in_transaction:
+                db.conn.execute("ROLLBACK")
             raise
-        db.conn.execute("COMMIT")
 
     def close(self) -> None:
         """Close every thread's connection. The store must not be used after."""
@@ -82,7 +84,9 @@ class Connections:
 
     def _backup(self, db: Database) -> None:
         first = migrations.pending(db)[0].name
-        copy = sqlite3.connect(self.path.with_name(f"{self.path.name}.before-{first}"))
+        place = self.path.with_name(f"{self.path.name}.before-{first}")
+        place.touch(mode=0o600)
+        copy = sqlite3.connect(place)
         try:
             db.conn.backup(copy)
         finally:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.home import LABKIT, Home, new_home
 
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PICTURES = Path(__file__).parent.parent.parent / "test-output"
 
 
@@ -54,15 +52,6 @@ def demo() -> Iterator[Demo]:
     left = home.processes()
     home.end()
     assert left == [], "Ctrl-C ends everything that the demo started"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")

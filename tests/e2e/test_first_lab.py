@@ -177,6 +177,6 @@ def test_the_check_says_not_yet_with_the_reason_and_then_passed(page: Page, pict
 
 def test_after_the_end_nothing_is_left(page: Page, demo: Demo, pictures: Path) -> None:
     run_cell(page, "lab.stop()")
-    page.get_by_text("The lab has ended; nothing of it is left").wait_for()
+    page.get_by_role("status").filter(has_text="The lab has ended; nothing of it is left").wait_for()
     page.screenshot(path=pictures / "8-ended.png")
     assert demo.home.leftovers() == []

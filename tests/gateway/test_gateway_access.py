@@ -32,6 +32,7 @@ def vmi(phase: str, *conditions: str, panes: Any = None) -> dict[str, Any]:
         ("http://hub.example:81", "hub.example", False),
         ("http://hub.example.evil.example", "hub.example", False),
         ("null", "hub.example", False),
+        ("http://[hub.example", "hub.example", False),
         (None, "hub.example", False),
         ("", "", False),
     ],
@@ -51,6 +52,7 @@ def test_a_stream_is_opened_only_by_a_page_of_the_same_host_and_port(origin: Any
         ("evil.example:80", False),
         ("localhost.evil.example", False),
         ("127.0.0.1.evil.example", False),
+        ("[::1", False),
         (None, False),
     ],
 )

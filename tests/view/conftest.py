@@ -7,21 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.view.lab_site import STATIC, Site
+from tests.view.lab_site import Site
 
 OUTPUT = Path(__file__).parents[2] / "test-output" / "view"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if not (STATIC / "labview-widget.js").exists():
-        pytest.fail("the browser parts are not built; run `npm ci && npm run build` in labextension/")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST_ANSWER = 2**20
+_LONGEST_FACT = 256
 
 
 class AgentError(Exception):
@@ -69,4 +70,5 @@ def guest_os_info(answer: dict[str, Any]) -> dict[str, str]:
         "kernel-version": "kernelVersion",
         "machine": "machine",
     }
-    return {ours: str(answer[theirs]) for theirs, ours in words.items() if theirs in answer}
+    # The guest writes what it likes: no more of it is kept than a name needs.
+    return {ours: str(answer[theirs])[:_LONGEST_FACT] for theirs, ours in words.items() if theirs in answer}

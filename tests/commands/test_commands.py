@@ -1,0 +1,155 @@
+"""The command line with one real lab: what people read, what programs read, and what it says when asked wrongly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.support.home import Home, new_home
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """A home with one running hello-lab."""
+    found = new_home()
+    started = found.labkit("start", "hello-lab")
+    assert started.returncode == 0, started.stderr
+    yield found
+    found.end()
+
+
+def test_doctor_finds_this_machine_fit_and_lists_every_setting(home: Home) -> None:
+    done = home.labkit("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("QEMU", "acceleration", "network", "image tiny", "browser parts", "Jupyter", "cluster", "state_dir ="):
+        assert word in done.stdout
+
+
+def test_doctor_names_a_missing_image_and_its_remedy() -> None:
+    home = new_home(image=False)
+    done = home.labkit("doctor", "--json")
+    image = next(found for found in json.loads(done.stdout)["findings"] if found["name"] == "image tiny")
+    assert (done.returncode, image["ok"]) == (1, False)
+    assert "labkit images build tiny" in image["remedy"]
+    home.end()
+
+
+def test_starting_again_finds_the_running_lab(home: Home) -> None:
+    assert home.json("start", "hello-lab")["id"] == home.json("list")[0]["id"]
+    assert len(home.machines()) == 1
+
+
+def test_status_shows_machines_and_how_to_sign_in(home: Home) -> None:
+    shown = home.labkit("status", "hello-lab").stdout
+    assert "State: running" in shown
+    assert "Sign in to box as student with password " in shown
+    machine = home.json("status", "hello-lab")["machines"][0]
+    assert (machine["name"], machine["state"]) == ("box", "running")
+    assert [pane["name"] for pane in machine["panes"]] == ["terminal", "console", "vnc"]
+
+
+def test_kubectl_sees_the_machine(home: Home) -> None:
+    path = home.labkit("engine", "kubeconfig", "--path").stdout.strip()
+    command = ["kubectl", "--kubeconfig", path, "get", "vms,vmis", "--all-namespaces"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "virtualmachine.kubevirt.io/box" in shown
+    assert "virtualmachineinstance.kubevirt.io/box" in shown
+    assert "Running" in shown
+
+
+def test_a_link_opens_a_pane_and_its_ticket_stands_in_the_fragment_alone(home: Home) -> None:
+    links = home.json("open", "hello-lab")
+    assert [link["pane"] for link in links] == ["terminal", "console", "vnc"]
+    page, fragment = links[1]["url"].split("#ticket=")
+    origin = page.split("/panes/")[0]
+    with connect(
+        page.replace("http", "ws") + "stream",
+        origin=origin,  # type: ignore[arg-type]
+        subprotocols=["plain.kubevirt.io", "labkit.ticket." + fragment],  # type: ignore[list-item]
+    ) as console:
+        console.send(b"\n")
+        assert b"login:" in b"".join(received(console, b"login:"))
+
+
+def received(stream: object, until: bytes) -> Iterator[bytes]:
+    """What a stream says, until it has said this."""
+    said = b""
+    while until not in said:
+        message = stream.recv(timeout=30)  # type: ignore[attr-defined]
+        said += message
+        yield message
+
+
+def test_exec_runs_as_root_and_passes_output_and_exit_status_on(home: Home) -> None:
+    done = home.labkit("exec", "hello-lab", "box", "id -un; echo oops >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == ("root\n", "oops\n", 7)
+
+
+def test_the_learner_holds_no_key_to_the_check(home: Home) -> None:
+    keys = home.labkit(
+        "exec", "hello-lab", "box", "cat /home/student/.ssh/* 2>/dev/null; grep -rl PRIVATE /home"
+    ).stdout
+    assert keys == ""
+    readable = home.labkit("exec", "hello-lab", "box", "su student -c 'cat /etc/ssh/ssh_host_ed25519_key'")
+    assert readable.returncode != 0
+
+
+def test_a_check_is_not_yet_passed_and_then_it_is(home: Home) -> None:
+    first = home.labkit("check", "hello-lab", "note")
+    assert first.returncode == 1
+    assert first.stdout.startswith("not yet: There is no file note.txt")
+    home.labkit("exec", "hello-lab", "box", "hostname > /home/student/note.txt")
+    second = home.json("check", "hello-lab", "note")
+    assert second["verdict"] == "passed"
+
+
+def test_a_paused_lab_says_so_and_is_checked_without_an_attempt(home: Home) -> None:
+    assert home.json("pause", "hello-lab")["state"] == "paused"
+    assert "is paused" in home.labkit("check", "hello-lab", "note").stdout
+    assert home.json("resume", "hello-lab")["state"] == "running"
+
+
+def test_a_reset_machine_has_forgotten_what_was_written(home: Home) -> None:
+    home.labkit("exec", "hello-lab", "box", "touch /home/student/kept; sync")
+    assert home.labkit("reset", "hello-lab", "--yes").returncode == 0
+    assert home.labkit("exec", "hello-lab", "box", "ls /home/student/kept").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("start", "helo-lab"), "hello-lab"),
+        (("status", "nothing"), "there is no lab 'nothing'; `labkit list` shows yours"),
+        (("check", "hello-lab", "nothing"), "step 'nothing' of hello-lab has no check"),
+        (("open", "hello-lab", "nothing"), "has no such pane"),
+        (("exec", "hello-lab", "nothing", "true"), "nothing"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_and_exit_status_1(home: Home, words: tuple[str, ...], sentence: str) -> None:
+    done = home.labkit(*words)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_lab_yaml_with_five_faults_gives_five_messages_with_their_lines(home: Home) -> None:
+    folder = home.folder / "faulty"
+    folder.mkdir()
+    (folder / "lab.yaml").write_text(
+        "apiVersion: labkit/v1\nkind: Lab\nname: Faulty\ntitle: Faulty\nmachines:\n  - name: box\n    type: vm\n"
+        "    image: {bundled: tiny}\n    cpu: none\n    memory: lots\n    panes: [scren]\n    colour: red\n"
+    )
+    done = home.labkit("start", str(folder))
+    assert done.returncode == 1
+    faults = [line for line in done.stderr.splitlines() if "lab.yaml:" in line]
+    assert [int(line.split("lab.yaml:")[1].split(":")[0]) for line in faults] == [3, 9, 10, 11, 12]
+
+
+def test_after_the_stop_nothing_is_left(home: Home) -> None:
+    assert home.json("stop", "hello-lab")["state"] == "stopped"
+    assert home.leftovers() == []
+    assert home.labkit("list").stdout.startswith("No labs")
