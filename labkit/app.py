@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen
@@ -59,7 +59,7 @@ def local_principal(environ: Mapping[str, str] | None = None) -> Principal:
     """
     env = os.environ if environ is None else environ
     hub_user = env.get("JUPYTERHUB_USER")
-    user = hub_user or getpass.getuser()
+    user = hub_user or pwd.getpwuid(os.getuid()).pw_name
     return Principal("hub" if hub_user else "local", user, name=user, role=Role.OPERATOR)
 
 
@@ -84,11 +84,24 @@ def engine_version(settings: Settings) -> str:
     return Cluster(chosen(settings)).version()
 
 
-def stop_all(settings: Settings, *, progress: Callable[[str], None]) -> None:
-    """End every lab of this installation and wait for it. For a laptop's owner who is done for today."""
+def running_labs(settings: Settings) -> frozenset[str]:
+    """The labs that have not ended. Starts nothing."""
+    if not settings.database.exists():
+        return frozenset()
+    store = SqliteStore(settings.database)
+    try:
+        return frozenset(row.id for row in store.labs())
+    finally:
+        store.close()
+
+
+def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Callable[[str], None]) -> None:
+    """End every lab of this installation but those in `keep`, and wait for it: its owner is done for today."""
+    if running_labs(settings) <= set(keep):
+        return
     principal = local_principal()
     labs = open_labs(settings)
-    operations = [labs.stop(principal, lab.id) for lab in labs.labs(principal)]
+    operations = [labs.stop(principal, lab.id) for lab in labs.labs(principal) if lab.id not in keep]
     for operation in operations:
         progress(f"Ending lab {operation.lab}")
         for _event in follow(labs, principal, operation, settings):

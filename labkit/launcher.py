@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -17,12 +18,17 @@ from typing import Any
 
 from labkit.cluster.client import chosen
 from labkit.errors import SetupError
+from labkit.folders import make_private
 from labkit.settings import Settings
 from labkit.supervisor import Child, Plan
 
 _START_SECONDS = 40.0
 _STOP_SECONDS = 40.0
-_HOPELESS_RESTARTS = 3
+_HANDED_ON = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+_HANDED_ON_PREFIXES = ("LC_", "XDG_", "PYTHON", "LABKIT_", "KUBERNETES_SERVICE_")
+_HOPELESS_RESTARTS = 4
 """A child that ended as often without ever being ready will not mend itself while somebody waits."""
 Status = Mapping[str, Any]
 
@@ -38,13 +44,13 @@ def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: No
     Any number of processes may call this at once: one starts it, the others wait. Raises SetupError.
     """
     found = status(settings)
-    if found and _usable(found):
+    if found and _usable(found, settings):
         return found
     with _only_one(settings):
         found = status(settings)
-        if found and found["version"] != version("labkit"):
-            progress(f"Replacing the supervisor of version {found['version']}; machines keep running.")
-        if found and (found["ending"] or found["version"] != version("labkit")):
+        if found and not found.get("ending") and not _same(found, settings):
+            progress(f"Replacing the supervisor of version {found['version']}: version or settings have changed.")
+        if found and (found.get("ending") or not _same(found, settings)):
             _stop(settings)
             found = None
         if found is None:
@@ -59,9 +65,15 @@ def stop(settings: Settings) -> bool:
         return _stop(settings)
 
 
-def _usable(found: Status) -> bool:
+def _usable(found: Status, settings: Settings) -> bool:
     ready = all(child["ready"] for child in found["children"])
-    return ready and not found["ending"] and found["version"] == version("labkit")
+    return ready and not found.get("ending") and _same(found, settings)
+
+
+def _same(found: Status, settings: Settings) -> bool:
+    """Whether a supervisor is of our version, and was started with our settings."""
+    plan = _plan(settings)
+    return bool(found["version"] == plan.version and found.get("settings") == plan.settings)
 
 
 def _plan(settings: Settings) -> Plan:
@@ -83,11 +95,13 @@ def _plan(settings: Settings) -> Plan:
         lock=str(settings.state_dir / "supervisor.lock"),
         logs=str(settings.logs_dir),
         children=tuple(children),
+        settings=hashlib.sha256(json.dumps(settings.environment(), sort_keys=True).encode()).hexdigest(),
     )
 
 
 def _spawn(settings: Settings) -> None:
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
+    make_private(settings.logs_dir)
+    _wait_for_lock(settings)  # of one that was just on its way out
     with open(settings.logs_dir / "supervisor.log", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "labkit.supervisor"],
@@ -95,7 +109,7 @@ def _spawn(settings: Settings) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, **settings.environment()},
+            env={**_handed_on(os.environ), **settings.environment()},
             cwd="/",
             text=True,
         )
@@ -105,12 +119,19 @@ def _spawn(settings: Settings) -> None:
     process.returncode = 0
 
 
+def _handed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables a process that outlives us may have: none that can hold a token of Jupyter's or a Hub's."""
+    return {
+        name: value for name, value in environ.items() if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+    }
+
+
 def _wait_until_ready(settings: Settings) -> Status:
     deadline = time.monotonic() + _START_SECONDS
     found: Status | None = None
     while time.monotonic() < deadline:
         found = status(settings)
-        if found and _usable(found):
+        if found and _usable(found, settings):
             return found
         if found and any(child["restarts"] >= _HOPELESS_RESTARTS and not child["ready"] for child in found["children"]):
             break
@@ -143,12 +164,17 @@ def _ask(settings: Settings, ask: str) -> Status | None:
 def _stop(settings: Settings) -> bool:
     if _ask(settings, "stop") is None:
         return False
+    _wait_for_lock(settings)
+    return True
+
+
+def _wait_for_lock(settings: Settings) -> None:
+    """Wait until no supervisor runs (any more). Raises SetupError where one does not end."""
     deadline = time.monotonic() + _STOP_SECONDS
     while _lock_is_held(settings.state_dir / "supervisor.lock"):
         if time.monotonic() > deadline:
             raise SetupError(f"the supervisor did not end within {_STOP_SECONDS:.0f} s; see {settings.logs_dir}")
         time.sleep(0.03)
-    return True
 
 
 def _lock_is_held(path: Path) -> bool:
@@ -162,17 +188,8 @@ def _lock_is_held(path: Path) -> bool:
 
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
+    make_private(settings.state_dir)
     make_private(settings.runtime_dir)
-    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(settings.state_dir / "launcher.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that is this user's alone. Raises SetupError where somebody else's stands in its place."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for part in (folder, folder.parent):
-        if part.stat().st_uid != os.getuid():
-            raise SetupError(f"{part} belongs to somebody else; set XDG_RUNTIME_DIR to a folder of your own")
-    os.chmod(folder, 0o700)

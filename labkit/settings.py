@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+_LONGEST_RUNTIME_DIR = 72
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names it and the remedy."""
@@ -24,10 +26,10 @@ class Settings:
     """All that an installation can set. A variable `LABKIT_STATE_DIR` or a TOML key `state_dir` sets `state_dir`."""
 
     state_dir: Path
-    runtime_root: Path
     cache_dir: Path
     images_dir: Path
     templates_dir: Path
+    runtime_root: Path | None = None
     kubeconfig: Path | None = None
     accel: str = "auto"
     gateway_port: int = 0
@@ -36,8 +38,14 @@ class Settings:
 
     @property
     def runtime_dir(self) -> Path:
-        """Where sockets live. Short, since a unix socket's path holds 108 bytes; one for each state folder."""
-        return self.runtime_root / hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:8]
+        """Where sockets live: one folder for each state folder, whoever asks (a login, a Hub, a timer).
+
+        A unix socket's path holds 108 bytes: below a long state folder, sockets go to the temporary folder instead.
+        """
+        if self.runtime_root is None and len(str(self.state_dir / "run")) <= _LONGEST_RUNTIME_DIR:
+            return self.state_dir / "run"
+        root = self.runtime_root or Path(tempfile.gettempdir()) / f"labkit-{os.getuid()}"
+        return root / hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:8]
 
     @property
     def database(self) -> Path:
@@ -124,7 +132,6 @@ def _defaults(env: Mapping[str, str], state: object) -> dict[str, object]:
     state_dir = Path(str(state)).expanduser() if state else _home(env, "XDG_STATE_HOME", ".local/state") / "labkit"
     return {
         "state_dir": state_dir,
-        "runtime_root": _runtime_root(env),
         "cache_dir": _home(env, "XDG_CACHE_HOME", ".cache") / "labkit",
         "images_dir": state_dir / "images",
         "templates_dir": state_dir / "templates",
@@ -133,12 +140,6 @@ def _defaults(env: Mapping[str, str], state: object) -> dict[str, object]:
 
 def _home(env: Mapping[str, str], variable: str, below: str) -> Path:
     return Path(env[variable]) if env.get(variable) else Path(env.get("HOME") or Path.home()) / below
-
-
-def _runtime_root(env: Mapping[str, str]) -> Path:
-    if env.get("XDG_RUNTIME_DIR"):
-        return Path(env["XDG_RUNTIME_DIR"]) / "labkit"
-    return Path(tempfile.gettempdir()) / f"labkit-{os.getuid()}"
 
 
 def _convert(name: str, value: object) -> object:

@@ -38,13 +38,14 @@ class Child:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, where to listen, and the version of the client that asked for it."""
+    """What to run, where to listen, and the version and (as a digest) the settings of the client that asked for it."""
 
     version: str
     socket: str
     lock: str
     logs: str
     children: tuple[Child, ...]
+    settings: str = ""
 
     def to_json(self) -> str:
         """The plan as the supervisor reads it from its standard input."""
@@ -136,7 +137,7 @@ class Supervisor:
             ready = [await _is_ready(watched.child.ready) for watched in self._watched]
             children = [watched.status(is_ready) for watched, is_ready in zip(self._watched, ready, strict=True)]
             about = {"version": self._plan.version, "pid": os.getpid(), "ending": self._end.is_set()}
-            return {**about, "children": children}
+            return {**about, "settings": self._plan.settings, "children": children}
         if ask == "stop":
             self._end.set()
             return {"stopping": True}

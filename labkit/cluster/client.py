@@ -164,6 +164,13 @@ class Cluster:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
         return stream_target(self.api, namespace, machine, subresource)
 
+    def identity(self) -> str:
+        """What tells this engine from every other: the uid of the namespace that each has from its beginning."""
+        found = self.get("Namespace", None, "default")
+        if found is None:
+            raise ClusterError("the engine has no namespace 'default'")
+        return str(found["metadata"]["uid"])
+
     def version(self) -> str:
         """The engine's own version, as it says it."""
         return str(self._json("GET", "/version").get("gitVersion", "unknown"))

@@ -15,7 +15,7 @@ import click
 
 from labkit import app, launcher
 from labkit.errors import SetupError
-from labkit.settings import load
+from labkit.settings import Settings, load
 
 NOTEBOOK = "01-first-lab.ipynb"
 _NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
@@ -34,22 +34,37 @@ def demo(port: int, folder: Path | None) -> None:
     work = _work_folder(folder or settings.state_dir / "demo")
     port = _free_port(port)
     token = secrets.token_urlsafe(24)
-    launcher.ensure(settings, progress=lambda text: click.echo(text))
-    jupyter = _start_jupyter(work, port, token)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda *_: jupyter.terminate())
+    before = app.running_labs(settings)
+    jupyter: subprocess.Popen[bytes] | None = None
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     try:
+        launcher.ensure(settings, progress=lambda text: click.echo(text))
+        jupyter = _start_jupyter(work, port, token)
         _wait_for_port(jupyter, port)
         click.echo(f"\nOpen http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}\n\nCtrl-C stops everything.")
         jupyter.wait()
     except KeyboardInterrupt:
         click.echo("\nStopping.")
     finally:
-        jupyter.terminate()
-        jupyter.wait()
-        app.stop_all(settings, progress=lambda text: click.echo(text))
-        launcher.stop(settings)
-        click.echo("Everything has stopped; your notebook is kept in " + str(work))
+        if jupyter is not None:
+            jupyter.terminate()
+            jupyter.wait()
+        _end(settings, before)
+        click.echo("What the demo started has stopped; your notebook is kept in " + str(work))
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(settings: Settings, before: frozenset[str] | None) -> None:
+    """End the labs that were started meanwhile; and the supervisor, unless it ran before, with labs of its own."""
+    try:
+        app.stop_labs(settings, keep=before or frozenset(), progress=lambda text: click.echo(text))
+    finally:
+        if not before:
+            launcher.stop(settings)
 
 
 def _work_folder(folder: Path) -> Path:

@@ -41,7 +41,7 @@ def down(keep_labs: bool) -> None:
         return
     try:
         if not keep_labs:
-            app.stop_all(settings, progress=lambda text: click.echo(text, err=True))
+            app.stop_labs(settings, progress=lambda text: click.echo(text, err=True))
     finally:
         launcher.stop(settings)
     click.echo(

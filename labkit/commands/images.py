@@ -7,6 +7,7 @@ import click
 from labkit import images as builder
 from labkit.commands.output import ago, as_json, print_json, print_table
 from labkit.errors import SetupError
+from labkit.folders import make_private
 from labkit.settings import load
 
 
@@ -21,6 +22,7 @@ def images() -> None:
 def build(name: str, locked: bool) -> None:
     """Build an image (tiny), or say that it is built already."""
     settings = load()
+    make_private(settings.state_dir)
     try:
         built = builder.build(
             name,

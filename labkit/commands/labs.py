@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import json
+import os
 import shlex
 import sys
 import webbrowser
+from pathlib import Path
 
 import click
 
 from labkit import app
 from labkit.commands.output import ago, as_json, print_json, print_table, watch
 from labkit.errors import Conflict, LabkitError, SetupError
+from labkit.folders import make_private
 from labkit.model import LabStatus, Operation, Principal
 from labkit.settings import Settings, load
 
@@ -134,7 +138,18 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
     for link in links:
         click.echo(f"{link['machine']} {link['pane']}: {link['url']}")
     if not only_print and (len(links) == 1 or machine is not None):
-        webbrowser.open(links[0]["url"])
+        webbrowser.open(_redirect(session.settings, links[0]["url"]).as_uri())
+
+
+def _redirect(settings: Settings, url: str) -> Path:
+    """A page of this user's alone that leads to `url`: a browser's command line can be read by everybody."""
+    page = make_private(settings.runtime_dir) / "open.html"
+    page.unlink(missing_ok=True)
+    with os.fdopen(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(
+            f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}"><title>labkit</title>'
+        )
+    return page
 
 
 def _gateway(settings: Settings) -> str:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from labkit.app import Labs, follow
 from labkit.errors import LabkitError
@@ -39,7 +40,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
         return
     table = Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))  # as it is: brackets in it are no markup
     Console().print(table)
 
 
@@ -55,7 +56,7 @@ def ago(then: float) -> str:
 def watch(labs: Labs, principal: Principal, operation: Operation, settings: Settings, *, quiet: bool) -> Operation:
     """Draw an operation's progress until its end. Raises LabkitError with its error where it failed."""
     console = Console(stderr=True, quiet=quiet)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("Waiting for the controller", total=1.0)
         for event in follow(labs, principal, operation, settings):

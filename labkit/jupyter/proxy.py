@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from labkit.folders import make_private
 from labkit.settings import load
 
 
 def gateway() -> dict[str, Any]:
-    """The entry of the group `jupyter_serverproxy_servers`."""
+    """The entry of the group `jupyter_serverproxy_servers`. SetupError where the socket's folder is another user's."""
+    settings = load()
+    make_private(settings.state_dir)
+    make_private(settings.runtime_dir)  # nobody else may put a socket there: what answers on it is on Jupyter's origin
     return {
-        "unix_socket": str(load().gateway_socket),
+        "unix_socket": str(settings.gateway_socket),
         "absolute_url": False,
         "request_headers_override": {"Cookie": "", "Authorization": ""},
         "launcher_entry": {"enabled": False},

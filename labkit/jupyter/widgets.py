@@ -10,8 +10,10 @@ from typing import Any
 import anywidget
 import traitlets
 
+from labkit import app
 from labkit.errors import LabkitError, SetupError
 from labkit.model import Event
+from labkit.settings import load
 from labkit.view import View
 
 _log = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class LabView(anywidget.AnyWidget):
                 reply["result"] = {"type": mimetypes.guess_type(path)[0] or "application/octet-stream"}
             else:
                 reply["result"] = self._lab.handle(method, params)
+                if "operation" in params or "operation" in reply["result"]:
+                    app.wake(load())  # somebody must be there to do it
         except LabkitError as error:
             reply["error"] = str(error)
         except Exception:

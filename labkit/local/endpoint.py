@@ -27,11 +27,11 @@ class EndpointError(Exception):
     """The port cannot be had: one sentence with the remedy."""
 
 
-def listen(folder: Path, wanted: int, *, bound: bool) -> socket.socket:
+def listen(folder: Path, wanted: int) -> socket.socket:
     """A listening socket on loopback: the port asked for, else the one used before, else a free one.
 
-    ``bound`` says that machines or labs exist, whose clients know the port: then, and for a port asked for, another one
-    is no answer. Raises EndpointError.
+    Clients find a new port in the kubeconfig, which they read again when it changes. Raises EndpointError where the
+    port asked for is taken.
     """
     file = folder / "endpoint.json"
     before = int(json.loads(file.read_text())["port"]) if file.exists() else 0
@@ -41,9 +41,9 @@ def listen(folder: Path, wanted: int, *, bound: bool) -> socket.socket:
         try:
             listener = socket.create_server((HOST, port))
         except OSError as error:
-            if wanted or bound:
-                remedy = "choose another with --port" if wanted else "end what uses it, or name another with --port"
-                raise EndpointError(f"port {port} on {HOST} is taken ({error.strerror}): {remedy}") from error
+            if wanted:
+                taken = f"port {port} on {HOST} is taken ({error.strerror}): choose another with --port"
+                raise EndpointError(taken) from error
             listener = socket.create_server((HOST, 0))
     listener.listen(128)
     write_atomically(file, json.dumps({"host": HOST, "port": listener.getsockname()[1]}).encode())

@@ -19,7 +19,7 @@ from labkit.local.controllers.housekeeping import Garbage, Namespaces
 from labkit.local.controllers.launch import Launcher
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.networks import Networks
-from labkit.local.controllers.virtualmachines import VM, VMI, VirtualMachines
+from labkit.local.controllers.virtualmachines import VirtualMachines
 from labkit.local.files import make_private, write_atomically
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.network.segments import Segments
@@ -103,8 +103,7 @@ async def _serve(options: Options) -> None:
 
     bearer = endpoint.token(paths.engine)
     context, certificate = endpoint.tls(paths.engine)
-    bound = bool(store.all(VM) or store.all(VMI))
-    listener = endpoint.listen(paths.engine, options.port, bound=bound)
+    listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
         Server(store, subresources, bearer).application(),
         access_log=None,

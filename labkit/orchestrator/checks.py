@@ -7,6 +7,7 @@ Commands and verdicts never come from a browser.
 from __future__ import annotations
 
 import logging
+import secrets
 import shlex
 import time
 from collections.abc import Mapping
@@ -42,9 +43,9 @@ def run_check(
     """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt."""
     if machine.state in _WHY_NOT:
         return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.", attested)
-    exports = "".join(f"export {name.upper()}={shlex.quote(value)}\n" for name, value in variables.items())
+    script = wrapped(check.script, variables)
     try:
-        done = run(cluster, access, check.machine, "sh -s", stdin=exports + check.script, timeout=TIMEOUT_SECONDS)
+        done = run(cluster, access, check.machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS)
     except MachineUnreachable as error:
         return _result(check, Verdict.ERROR, f"{error}. Please try again.", attested)
     if done.stderr:
@@ -56,6 +57,17 @@ def run_check(
     if done.status == 0:
         return _result(check, Verdict.PASSED, feedback, attested)
     return _result(check, Verdict.NOT_YET, feedback or "The check gave no reason.", attested)
+
+
+def wrapped(script: str, variables: Mapping[str, str]) -> str:
+    """A script that writes the check into a file and runs it: so its first line decides what runs it, and nothing in it
+    can read the rest of itself from its input. Variables go by as LABKIT_<NAME>."""
+    end = f"END_{secrets.token_hex(16)}"
+    exports = "".join(f"export LABKIT_{name.upper()}={shlex.quote(value)}\n" for name, value in variables.items())
+    return (
+        f"f=$(mktemp) || exit 125\ncat > $f <<'{end}'\n{script}\n{end}\nchmod 700 $f\n{exports}"
+        "$f < /dev/null\ns=$?\nrm -f $f\nexit $s\n"
+    )
 
 
 def _result(check: Check, verdict: Verdict, feedback: str, attested: bool) -> CheckResult:

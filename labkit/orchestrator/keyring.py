@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labkit.errors import SetupError
+from labkit.folders import make_private
 from labkit.settings import Settings
 from labkit.tickets import SigningKey, jwks
 
@@ -18,8 +19,8 @@ class Keyring:
     """The key that signs tickets, and the one that terminal secrets are derived from."""
 
     def __init__(self, settings: Settings) -> None:
-        folder = settings.keys_dir
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(settings.state_dir)
+        folder = make_private(settings.keys_dir)
         with open(folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             pem = _kept(folder / "tickets.pem", lambda: SigningKey.generate().to_pem())

@@ -7,9 +7,10 @@ the operation's error. `HANDLERS` at the end is the table of kinds.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.cluster.client import Cluster
@@ -17,7 +18,7 @@ from labkit.cluster.portforward import open_port
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
-from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, PaneType, Verdict
+from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
 from labkit.orchestrator.observe import machine_status
@@ -27,12 +28,18 @@ from labkit.templates import Machine, Template, values
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.5)
+_TERMINAL_SECONDS = 5.0
+_NAMESPACE_SECONDS = 300.0
 _BOOT_SCALE = 8.0
 """Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
 
 
 class Cancelled(LabkitError):
     """The operation was asked to end before its end."""
+
+
+class Interrupted(LabkitError):
+    """The controller is ending: the operation stays under way, for the next one to take up."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Surroundings:
     templates: TemplateSource
     terminal_key: bytes
     start_timeout: float
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class Work:
@@ -68,8 +76,14 @@ class Work:
             self._last = now
             self.around.store.add_event(self.operation.id, stage, text, now[2])
 
+    def stay(self) -> None:
+        """Raises Interrupted where the controller is ending."""
+        if self.around.stopping.is_set():
+            raise Interrupted("the controller is ending")
+
     def go_on(self) -> None:
-        """Raises Cancelled where the operation has been asked to end."""
+        """Raises Cancelled where the operation has been asked to end, Interrupted where the controller is ending."""
+        self.stay()
         if self.around.store.cancelled(self.operation.id):
             raise Cancelled("it was cancelled")
 
@@ -95,6 +109,9 @@ def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[Mac
 def start(work: Work) -> Result:
     """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
     store, cluster, row = work.around.store, work.around.cluster, work.row
+    work.go_on()
+    if row.ended is not None or row.wanted == "ended":
+        raise Cancelled("the lab is being stopped")
     try:
         work.say("prepare", "Reading the template", 0.02)
         template = work.template
@@ -109,9 +126,7 @@ def start(work: Work) -> Result:
             work.go_on()
             cluster.ensure(body)
         _wait_until_usable(work, template)
-    except Cancelled:
-        raise
-    except ClusterUnavailable:
+    except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
         _give_up(work, str(error))
@@ -205,17 +220,23 @@ def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
     """Whether a learner can use the machine: its terminal answers; or it just runs, where it has none."""
     if status.state is not MachineState.RUNNING:
         return False
-    if not any(pane.type is PaneType.TERMINAL for pane in machine.panes):
-        return True
-    return bool(status.address) and _terminal_answers(work, machine.name)
+    terminal = next((pane for pane in machine.panes if pane.type is PaneType.TERMINAL), None)
+    return terminal is None or (bool(status.address) and _terminal_answers(work, machine, terminal))
 
 
-def _terminal_answers(work: Work, machine: str) -> bool:
-    secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine)
+def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
+    secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine.name)
     try:
-        port = open_port(work.around.cluster.api, work.namespace, machine, names.TERMINAL_PORT, timeout=5)
+        port = open_port(
+            work.around.cluster.api,
+            work.namespace,
+            machine.name,
+            terminal.port or names.TERMINAL_PORT,
+            timeout=_TERMINAL_SECONDS,
+        )
+        port.settimeout(_TERMINAL_SECONDS)
         try:
-            port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine}\r\n\r\n".encode())
+            port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine.name}\r\n\r\n".encode())
             return b" 200 " in port.recv(64)
         finally:
             port.close()
@@ -243,7 +264,10 @@ def _delete_namespace(work: Work, tell: Callable[[float], None]) -> None:
     cluster = work.around.cluster
     begun = time.monotonic()
     while cluster.delete("Namespace", None, work.namespace):
+        work.stay()
         elapsed = time.monotonic() - begun
+        if elapsed > _NAMESPACE_SECONDS:
+            raise ClusterUnavailable(f"namespace {work.namespace} is still being deleted after {elapsed:.0f} s")
         tell(1 - math.exp(-elapsed / 3))
         time.sleep(min(0.05 + elapsed / 10, 0.5))
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from labkit.errors import ClusterError, ClusterUnavailable, Invalid, LabkitError, NotFound, SetupError
 from labkit.manifests import names
 from labkit.model import Operation, OperationKind, OperationState
-from labkit.orchestrator.operations import HANDLERS, Cancelled, Surroundings, Work
+from labkit.orchestrator.operations import HANDLERS, Cancelled, Interrupted, Surroundings, Work
 from labkit.orchestrator.plan import plan
 from labkit.store import LabRow
 
@@ -21,6 +22,8 @@ _QUEUE_SECONDS = 0.05
 _RECONCILE_SECONDS = 5.0
 _RETRY_SECONDS = (0.2, 60.0)
 """Between tries at an engine that does not answer, and for how long in all."""
+_STEADY_SECONDS = 5.0
+"""An engine that has answered for as long was there: its next absence is a new one."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class Controller:
     def __init__(self, around: Surroundings, *, idle_seconds: float) -> None:
         self._around = around
         self._idle_seconds = idle_seconds
-        self._stop = threading.Event()
+        self._stop = around.stopping
         self._started = time.time()
 
     def stop(self) -> None:
@@ -50,7 +53,22 @@ class Controller:
                 _log.info("taking up %d interrupted operations", again)
             return self._work()
 
+    def _check_engine(self) -> None:
+        """Raises SetupError where labs run on another engine: to this one they would look lost, and be written off."""
+        while not self._stop.is_set():
+            try:
+                if self._around.store.belongs_to(self._around.cluster.identity()):
+                    return
+            except ClusterUnavailable:
+                self._stop.wait(_RETRY_SECONDS[0])
+            else:
+                raise SetupError(
+                    "there are labs on another engine (LABKIT_KUBECONFIG was another): end them there first, or give "
+                    "this engine a state folder of its own with LABKIT_STATE_DIR"
+                )
+
     def _work(self) -> bool:
+        self._check_engine()
         next_look = 0.0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="operation") as pool:
             while not self._stop.wait(_QUEUE_SECONDS):
@@ -75,32 +93,44 @@ class Controller:
         except Exception:
             # The thread pool would swallow it: this is a fault of ours, told in the log and in the operation.
             _log.exception("operation %s (%s)", operation.id, operation.kind)
-            self._around.store.finish(
-                operation.id, OperationState.FAILED, error="labkit failed; the operator's log says why"
-            )
+            self._end(operation, OperationState.FAILED, error="labkit failed; the operator's log says why")
 
     def do(self, operation: Operation) -> None:
         """Do one operation to its end, trying again while the engine does not answer."""
-        store = self._around.store
-        deadline = time.monotonic() + _RETRY_SECONDS[1]
         _log.info("%s of lab %s begins (%s)", operation.kind, operation.lab, operation.id)
+        away_since: float | None = None
         while True:
+            begun = time.monotonic()
             try:
                 result = HANDLERS[operation.kind](Work(self._around, operation))
-            except Cancelled:
-                store.finish(operation.id, OperationState.CANCELLED, error="it was cancelled")
+            except Interrupted:
+                return  # it stays under way in the store: the next controller takes it up
             except ClusterUnavailable as error:
-                if time.monotonic() < deadline and not self._stop.wait(_RETRY_SECONDS[0]):
+                if away_since is None or begun - away_since < _STEADY_SECONDS < time.monotonic() - begun:
+                    away_since = time.monotonic()
+                if time.monotonic() - away_since < _RETRY_SECONDS[1]:
+                    self._stop.wait(_RETRY_SECONDS[0])
                     continue
-                if self._stop.is_set():
-                    return
-                store.finish(operation.id, OperationState.FAILED, error=str(error))
+                self._end(operation, OperationState.FAILED, error=str(error))
+            except Cancelled as error:
+                self._end(operation, OperationState.CANCELLED, error=str(error))
             except LabkitError as error:
-                store.finish(operation.id, OperationState.FAILED, error=str(error))
+                self._end(operation, OperationState.FAILED, error=str(error))
             else:
-                store.finish(operation.id, OperationState.DONE, result=result)
-            _log.info("%s of lab %s has ended (%s)", operation.kind, operation.lab, operation.id)
+                self._end(operation, OperationState.DONE, result=result)
             return
+
+    def _end(
+        self, operation: Operation, state: OperationState, *, result: Mapping[str, Any] | None = None, error: str = ""
+    ) -> None:
+        """Write an operation's end down. A lab whose start has failed is not left half made: it is stopped."""
+        store = self._around.store
+        store.finish(operation.id, state, result=result, error=error)
+        _log.info("%s of lab %s: %s %s", operation.kind, operation.lab, state, error)
+        row = store.lab(operation.lab)
+        if state is OperationState.FAILED and operation.kind is OperationKind.START and row and row.ended is None:
+            store.lab_failed(operation.lab, error)
+            store.want(operation.lab, "ended")
 
     def _reconcile_logged(self) -> None:
         try:
@@ -113,9 +143,10 @@ class Controller:
         store, cluster = self._around.store, self._around.cluster
         seen = time.time()
         observed = {
-            item["metadata"]["labels"][names.LAB]
+            item["metadata"]["labels"].get(names.LAB, "")
             for item in cluster.select("Namespace", labels={names.INSTALLATION: store.installation()})
         }
+        observed.discard("")
         desired = store.labs()
         busy = {lab for lab in {row.id for row in desired} | observed if _busy(self._around, lab)}
         actions = plan(desired, observed, busy, seen=seen)
@@ -131,7 +162,11 @@ class Controller:
             store.lab_lost(lab)
             store.lab_ended(lab)
         for row in desired:
-            if row.id not in busy and row.id not in actions.lost and self._too_old(row, seen):
+            if row.id in busy or row.id in actions.lost:
+                continue
+            if row.wanted == "ended":
+                store.queue(row.id, OperationKind.STOP)  # whoever wanted that was killed, or the engine was away
+            elif self._too_old(row, seen):
                 _log.info("lab %s has reached its template's greatest age", row.id)
                 store.audit("controller", "end of lifetime", row.id)
                 store.want(row.id, "ended")

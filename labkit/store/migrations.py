@@ -12,7 +12,7 @@ def first_tables(db: Database) -> None:
     """The tables of the first release. Times are UTC seconds."""
     db.executescript(
         """
-        CREATE TABLE installation (id TEXT PRIMARY KEY);
+        CREATE TABLE installation (id TEXT PRIMARY KEY, engine TEXT NOT NULL DEFAULT '');
         CREATE TABLE learner (id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL);
         CREATE TABLE identity (
             realm TEXT NOT NULL, subject TEXT NOT NULL,

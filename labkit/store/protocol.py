@@ -50,6 +50,10 @@ class Store(Protocol):
     def installation(self) -> str:
         """This installation's id (10 characters), made once. A controller touches only its own installation's labs."""
 
+    def belongs_to(self, engine: str) -> bool:
+        """Whether this installation's labs run on the engine of this identity: the first asked for, or, once no lab is
+        left on that one, the next."""
+
     def learner(self, principal: Principal) -> str:
         """The learner id of the account behind an identity, made at first sight."""
 

@@ -42,7 +42,9 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._connections = Connections(path)
         with self._connections.write() as db:
-            db.execute("INSERT INTO installation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM installation)", [new_id()])
+            db.execute(
+                "INSERT INTO installation (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM installation)", [new_id()]
+            )
 
     def close(self) -> None:
         """Close the file. The store must not be used after."""
@@ -62,6 +64,12 @@ class SqliteStore:
 
     def installation(self) -> str:
         return str(self._rows("SELECT id FROM installation")[0]["id"])
+
+    def belongs_to(self, engine: str) -> bool:
+        free = "engine = '' OR NOT EXISTS (SELECT 1 FROM lab WHERE ended IS NULL)"
+        with self._connections.write() as db:
+            db.execute(f"UPDATE installation SET engine = ? WHERE {free}", [engine])  # noqa: S608 - a constant
+            return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
         with self._connections.write() as db:

@@ -104,6 +104,14 @@ def test_a_token_can_come_as_a_subprotocol_which_is_not_echoed(guest: Guest) -> 
     assert refusal(guest, "vnc", additional_headers={})[0] == 401
 
 
+def test_a_machine_inherits_no_variable_that_may_hold_a_secret(guest: Guest) -> None:
+    running = psutil.process_iter(["cmdline"])
+    qemu = next(p for p in running if f"path={guest.engine.runtime}" in " ".join(p.info["cmdline"] or []))
+    assert guest.engine.process is not None
+    assert "PYTEST_CURRENT_TEST" in psutil.Process(guest.engine.process.pid).environ()
+    assert "PYTEST_CURRENT_TEST" not in qemu.environ()
+
+
 def test_a_screenshot_is_a_png(guest: Guest) -> None:
     path = f"{SUBRESOURCES}/namespaces/{guest.space}/virtualmachineinstances/web/vnc/screenshot"
     code, body = guest.engine.request("GET", path)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from labkit import launcher
+from labkit.folders import make_private
 from labkit.supervisor import Plan
 from tests.support.home import LABKIT, Home, eventually, new_home
 
@@ -37,7 +38,7 @@ def test_it_ends_by_itself_when_no_lab_has_run_for_a_while(home: Home) -> None:
 
 def test_a_supervisor_of_another_version_is_replaced(home: Home) -> None:
     settings = home.settings
-    launcher.make_private(settings.runtime_dir)
+    make_private(settings.runtime_dir)
     plan = Plan("0.0.1", str(settings.supervisor_socket), str(settings.state_dir / "supervisor.lock"), "/tmp", ())
     old = subprocess.Popen([sys.executable, "-m", "labkit.supervisor"], stdin=subprocess.PIPE, text=True)
     assert old.stdin is not None

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 
+from labkit.store import SqliteStore
 from tests.support.home import LABKIT, Home, eventually, new_home
 
 
@@ -81,6 +82,32 @@ def test_a_stop_whose_controller_is_killed_is_finished_by_the_next_one(home: Hom
     kill(home, "labkit.cli controller")
     assert stopping.wait(60) == 0
     assert home.leftovers() == []
+
+
+def test_a_lab_whose_stop_was_never_queued_is_stopped_all_the_same(home: Home) -> None:
+    lab = home.json("start", "hello-lab")["id"]
+    store = SqliteStore(home.settings.database)
+    store.want(lab, "ended")
+    store.close()
+    for _ in eventually("the lab has ended", 60):
+        if home.json("status", lab)["state"] == "stopped":
+            break
+    assert home.leftovers() == []
+
+
+def test_labs_of_another_engine_are_not_written_off(home: Home) -> None:
+    lab = home.json("start", "hello-lab")["id"]
+    other = new_home()
+    try:
+        other.labkit("engine", "up")
+        done = home.labkit("list", LABKIT_KUBECONFIG=str(other.settings.engine_kubeconfig))
+        for _ in eventually("the controller refuses"):
+            if "labs on another engine" in (home.settings.logs_dir / "controller.log").read_text():
+                break
+        assert done.returncode in (0, 1)
+    finally:
+        other.end()
+    assert home.json("status", lab)["state"] == "running"
 
 
 def test_a_kernel_interrupted_in_mid_start_finds_its_lab_again(home: Home, tmp_path: Path) -> None:

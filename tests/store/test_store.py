@@ -147,3 +147,12 @@ def test_a_lab_of_no_work_is_refused_by_the_database_itself(store: SqliteStore, 
             "INSERT INTO lab (id, work, template, digest, wanted, created) VALUES ('x','none','t','d','running',0)"
         )
     connection.close()
+
+
+def test_an_installation_belongs_to_one_engine_as_long_as_it_has_labs_there(store: SqliteStore) -> None:
+    assert store.belongs_to("one")
+    lab = begin(store)
+    assert not store.belongs_to("other")
+    assert store.belongs_to("one")
+    store.lab_ended(lab.id)
+    assert store.belongs_to("other")

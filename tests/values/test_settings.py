@@ -8,10 +8,17 @@ from labkit.settings import SettingsError, load
 
 
 def test_defaults_follow_the_xdg_folders() -> None:
-    settings = load({"HOME": "/home/ada", "XDG_RUNTIME_DIR": "/run/user/1"})
+    settings = load({"HOME": "/home/ada"})
     assert settings.state_dir == Path("/home/ada/.local/state/labkit")
     assert settings.images_dir == Path("/home/ada/.local/state/labkit/images")
-    assert settings.runtime_dir.parent == Path("/run/user/1/labkit")
+    assert settings.runtime_dir == Path("/home/ada/.local/state/labkit/run")
+
+
+def test_sockets_are_found_whatever_session_asks_and_their_paths_stay_short() -> None:
+    assert load({"HOME": "/h", "XDG_RUNTIME_DIR": "/run/user/1"}).runtime_dir == load({"HOME": "/h"}).runtime_dir
+    long = load({"HOME": "/h/" + "x" * 80}).runtime_dir
+    assert len(str(long)) <= 72
+    assert load({"HOME": "/h", "LABKIT_RUNTIME_ROOT": "/r"}).runtime_dir.parent == Path("/r")
 
 
 def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
