@@ -93,8 +93,8 @@ def write_seed(path: Path) -> None:
 
 
 def answers(port: int) -> bool:
-    """Whether ttyd answers at a forwarded port."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    """Whether ttyd answers at a forwarded port. Asked again soon: slirp accepts, and loses, what comes too early."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.2)
     try:
         connection.request("GET", "/token")
         return connection.getresponse().status == 200

@@ -27,7 +27,7 @@ from labkit.store import Store
 from labkit.templates import Machine, Template, values
 
 Result = Mapping[str, Any] | None
-_POLL_SECONDS = (0.05, 0.5)
+_POLL_SECONDS = (0.05, 0.25)
 _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _BOOT_SCALE = 8.0
