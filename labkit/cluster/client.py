@@ -15,6 +15,7 @@ import urllib3.exceptions
 from kubernetes import client, config
 from kubernetes.config import incluster_config
 
+from labkit.cluster.refusals import refusal
 from labkit.cluster.streams import StreamTarget, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
 from labkit.settings import Settings
@@ -22,7 +23,6 @@ from labkit.settings import Settings
 Object = dict[str, Any]
 
 _TIMEOUT = (5.0, 30.0)
-_RETRYABLE = (408, 429, 500, 502, 503, 504)
 
 _PLURALS = {
     "Namespace": "namespaces",
@@ -200,21 +200,9 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterUnavailable(f"the engine at {api.configuration.host} does not answer") from error
         if response.status >= 400:
-            raise _refusal(response.status, data)
+            raise refusal(response.status, data)
         return data
 
 
 def _subresources(namespace: str) -> str:
     return f"/apis/subresources.kubevirt.io/v1/namespaces/{namespace}"
-
-
-def _refusal(status: int, data: bytes) -> ClusterError:
-    """The error for an answer that is none: a Kubernetes Status where it is one, else only its number."""
-    try:
-        body = json.loads(data)
-    except ValueError:
-        body = {}
-    body = body if isinstance(body, dict) else {}
-    text = str(body.get("message") or f"the engine answered {status}")
-    kind = ClusterUnavailable if status in _RETRYABLE else ClusterError
-    return kind(text, status=status, reason=str(body.get("reason") or ""))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
-import json
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
@@ -22,15 +21,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from labkit.cluster.refusals import refusal
 from labkit.cluster.streams import PROTOCOL, StreamTarget, stream_target
-from labkit.errors import ClusterError, ClusterUnavailable
+from labkit.errors import ClusterUnavailable
 
 _QUEUE = (256, 64)
 """Messages kept unread. Reading (and with it answering the engine's pings) stops at the first number and goes on at
 the second: high, since an engine drops a stream that answers no ping for a minute, and bounded all the same."""
 
 _MAX_MESSAGE = 16 * 2**20
-_RETRYABLE = (408, 429, 500, 502, 503, 504)
+_CLOSE_SECONDS = 1.0
 _T = TypeVar("_T")
 
 
@@ -131,15 +131,22 @@ def open_port(api: client.ApiClient, namespace: str, vmi: str, port: int, timeou
     """
     target = stream_target(api, namespace, vmi, f"portforward/{port}")
     try:
-        connection = _soon(_connect(target, timeout)).result()
+        connection = _soon(connect_port(target, timeout, queue=_QUEUE)).result()
     except InvalidStatus as error:
-        raise _refusal(vmi, port, error.response.status_code, bytes(error.response.body or b"")) from error
+        about = f"port {port} of {vmi} cannot be reached: "
+        raise refusal(error.response.status_code, bytes(error.response.body or b""), about=about) from error
     except (OSError, InvalidHandshake) as error:
         raise ClusterUnavailable(f"port {port} of {vmi} cannot be reached: the engine does not answer") from error
     return PortForward(connection)
 
 
-async def _connect(target: StreamTarget, seconds: float) -> ClientConnection:
+async def connect_port(
+    target: StreamTarget, seconds: float | None, *, queue: int | tuple[int, int]
+) -> ClientConnection:
+    """The WebSocket of a portforward, opened within `seconds` (None: the caller sees to that).
+
+    `queue` is how many messages are kept unread (and at how many reading goes on). Raises what `websockets` raises.
+    """
     return await connect(
         target.url,
         ssl=target.tls,
@@ -150,18 +157,8 @@ async def _connect(target: StreamTarget, seconds: float) -> ClientConnection:
         compression=None,
         proxy=None,
         open_timeout=seconds,
+        close_timeout=_CLOSE_SECONDS,
         ping_interval=None,
         max_size=_MAX_MESSAGE,
-        max_queue=_QUEUE,
+        max_queue=queue,
     )
-
-
-def _refusal(vmi: str, port: int, status: int, body: bytes) -> ClusterError:
-    kind = ClusterUnavailable if status in _RETRYABLE else ClusterError
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = {}
-    found = found if isinstance(found, dict) else {}
-    said = str(found.get("message") or f"the engine answered {status}")
-    return kind(f"port {port} of {vmi} cannot be reached: {said}", status=status, reason=str(found.get("reason") or ""))

@@ -11,11 +11,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
 
-from labkit.cluster.streams import PROTOCOL, StreamTarget
+from labkit.cluster.portforward import connect_port
+from labkit.cluster.streams import StreamTarget
 from labkit.errors import ClusterError, ClusterUnavailable
 from labkit.gateway.splice import WRITE_HIGH, close_lingering
 from labkit.gateway.upstream import OPEN_SECONDS, ClientHandshake
@@ -23,9 +23,7 @@ from labkit.gateway.upstream import OPEN_SECONDS, ClientHandshake
 log = logging.getLogger(__name__)
 
 _READ_SIZE = 64 * 1024
-_MAX_MESSAGE = 16 * 2**20
 _QUEUE = 16
-_CLOSE_SECONDS = 1.0
 
 
 async def open_terminal(target: StreamTarget, secret: str) -> tuple[ClientConnection, bytes]:
@@ -45,21 +43,7 @@ async def open_terminal(target: StreamTarget, secret: str) -> tuple[ClientConnec
 
 
 async def _open(target: StreamTarget, secret: str) -> tuple[ClientConnection, bytes]:
-    outer = await connect(
-        target.url,
-        ssl=target.tls,
-        server_hostname=target.server_hostname,
-        additional_headers=target.headers,
-        user_agent_header=None,
-        subprotocols=[Subprotocol(PROTOCOL)],
-        compression=None,
-        proxy=None,
-        open_timeout=None,
-        close_timeout=_CLOSE_SECONDS,
-        ping_interval=None,
-        max_size=_MAX_MESSAGE,
-        max_queue=_QUEUE,
-    )
+    outer = await connect_port(target, None, queue=_QUEUE)
     try:
         return outer, await _greet(outer, secret)
     except BaseException:

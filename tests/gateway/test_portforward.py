@@ -13,6 +13,7 @@ from typing import Any
 import paramiko
 import pytest
 from gateway_peer import Peer
+from gateway_process import eventually
 
 from labkit.cluster.client import Cluster
 from labkit.cluster.portforward import PortForward, open_port
@@ -109,8 +110,10 @@ def test_an_engine_that_is_away_is_worth_another_try(peer: Peer, tmp_path: Path)
 
 
 def test_the_engines_pings_are_answered_while_nobody_reads(api: Any, listener: socket.socket, peer: Peer) -> None:
+    before = len(peer.open)
     stream, machine = opened(api, listener)
     with stream, machine:
+        eventually(lambda: len(peer.open) > before)
         machine.sendall(b"unread" * 1000)
         assert peer.ping(peer.open[-1], 5)
 
