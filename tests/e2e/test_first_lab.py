@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.e2e.conftest import Demo
 from tests.e2e.screen import TextScreen
@@ -93,6 +96,21 @@ def test_the_progress_bar_moves_and_the_lab_appears(page: Page, demo: Demo, pict
             break
     assert len(seen) >= 3, f"the bar stood at {sorted(seen)} only"
     assert len(demo.home.machines()) == 1
+
+
+def test_without_jupyters_login_the_panes_are_closed(demo: Demo) -> None:
+    lab = demo.home.json("list")[0]["id"]
+    link = demo.home.json("open", lab, "box", "console", "--print")[0]["url"]
+    path = f"/labkit/panes/{lab}/box/console/"
+    connection = http.client.HTTPConnection(demo.url.removeprefix("http://"), timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    assert (answer.status, "/login" in answer.headers["Location"]) == (302, True)
+    connection.close()
+    protocols = ["plain.kubevirt.io", "labkit.ticket." + link.split("#ticket=")[1]]
+    stream = demo.url.replace("http", "ws") + path + "stream"
+    with pytest.raises(InvalidStatus, match="403"), connect(stream, origin=demo.url, subprotocols=protocols):  # type: ignore[arg-type]
+        pass
 
 
 def test_a_command_in_the_terminal_pane(page: Page, pictures: Path) -> None:
