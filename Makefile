@@ -38,7 +38,8 @@ image: .venv/installed  ## The tiny machine image, built from Debian packages on
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo python3-venv > .venv-package; deploy/install-debian-packages .venv-package; rm .venv-package; }
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[jupyter,lti,engine,dev]'
+	@echo "Installing Python packages into .venv (one to three minutes the first time)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[jupyter,lti,engine,dev]'
 	@touch $@
 
 labextension/node_modules/installed: labextension/package.json labextension/package-lock.json

@@ -20,6 +20,10 @@ from dataclasses import dataclass
 class LabkitError(Exception):
     """The root of all errors that labkit raises on purpose. Its text is one sentence."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence. (IPython's own hook; our internals above it would help nobody.)"""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotFound(LabkitError):
     """The named thing does not exist, or this principal may not know that it does."""

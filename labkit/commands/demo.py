@@ -18,6 +18,7 @@ from labkit.errors import SetupError
 from labkit.settings import Settings, load
 
 NOTEBOOK = "01-first-lab.ipynb"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 
@@ -36,8 +37,8 @@ def demo(port: int, folder: Path | None) -> None:
     token = secrets.token_urlsafe(24)
     before = app.running_labs(settings)
     jupyter: subprocess.Popen[bytes] | None = None
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for signum in _SIGNALS:  # SIGINT too: a shell that starts us in the background has had it ignored
+        signal.signal(signum, _interrupt)
     try:
         launcher.ensure(settings, progress=lambda text: click.echo(text))
         jupyter = _start_jupyter(work, port, token)
@@ -45,8 +46,10 @@ def demo(port: int, folder: Path | None) -> None:
         click.echo(f"\nOpen http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}\n\nCtrl-C stops everything.")
         jupyter.wait()
     except KeyboardInterrupt:
-        click.echo("\nStopping.")
+        click.echo("\nStopping; a few seconds.")
     finally:
+        for signum in _SIGNALS:
+            signal.signal(signum, _still_stopping)
         if jupyter is not None:
             jupyter.terminate()
             jupyter.wait()
@@ -56,6 +59,10 @@ def demo(port: int, folder: Path | None) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _still_stopping(*_: object) -> None:
+    click.echo("Still stopping; a few seconds.")
 
 
 def _end(settings: Settings, before: frozenset[str] | None) -> None:

@@ -35,7 +35,9 @@ class Session:
         labs = self.labs.labs(self.principal, ended=True)
         if any(found.id == lab for found in labs):
             return lab
-        alike = [found for found in labs if found.ended is None and (found.id.startswith(lab) or found.template == lab)]
+        alike = [
+            found for found in labs if found.ended is None and (found.id.startswith(lab) or short_name(found) == lab)
+        ]
         if len(alike) > 1:
             raise Conflict(f"{lab!r} names {len(alike)} labs: {', '.join(found.id for found in alike)}")
         return alike[0].id if alike else lab
@@ -46,6 +48,11 @@ class Session:
 
     def status(self, lab: str) -> LabStatus:
         return self.labs.status(self.principal, lab)
+
+
+def short_name(lab: LabStatus) -> str:
+    """A lab's template by its name, also where it was started from a folder."""
+    return Path(lab.template).name
 
 
 @click.command()
@@ -65,7 +72,8 @@ def start(template: str, no_wait: bool, as_json: bool) -> None:
         print_json(status)
         return
     click.echo(f"Lab {status.id} ({status.title}) is {status.state.value}.")
-    click.echo(f"Open it with `labkit open {status.id}`, end it with `labkit stop {status.id}`.")
+    click.echo(f"`labkit open {status.id}` prints links to its panes, `labkit stop {status.id}` ends it.")
+    click.echo("Its instructions are shown in a notebook, by the same start.")
 
 
 @click.command(name="list")
@@ -78,7 +86,7 @@ def list_labs(ended: bool, as_json: bool) -> None:
     if as_json:
         print_json(labs)
         return
-    rows = [(lab.id, lab.template, lab.state.value, ago(lab.created), lab.detail) for lab in labs]
+    rows = [(lab.id, short_name(lab), lab.state.value, ago(lab.created), lab.detail) for lab in labs]
     print_table(("LAB", "TEMPLATE", "STATE", "AGE", ""), rows, empty="No labs. Start one: labkit start hello-lab")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 from labkit import app
 from labkit.errors import LabkitError
@@ -65,7 +65,7 @@ class Lab:
 
     def __repr__(self) -> str:
         status = self.status
-        return f"<labkit lab {status.id} ({status.template}): {status.state.value}>"
+        return f"<labkit lab {status.id} ({status.title}): {status.state.value}>"
 
     def _ipython_display_(self) -> None:
         display(self.view)  # type: ignore[no-untyped-call]
@@ -79,9 +79,8 @@ def start(template: str) -> Lab:
     labs, principal = _labs(), app.local_principal()
     operation = labs.start(principal, template)
     lab = Lab(operation.lab)
-    progress = _watch(operation, f"Starting {labs.status(principal, lab.id).title}")
-    progress.hide()
-    display(lab.view)  # type: ignore[no-untyped-call]
+    place = _watch(operation, f"Starting {labs.status(principal, lab.id).title}")
+    place.update(lab.view)  # type: ignore[no-untyped-call]
     return lab
 
 
@@ -90,11 +89,11 @@ def labs(*, ended: bool = False) -> list[Lab]:
     return [Lab(status.id) for status in _labs().labs(app.local_principal(), ended=ended)]
 
 
-def _watch(operation: Operation, title: str) -> StartProgress:
-    """Draw an operation's progress until its end. Raises LabkitError where it failed."""
+def _watch(operation: Operation, title: str) -> DisplayHandle:
+    """Draw an operation's progress until its end; gives the place where it was drawn. Raises LabkitError."""
     found, principal = _labs(), app.local_principal()
     progress = StartProgress(title)
-    display(progress)  # type: ignore[no-untyped-call]
+    place: DisplayHandle = display(progress, display_id=True)  # type: ignore[no-untyped-call]
     try:
         for event in app.follow(found, principal, operation, load()):
             progress.tell(event)
@@ -106,4 +105,4 @@ def _watch(operation: Operation, title: str) -> StartProgress:
         progress.fail(done.error)
         raise LabkitError(f"{operation.kind.value} of lab {operation.lab}: {done.error}")
     progress.done()
-    return progress
+    return place

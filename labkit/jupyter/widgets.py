@@ -58,10 +58,6 @@ class StartProgress(anywidget.AnyWidget):
         with self.hold_sync():
             self.state, self.detail = "failed", detail
 
-    def hide(self) -> None:
-        """Make way for the lab."""
-        self.layout.display = "none"
-
 
 class LabView(anywidget.AnyWidget):
     """Instructions and panes of one lab. The browser asks by messages {id, method, params}; see `labkit.view`."""

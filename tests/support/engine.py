@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import websockets.sync.client as ws
 from kubernetes import client, config
 
 from labkit import settings
+from tests.support.streams import Stream, open_stream
 
 T = TypeVar("T")
 PROTOCOL = "plain.kubevirt.io"
@@ -102,14 +102,14 @@ class EngineProcess:
         """The bearer token."""
         return (self.state / "engine" / "token").read_text()
 
-    def stream(self, namespace: str, machine: str, subresource: str, **options: Any) -> ws.ClientConnection:
+    def stream(self, namespace: str, machine: str, subresource: str, **options: Any) -> Stream:
         """A WebSocket into a machine; close it (or use it as a context)."""
         cluster = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         path = f"{SUBRESOURCES}/namespaces/{namespace}/virtualmachineinstances/{machine}/{subresource}"
         options.setdefault("subprotocols", [PROTOCOL])
         options.setdefault("additional_headers", {"Authorization": f"Bearer {self.token}"})
-        return ws.connect(
+        return open_stream(
             cluster["server"].replace("https", "wss") + path,
             ssl=ssl.create_default_context(cadata=authority),
             compression=None,
