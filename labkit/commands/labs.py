@@ -139,7 +139,8 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
         if machine in (None, m.name) and pane in (None, p.name)
     ]
     if not links:
-        raise LabkitError(f"lab {lab} has no such pane; `labkit status {lab}` lists them")
+        wanted = " ".join(word for word in (machine, pane) if word)
+        raise LabkitError(f"lab {lab} has no pane {wanted!r}; `labkit status {lab}` lists its machines and panes")
     if as_json:
         print_json(links)
         return

@@ -17,6 +17,7 @@ from labkit.model import (
     Event,
     LabState,
     LabStatus,
+    MachineState,
     MachineStatus,
     Operation,
     OperationKind,
@@ -97,7 +98,7 @@ class DirectLabs:
 
     def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
         resolved = self._around.templates.resolve(template)
-        loaded = self._around.templates.load(resolved)
+        loaded = self._around.templates.check(resolved)
         work = self._store.work(self._store.learner(principal), activity or resolved, resolved)
         row, made = self._store.begin_lab(work, template=resolved, digest=loaded.digest)
         if row.wanted == "ended":
@@ -198,6 +199,9 @@ class DirectLabs:
         if principal.role is not Role.OPERATOR:
             raise Forbidden("commands as root in a machine are for operators")
         self._template(row).machine(machine)
+        status = next(found for found in self._status(row).machines if found.name == machine)
+        if status.state is not MachineState.RUNNING:
+            raise Conflict(f"machine {machine} is {status.state.value}: commands can be run in a running one only")
         return ssh.run(self._around.cluster, self._access(row), machine, command, timeout=timeout)
 
     # Below: what the calls above share

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.errors import NotFound
+from labkit.errors import Invalid, NotFound
+from labkit.linting import lint
 from labkit.templates import Template, find, load
 
 
@@ -29,6 +30,14 @@ class TemplateSource:
             else:
                 return name_or_path
         return str(find(name_or_path, self.folder).resolve())
+
+    def check(self, resolved: str) -> Template:
+        """The template, once all of it is found good: lab.yaml, checks and pages. Raises NotFound or Invalid."""
+        template = self.load(resolved)
+        faults = lint(template.folder)
+        if faults:
+            raise Invalid(faults)
+        return template
 
     def load(self, resolved: str) -> Template:
         """The template that `resolve` found. Raises NotFound or Invalid (with every fault)."""

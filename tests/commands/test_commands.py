@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -110,6 +112,7 @@ def test_a_check_is_not_yet_passed_and_then_it_is(home: Home) -> None:
 def test_a_paused_lab_says_so_and_is_checked_without_an_attempt(home: Home) -> None:
     assert home.json("pause", "hello-lab")["state"] == "paused"
     assert "is paused" in home.labkit("check", "hello-lab", "note").stdout
+    assert "machine box is paused" in home.labkit("exec", "hello-lab", "box", "true").stderr
     assert home.json("resume", "hello-lab")["state"] == "running"
 
 
@@ -125,7 +128,7 @@ def test_a_reset_machine_has_forgotten_what_was_written(home: Home) -> None:
         (("start", "helo-lab"), "hello-lab"),
         (("status", "nothing"), "there is no lab 'nothing'; `labkit list` shows yours"),
         (("check", "hello-lab", "nothing"), "step 'nothing' of hello-lab has no check"),
-        (("open", "hello-lab", "nothing"), "has no such pane"),
+        (("open", "hello-lab", "box", "nothing"), "has no pane 'box nothing'"),
         (("exec", "hello-lab", "nothing", "true"), "nothing"),
     ],
 )
@@ -147,6 +150,19 @@ def test_a_lab_yaml_with_five_faults_gives_five_messages_with_their_lines(home: 
     assert done.returncode == 1
     faults = [line for line in done.stderr.splitlines() if "lab.yaml:" in line]
     assert [int(line.split("lab.yaml:")[1].split(":")[0]) for line in faults] == [3, 9, 10, 11, 12]
+
+
+def test_a_lab_with_a_fault_in_its_pages_is_not_started(home: Home) -> None:
+    folder = home.folder / "paged"
+    shutil.copytree(Path("labkit/templates/bundled/hello-lab"), folder)
+    (folder / "lab.yaml").write_text((folder / "lab.yaml").read_text().replace("name: hello-lab", "name: paged"))
+    page = folder / "instructions/1-look.md"
+    page.write_text(page.read_text().replace("{{ learner }}", "{{ lerner }}"))
+    done = home.labkit("start", str(folder))
+    assert done.returncode == 1
+    assert "instructions/1-look.md:5" in done.stderr
+    assert "lerner" in done.stderr
+    assert len(home.json("list")) == 1
 
 
 def test_after_the_stop_nothing_is_left(home: Home) -> None:
