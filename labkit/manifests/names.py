@@ -26,11 +26,6 @@ def namespace_of(lab: str) -> str:
     return _PREFIX + lab
 
 
-def lab_of(namespace: str) -> str:
-    """The lab of a namespace that `namespace_of` named."""
-    return namespace.removeprefix(_PREFIX)
-
-
 def userdata_secret(machine: str) -> str:
     """The Secret that holds a machine's user data under the key `userdata`."""
     return f"labkit-userdata-{machine}"

@@ -60,8 +60,6 @@ class Store(Protocol):
     def work(self, learner: str, activity: str, template: str) -> WorkRow:
         """The learner's work on an activity, made at first sight."""
 
-    def work_by_id(self, work: str) -> WorkRow: ...
-
     def begin_lab(self, work: WorkRow, *, template: str, digest: str) -> tuple[LabRow, bool]:
         """The work's one lab that has not ended, made if there is none (then True): in one transaction."""
 

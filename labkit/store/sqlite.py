@@ -96,9 +96,6 @@ class SqliteStore:
         row = self._row("SELECT * FROM work WHERE learner = ? AND activity = ?", learner, activity)
         return _work(row or {})
 
-    def work_by_id(self, work: str) -> WorkRow:
-        return _work(self._rows("SELECT * FROM work WHERE id = ?", work)[0])
-
     # Labs
 
     def begin_lab(self, work: WorkRow, *, template: str, digest: str) -> tuple[LabRow, bool]:
