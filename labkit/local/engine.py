@@ -105,7 +105,7 @@ async def _serve(options: Options) -> None:
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
-        Server(store, subresources, bearer).application(),
+        Server(store, subresources, bearer, {}).application(),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         handler_cancellation=False,

@@ -7,7 +7,7 @@ import binascii
 import hmac
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 
@@ -29,15 +29,21 @@ _BODY_LIMIT = 3 * 2**20
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the name of a protocol
 _WATCH_SECONDS = 1800
 
+Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
+Routes = Mapping[tuple[str, str], Handler]
+"""What is more than a verb on a stored object: by kind key and subresource (``pods``, ``log``), or by a kind key and
+nothing for a kind that is answered instead of stored (reviews)."""
+
 
 class Server:
     """The one handler of the whole API."""
 
-    def __init__(self, store: Store, subresources: Subresources, token: str) -> None:
+    def __init__(self, store: Store, subresources: Subresources, token: str, routes: Routes) -> None:
         self._store = store
         self._resources = Resources(store)
         self._subresources = subresources
         self._token = token
+        self._routes = routes
         self._kinds = tuple(store.kinds.values())
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self._kinds}
 
@@ -129,6 +135,8 @@ class Server:
     # Resources
 
     async def _resource(self, request: web.Request, path: ResourcePath, kind: Kind) -> web.StreamResponse:
+        if handler := self._routes.get((kind.key, path.subresource.partition("/")[0])):
+            return await handler(request, path)
         if path.subresource and not (path.subresource == "status" and kind.status_route):
             raise status.no_such_path(f"the subresource {kind.key}/{path.subresource}")
         verb = _verb(request, path)

@@ -57,6 +57,9 @@ def resource_list(kinds: Iterable[Kind], group_name: str, version: str, subresou
             if kind.status_route:
                 status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": kind.namespaced}
                 resources.append(status | {"kind": kind.kind, "verbs": ["get", "patch", "update"]})
+            for name, shown, verbs in kind.subresources:
+                about = {"name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced}
+                resources.append(about | {"kind": shown, "verbs": list(verbs)})
     if group_name == SUBRESOURCES and version in SUBRESOURCE_VERSIONS:
         resources = [
             {"name": name, "singularName": "", "namespaced": True, "kind": "", "verbs": []} for name in subresources
