@@ -21,6 +21,7 @@ from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.virtualmachines import VirtualMachines
 from labkit.local.files import make_private, write_atomically
+from labkit.local.journal import JournalError
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.network.segments import Segments
 from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
@@ -57,7 +58,7 @@ def run(options: Options) -> None:
     locks = [_lock(folder) for folder in (paths.engine, paths.runtime)]
     try:
         asyncio.run(_serve(options))
-    except endpoint.EndpointError as error:
+    except (endpoint.EndpointError, JournalError) as error:
         raise EngineError(str(error)) from error
     finally:
         for descriptor in locks:
@@ -125,6 +126,7 @@ async def _serve(options: Options) -> None:
     for queue in (namespaces.queue, garbage.queue, networks.queue, virtual_machines.queue):
         await queue.close()
     await machines.close()
+    await store.close()
 
 
 def _stop_event(with_parent: bool) -> asyncio.Event:

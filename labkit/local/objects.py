@@ -84,6 +84,11 @@ def controller_uid(obj: Obj) -> str | None:
     return next((str(ref["uid"]) for ref in refs if ref.get("controller")), None)
 
 
+def owners_of(obj: Obj) -> list[str]:
+    """The uids of all owners."""
+    return [str(ref["uid"]) for ref in obj["metadata"].get("ownerReferences") or []]
+
+
 def condition(kind: str, status: bool, reason: str = "", message: str = "") -> Obj:
     """A condition without its times; :func:`merge_conditions` keeps or sets them."""
     found = {"type": kind, "status": "True" if status else "False"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -12,11 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from aiohttp import web
 
 from labkit.local.api import discovery, status
+from labkit.local.api.bodies import Body, decode
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import Kind
+from labkit.local.api.lists import not_ahead, number
 from labkit.local.api.paths import ResourcePath, parse
 from labkit.local.api.resources import Answer, Call, Resources
-from labkit.local.api.watches import Watch, follow
+from labkit.local.api.watches import Event, Watch, follow
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.objects import Obj
 from labkit.local.qemu.machine import MachineError
@@ -27,7 +30,10 @@ log = logging.getLogger(__name__)
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the name of a protocol
+_LARGE_BODY = 64 * 2**10
 _WATCH_SECONDS = 1800
+_GRACE_SECONDS = 30
+_YES = ("true", "1")
 
 Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
 Routes = Mapping[tuple[str, str], Handler]
@@ -55,13 +61,18 @@ class Server:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
+            if not response.prepared:
+                await self._store.settled(writing=request.method not in ("GET", "HEAD"))
+            return response
         except status.ApiError as error:
             if error.plain:
                 return web.Response(status=error.code, text=error.message)
             return web.json_response(error.body(), status=error.code)
         except MachineError as error:
             return web.json_response(status.internal_error(str(error)).body(), status=500)
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response(status.too_much(_BODY_LIMIT).body(), status=413)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:
@@ -73,7 +84,7 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path not in _OPEN_PATHS and not self._authorised(request):
             raise status.unauthorized()
-        if (path := parse(request.path)) is None:
+        if (path := parse(request.rel_url.raw_path)) is None:
             return self._document(request)
         if path.group == discovery.SUBRESOURCES and path.version in discovery.SUBRESOURCE_VERSIONS:
             return await self._kubevirt(request, path)
@@ -142,8 +153,11 @@ class Server:
         verb = _verb(request, path)
         if verb not in kind.verbs:
             raise status.method_not_allowed(request.method, kind.key)
-        body, media_type = await _body(request)
-        call = Call(kind, path.namespace, path.name, dict(request.query.items()), body, media_type, path.subresource)
+        body = await _body(request)
+        call = Call(
+            kind, path.namespace, path.name, dict(request.query.items()), body.value, body.media_type,
+            path.subresource, body.duplicates,
+        )  # fmt: skip
         if kind.namespaced and not path.namespace and verb not in ("list", "watch"):
             raise status.method_not_allowed(request.method, f"{kind.key} without a namespace")
         if verb == "watch":
@@ -166,49 +180,66 @@ class Server:
             if document["kind"] != "Status":
                 include = request.query.get("includeObject", "Metadata")
                 document = table(kind.columns, objects, document["metadata"], include)
-        response = web.json_response(document, status=answer.code)
+        response = web.json_response(text=self._text(kind, document), status=answer.code)
         for warning in answer.warnings:
             response.headers.add("Warning", f'299 - "{warning.replace(chr(34), chr(39))}"')
         return response
 
+    def _text(self, kind: Kind, document: Obj) -> str:
+        """A document as JSON, put together from what was encoded when it was stored."""
+        if document["kind"] != f"{kind.kind}List":
+            return self._store.encoded(kind.key, document)
+        items = ",".join(self._store.encoded(kind.key, obj) for obj in document["items"])
+        return f"{json.dumps(document | {'items': []})[:-2]}{items}]}}"
+
     async def _watch(self, request: web.Request, call: Call) -> web.StreamResponse:
-        query, kind = call.query, call.kind
-        if call.name:
-            raise status.bad_request("watch a collection with fieldSelector=metadata.name=… instead of one object")
-        since = query.get("resourceVersion", "")
-        initial = query.get("sendInitialEvents") == "true"
-        watch = Watch(
-            kind=kind.key,
-            namespace=call.namespace,
-            matches=call.matcher(),
-            since=None if initial or since in ("", "0") else _number("resourceVersion", since),
-            bookmarks=query.get("allowWatchBookmarks") in ("true", "1"),
-            mark_initial=initial,
-            timeout=_number("timeoutSeconds", query.get("timeoutSeconds", str(_WATCH_SECONDS))),
-        )
-        if watch.since is not None:
-            self._store.changes_since(watch.since)
+        watch = _asked(self._store, call)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        as_table = _wants_table(request)
+        tabled = request.query.get("includeObject", "Metadata") if _wants_table(request) else None
         try:
-            async for batch in follow(self._store, watch, kind.api_version, kind.kind):
-                if request.transport is None or request.transport.is_closing():
-                    break
-                for event, obj in batch:
-                    await response.write(_line(event, obj, kind, request if as_table else None))
-            await response.write_eof()
+            # A client that takes nothing for long is cut off; it holds up nobody else until then.
+            async with asyncio.timeout(watch.timeout + _GRACE_SECONDS):
+                async for batch in follow(self._store, watch):
+                    if request.transport is None or request.transport.is_closing():
+                        break
+                    for event in batch:
+                        await response.write(_line(event, watch.kind, tabled))
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
         except ConnectionError:
             pass  # The client has gone, which is how most watches end.
         return response
 
 
-def _line(event: str, obj: Obj, kind: Kind, tabled: web.Request | None) -> bytes:
-    if tabled is not None and event not in ("ERROR", "BOOKMARK"):
-        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        obj = table(kind.columns, [obj], metadata, tabled.query.get("includeObject", "Metadata"))
-    return json.dumps({"type": event, "object": obj}).encode() + b"\n"
+def _asked(store: Store, call: Call) -> Watch:
+    """The watch that a request asks for."""
+    query, bookmarks = call.query, call.query.get("allowWatchBookmarks") in _YES
+    initial, rule = query.get("sendInitialEvents"), query.get("resourceVersionMatch")
+    if (initial in _YES and rule != "NotOlderThan") or (initial not in _YES and rule):
+        why = "sendInitialEvents and resourceVersionMatch=NotOlderThan must be given together in a watch"
+        raise status.invalid("ListOptions", "meta.k8s.io", "", [status.Cause("resourceVersionMatch", why)])
+    since = not_ahead(store, number(query, "resourceVersion"))
+    return Watch(
+        kind=call.kind,
+        namespace=call.namespace,
+        matches=call.matcher(),
+        since=None if initial in _YES or (not since and initial is None) else since or store.revision,
+        bookmarks=bookmarks,
+        mark_initial=bookmarks and initial in _YES,
+        timeout=number(query, "timeoutSeconds", _WATCH_SECONDS) or _WATCH_SECONDS,
+    )
+
+
+def _line(event: Event, kind: Kind, tabled: str | None) -> bytes:
+    text = event.text
+    if tabled is not None and event.type not in ("ERROR", "BOOKMARK"):
+        metadata = {"resourceVersion": event.obj["metadata"]["resourceVersion"]}
+        text = json.dumps(table(kind.columns, [event.obj], metadata, tabled))
+    return f'{{"type":"{event.type}","object":{text}}}\n'.encode()
 
 
 def _protocol_tokens(request: web.Request) -> Iterable[bytes]:
@@ -225,7 +256,7 @@ def _protocol_tokens(request: web.Request) -> Iterable[bytes]:
 def _verb(request: web.Request, path: ResourcePath) -> str:
     one = bool(path.name)
     if request.method in ("GET", "HEAD"):
-        if request.query.get("watch") in ("true", "1"):
+        if request.query.get("watch") in _YES:
             return "watch"
         return "get" if one else "list"
     verbs = {
@@ -238,25 +269,14 @@ def _verb(request: web.Request, path: ResourcePath) -> str:
     return verbs.get((request.method, one), "")
 
 
-async def _body(request: web.Request) -> tuple[object, str]:
+async def _body(request: web.Request) -> Body:
     raw = await request.read()
-    if not raw:
-        return None, "application/json"
     media_type = request.content_type if "Content-Type" in request.headers else "application/json"
-    if not media_type.endswith("json"):
-        raise status.unsupported_media_type(media_type, ["application/json"])
-    try:
-        return json.loads(raw), media_type
-    except ValueError as error:
-        raise status.bad_request(f"the body is not JSON: {error}") from error
+    if not raw:
+        return Body(None, media_type)
+    return await asyncio.to_thread(decode, raw, media_type) if len(raw) > _LARGE_BODY else decode(raw, media_type)
 
 
 def _wants_table(request: web.Request) -> bool:
     kinds = request.headers.get("Accept", "").replace(" ", "").split(",")
     return any({"as=Table", "v=v1"} <= set(kind.split(";")) for kind in kinds)
-
-
-def _number(name: str, text: str) -> int:
-    if not text.isdigit():
-        raise status.bad_request(f"{name} '{text}' is not a number")
-    return int(text)

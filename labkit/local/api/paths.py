@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 _NAMESPACE_PARTS = ("status", "finalize")
 
@@ -23,8 +24,8 @@ class ResourcePath:
 
 
 def parse(path: str) -> ResourcePath | None:
-    """The resource that a path names; None for any other path."""
-    parts = [part for part in path.split("/") if part]
+    """The resource that a path (as it was sent, with its ``%2F``) names; None for any other path."""
+    parts = [unquote(part) for part in path.split("/") if part]
     if len(parts) > 2 and parts[0] == "api":
         return _below("", parts[1], parts[2:])
     if len(parts) > 3 and parts[0] == "apis":

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.local.api import fields, status
+from labkit.local.api import fields, metadata, status
 from labkit.local.api.kinds import Admission, Kind
+from labkit.local.api.lists import listing
 from labkit.local.api.patches import apply_patch
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of, namespace_of, uid_of
 from labkit.local.store import Store
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL_KINDS = ("namespaces", "services")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _KEPT = (
     "uid",
@@ -41,6 +38,7 @@ class Call:
     body: Any = None
     media_type: str = "application/json"
     subresource: str = ""
+    duplicates: tuple[str, ...] = ()
 
     @property
     def dry_run(self) -> bool:
@@ -74,8 +72,8 @@ class Resources:
         return Answer(200, self._store.require(call.kind.key, call.namespace, call.name))
 
     def list_all(self, call: Call) -> Answer:
-        """The objects that the selectors choose."""
-        return Answer(200, call.kind.list_of(self._chosen(call), self._store.revision))
+        """The objects that the selectors choose, or a piece of that list."""
+        return Answer(200, listing(self._store, call.kind, call.namespace, call.query, call.matcher()))
 
     def create(self, call: Call) -> Answer:
         """A new object, defaulted and admitted."""
@@ -83,7 +81,8 @@ class Resources:
         meta = obj["metadata"]
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = meta["generateName"] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-        _check_name(call.kind, meta.get("name"))
+        if meta.get("resourceVersion"):
+            raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
         self._admit(call.kind, obj, None)
         return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
@@ -141,7 +140,7 @@ class Resources:
         if policy not in (None, "Background", "Foreground", "Orphan"):
             raise status.bad_request(f"propagationPolicy '{policy}' is not Background, Foreground or Orphan")
         if policy == "Orphan" and not call.dry_run:
-            self._orphan(uid_of(obj), namespace_of(obj))
+            self._orphan(uid_of(obj))
         grace = options.get("gracePeriodSeconds")
         return self._store.delete(
             call.kind.key,
@@ -152,13 +151,11 @@ class Resources:
             dry_run=call.dry_run,
         )
 
-    def _orphan(self, owner: str, namespace: str) -> None:
+    def _orphan(self, owner: str) -> None:
         """Take the owner off everything it owns, so that the garbage collector leaves it."""
-        for key, obj in self._store.everything(namespace):
-            refs = obj["metadata"].get("ownerReferences", [])
-            kept = [ref for ref in refs if ref["uid"] != owner]
-            if kept != refs:
-                self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
+        for key, obj in self._store.owned_by(owner):
+            kept = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != owner]
+            self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
 
     def _replace(self, call: Call, make: Callable[[Obj], Obj]) -> Obj:
         kind = call.kind
@@ -197,6 +194,8 @@ class Resources:
 
     def _admit(self, kind: Kind, new: Obj, old: Obj | None) -> None:
         new["apiVersion"], new["kind"] = kind.api_version, kind.kind
+        if causes := metadata.faults(kind, new["metadata"]):
+            raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
         kind.admit(Admission(new, old, self._store.get))
 
     def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
@@ -235,14 +234,3 @@ def _setter(references: list[Obj]) -> Callable[[Obj], None]:
         obj["metadata"]["ownerReferences"] = references
 
     return mutate
-
-
-def _check_name(kind: Kind, name: Any) -> None:
-    if not name:
-        fault = status.Cause("metadata.name", "name or generateName is required", "FieldValueRequired")
-        raise status.invalid(kind.kind, kind.group, "", [fault])
-    pattern = _LABEL if kind.key in _LABEL_KINDS else _NAME
-    if not pattern.fullmatch(name):
-        what = "label" if pattern is _LABEL else "subdomain"
-        fault = status.Cause("metadata.name", f"'{name}' is not a lowercase RFC 1123 {what}")
-        raise status.invalid(kind.kind, kind.group, name, [fault])

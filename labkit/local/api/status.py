@@ -100,6 +100,17 @@ def forbidden(message: str) -> ApiError:
     return ApiError(403, "Forbidden", message)
 
 
+def namespace_terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:
+    """403 for a new object in a namespace that is going away."""
+    why = f"namespace {namespace} is being terminated"
+    message = (
+        f'{qualified(plural, group)} "{name}" is forbidden: unable to create new content in namespace {namespace} '
+        "because it is being terminated"
+    )
+    cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
+    return ApiError(403, "Forbidden", message, details=_details(name, group, plural) | {"causes": [cause]})
+
+
 def unauthorized() -> ApiError:
     """401: no token, or not the engine's."""
     return ApiError(401, "Unauthorized", "Unauthorized")
@@ -122,6 +133,18 @@ def unsupported_media_type(given: str, accepted: Sequence[str]) -> ApiError:
 def expired(revision: int, oldest: int) -> ApiError:
     """410: the watch or list starts before what the engine remembers."""
     return ApiError(410, "Expired", f"too old resource version: {revision} ({oldest})")
+
+
+def too_large(revision: int, current: int) -> ApiError:
+    """504: the client has seen a later revision than there is (yet)."""
+    message = f"Timeout: Too large resource version: {revision}, current: {current}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", message, details={"causes": [cause], "retryAfterSeconds": 1})
+
+
+def too_much(limit: int) -> ApiError:
+    """413."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
 
 
 def internal_error(message: str) -> ApiError:

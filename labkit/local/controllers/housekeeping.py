@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from labkit.local.api.kinds import Kind
 from labkit.local.controllers.queue import Key, WorkQueue
-from labkit.local.objects import Obj, deleting, name_of, namespace_of, uid_of
+from labkit.local.objects import (
+    Obj,
+    condition,
+    deleting,
+    get_path,
+    merge_conditions,
+    name_of,
+    namespace_of,
+    owners_of,
+    timestamp,
+    uid_of,
+)  # fmt: skip
 from labkit.local.store import FOREGROUND, Change, Store
+
+_AT_A_TIME = 100
+"""Deletions before others get their turn."""
 
 
 class Namespaces:
@@ -39,18 +58,61 @@ class Namespaces:
             self.queue.add(("", name))
 
     async def reconcile(self, key: Key) -> float | None:
-        """One namespace."""
+        """One namespace: delete what is in it, then let it go, or say in its conditions what it waits for."""
         name = key[1]
         namespace = self._store.get("namespaces", "", name)
         if namespace is None or not deleting(namespace):
             return None
-        for kind, obj in self._store.everything(name):
+        for n, (kind, obj) in enumerate(self._store.everything(name)):
             # Pods stand for machines and go with them.
-            if not deleting(obj) and kind != "pods":
+            if not deleting(obj) and kind != "pods" and self._store.get(kind, name, name_of(obj)) is not None:
                 self._store.delete(kind, name, name_of(obj))
-        if not self._store.everything(name):
+            if n % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        left = self._store.everything(name)
+        if left:
+            conditions = remaining_conditions([(self._store.kinds[kind], obj) for kind, obj in left])
+            self._store.update("namespaces", "", name, _set_conditions(conditions))
+        else:
             self._store.update("namespaces", "", name, _release)
         return None
+
+
+def remaining_conditions(left: list[tuple[Kind, Obj]]) -> list[Obj]:
+    """The conditions of a namespace that is being deleted while ``left`` is still in it, in Kubernetes' words."""
+    kinds = Counter(f"{kind.plural}.{kind.group}" for kind, _ in left)
+    held = Counter(finalizer for _, obj in left for finalizer in obj["metadata"].get("finalizers") or ())
+    resources = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
+    finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
+    deleted = "All content successfully deleted, may be waiting on finalization"
+    parsed, finished = "All legacy kube types successfully parsed", "All content-preserving finalizers finished"
+    waiting = f"Some content in the namespace has finalizers remaining: {finalizers}"
+    rows = (
+        ("DeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
+        (
+            "DeletionGroupVersionParsingFailure",
+            False,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        ("DeletionContentFailure", False, "ContentDeleted", deleted),
+        ("ContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {resources}"),
+        ("FinalizersRemaining", True, "SomeFinalizersRemain", waiting)
+        if held
+        else ("FinalizersRemaining", False, "ContentHasNoFinalizers", finished),
+    )
+    return [condition(f"Namespace{name}", status, reason, message) for name, status, reason, message in rows]
+
+
+def _set_conditions(conditions: list[Obj]) -> Callable[[Obj], None]:
+    def mutate(namespace: Obj) -> None:
+        old = get_path(namespace, "status.conditions", [])
+        merged = merge_conditions(old, conditions, timestamp())
+        namespace["status"]["conditions"] = [
+            {key: value for key, value in item.items() if key != "lastProbeTime"} for item in merged
+        ]
+
+    return mutate
 
 
 def _release(namespace: Obj) -> None:
@@ -62,45 +124,50 @@ class Garbage:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._served = {(kind.api_version, kind.kind) for kind in store.kinds.values()}
         self.queue = WorkQueue("garbage", self.reconcile)
         store.listen(self._on_change)
 
     def start(self) -> None:
         """Look at everything once."""
         for _, obj in self._store.everything():
-            self._look(obj)
+            self._look(obj, also=deleting(obj))
 
     def _on_change(self, change: Change) -> None:
-        if change.type == "DELETED" or deleting(change.obj):
-            self.queue.add((namespace_of(change.obj), uid_of(change.obj)))
-        self._look(change.obj)
+        gone = change.type == "DELETED"
+        self._look(change.obj, also=gone or deleting(change.obj))
 
-    def _look(self, obj: Obj) -> None:
-        for ref in obj["metadata"].get("ownerReferences", []):
-            self.queue.add((namespace_of(obj), ref["uid"]))
+    def _look(self, obj: Obj, *, also: bool) -> None:
+        """Have the owners of an object looked at that are gone or going, and (``also``) the object as an owner."""
+        for uid in owners_of(obj):
+            owner = self._store.by_uid(uid)
+            if owner is None or deleting(owner[1]) or namespace_of(owner[1]) not in ("", namespace_of(obj)):
+                self.queue.add(("", uid))
+        if also:
+            self.queue.add(("", uid_of(obj)))
 
     async def reconcile(self, key: Key) -> float | None:
         """Everything that the owner with this uid owns."""
-        space, uid = key
-        found = list(self._store.everything(space))
-        living = {uid_of(obj): (kind, obj) for kind, obj in found}
-        owned = [(kind, obj) for kind, obj in found if uid in _owners(obj)]
-        owner = living.get(uid)
-        if owner is None:
-            for kind, obj in owned:
-                if not deleting(obj) and not any(other in living for other in _owners(obj)):
-                    self._store.delete(kind, space, name_of(obj))
-        elif deleting(owner[1]) and FOREGROUND in owner[1]["metadata"].get("finalizers", []):
-            for kind, obj in owned:
-                if not deleting(obj):
-                    self._store.delete(kind, space, name_of(obj))
-            if not owned:
-                self._store.update(owner[0], space, name_of(owner[1]), _end_foreground)
+        owner = self._store.by_uid(key[1])
+        ending = owner is not None and deleting(owner[1]) and FOREGROUND in owner[1]["metadata"].get("finalizers", ())
+        for kind, obj in self._store.owned_by(key[1]):
+            others = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != key[1] or not ending]
+            if not deleting(obj) and not any(self._lives(ref, obj) for ref in others):
+                self._store.delete(kind, namespace_of(obj), name_of(obj), foreground=ending)
+        if owner is not None and ending and not any(_blocks(obj, key[1]) for _, obj in self._store.owned_by(key[1])):
+            self._store.update(owner[0], namespace_of(owner[1]), name_of(owner[1]), _end_foreground)
         return None
 
+    def _lives(self, reference: Obj, owned: Obj) -> bool:
+        """Whether an owner is there. Of kinds that are not served nothing is known: they count as living."""
+        if (reference.get("apiVersion"), reference.get("kind")) not in self._served:
+            return True
+        found = self._store.by_uid(reference["uid"])
+        return found is not None and namespace_of(found[1]) in ("", namespace_of(owned))
 
-def _owners(obj: Obj) -> list[str]:
-    return [ref["uid"] for ref in obj["metadata"].get("ownerReferences", [])]
+
+def _blocks(obj: Obj, owner: str) -> bool:
+    return any(ref["uid"] == owner and ref.get("blockOwnerDeletion") for ref in obj["metadata"]["ownerReferences"])
 
 
 def _end_foreground(obj: Obj) -> None:

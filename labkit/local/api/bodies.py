@@ -1,0 +1,80 @@
+"""The bytes of a request's body as plain values that can be stored: JSON or YAML. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from labkit.local.api import status
+from labkit.local.objects import timestamp
+
+ACCEPTED = ("application/json", "application/yaml")
+_DEEPEST = 100
+_MOST = 2_000_000
+"""Values in a body: more than the largest JSON body can hold, few enough to stop a YAML body of nested aliases."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """What was sent; ``duplicates`` are the names that one object had twice (the last one counts)."""
+
+    value: Any
+    media_type: str
+    duplicates: tuple[str, ...] = ()
+
+
+def decode(raw: bytes, media_type: str) -> Body:
+    """Read a body. ApiError 415 for another type, 400 for what cannot be read or is no value of the API."""
+    if not media_type.endswith(("json", "yaml")):
+        raise status.unsupported_media_type(media_type, ACCEPTED)
+    duplicates: list[str] = []
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            duplicates.extend(sorted({name for name in names if names.count(name) > 1}))
+        return found
+
+    try:
+        text = raw.decode()
+        if media_type.endswith("yaml"):
+            value = YAML(typ="safe", pure=True).load(text)
+        else:
+            value = json.loads(text, object_pairs_hook=fields)
+        return Body(_plain(value, _DEEPEST, iter(range(_MOST))), media_type, tuple(duplicates))
+    except RecursionError as error:
+        raise status.bad_request(f"the body is nested more than {_DEEPEST} levels deep") from error
+    except (ValueError, YAMLError) as error:
+        what = "YAML" if media_type.endswith("yaml") else "JSON"
+        raise status.bad_request(f"the body is not {what} as the API has it: {error}") from error
+
+
+def _plain(value: Any, deeper: int, left: Iterator[int]) -> Any:
+    if not deeper or next(left, None) is None:
+        raise ValueError(f"nested more than {_DEEPEST} levels deep, or of more than {_MOST} values")
+    if isinstance(value, dict):
+        return {_plain(str(key), deeper, left): _plain(item, deeper - 1, left) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, deeper - 1, left) for item in value]
+    if isinstance(value, str):
+        # Half a surrogate pair is no text that could be written anywhere.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("an integer needs more than 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number")
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise ValueError(f"a {type(value).__name__} has no place in it")
