@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.local.api.columns import AGE, NAME, Column
-from labkit.local.api.fields import METADATA, Tree
+from labkit.local.api.fields import Tree
 from labkit.local.objects import Obj
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -31,7 +31,7 @@ def admit_all(_: Admission) -> None:
     """No rule and no default."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """One row of the table of kinds. ``key`` (``plural.group``) names it everywhere inside the engine."""
 
@@ -40,7 +40,10 @@ class Kind:
     kind: str
     plural: str
     singular: str
-    fields: Mapping[str, Tree]
+    fields: Mapping[str, Tree] | None = None
+    """Those beside metadata and status; None where Kubernetes itself defines the kind."""
+    refused: tuple[str, ...] = ()
+    """Paths of fields (``spec.ports.nodePort``) that Kubernetes defines and this engine does not carry out."""
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -65,10 +68,6 @@ class Kind:
     def api_version(self) -> str:
         """``group/version``, or ``v1`` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
-
-    def tree(self) -> Tree:
-        """All fields of an object of this kind."""
-        return {"apiVersion": "string", "kind": "string", "metadata": METADATA, "status": "any", **self.fields}
 
     def list_of(self, objects: list[Obj], revision: int) -> Obj:
         """The list document."""

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.local.api import fields, status
+from labkit.local.api import status
+from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission, Kind
 from labkit.local.api.patches import apply_patch
+from labkit.local.api.schemas import node_of
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of, namespace_of, uid_of
 from labkit.local.store import Store
@@ -216,16 +218,17 @@ class Resources:
 
     def _checked(self, call: Call, obj: Obj) -> tuple[Obj, tuple[str, ...]]:
         """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore)."""
-        kept, found = fields.check(call.kind.tree(), obj)
+        kept, found = check(node_of(call.kind), obj, call.kind.refused)
         if found.wrong:
             raise status.bad_request(f"{call.kind.kind} in version {call.kind.version}: {'; '.join(found.wrong)}")
         mode = call.query.get("fieldValidation") or "Warn"
         if found.unknown and mode == "Strict":
             names = ", ".join(f'unknown field "{path}"' for path in found.unknown)
             raise status.bad_request(f"strict decoding error: {names}")
-        if found.refused:
+        if found.refused or found.missing:
             why = "the embedded engine does not implement this field"
             causes = [status.Cause(path, why, "FieldValueNotSupported") for path in found.refused]
+            causes += [status.Cause(path, "Required value", "FieldValueRequired") for path in found.missing]
             raise status.invalid(call.kind.kind, call.kind.group, str(obj["metadata"].get("name", "")), causes)
         return kept, tuple(f'unknown field "{path}"' for path in found.unknown) if mode == "Warn" else ()
 
