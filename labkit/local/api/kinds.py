@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.local.api.columns import AGE, NAME, Column
@@ -44,6 +44,9 @@ class Kind:
     """Those beside metadata and status; None where Kubernetes itself defines the kind."""
     refused: tuple[str, ...] = ()
     """Paths of fields (``spec.ports.nodePort``) that Kubernetes defines and this engine does not carry out."""
+    other_versions: tuple[str, ...] = ()
+    """Versions that it is served under as well, in the same form; ``alias`` is the row for one of them."""
+    alias: bool = False
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -68,6 +71,18 @@ class Kind:
     def api_version(self) -> str:
         """``group/version``, or ``v1`` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def served(self) -> tuple[Kind, ...]:
+        """The row once for each version that it is served under."""
+        others = (replace(self, version=version, other_versions=(), alias=True) for version in self.other_versions)
+        return (self, *others)
+
+    def versioned(self, document: Obj) -> Obj:
+        """A stored object, or a list of them, as this version shows it."""
+        if not self.alias or document["kind"] == "Status":
+            return document
+        items = {"items": [self.versioned(item) for item in document["items"]]} if "items" in document else {}
+        return {**document, "apiVersion": self.api_version, **items}
 
     def list_of(self, objects: list[Obj], revision: int) -> Obj:
         """The list document."""

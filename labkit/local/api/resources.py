@@ -198,7 +198,7 @@ class Resources:
         return new | ({"status": old["status"]} if "status" in old else {})
 
     def _admit(self, kind: Kind, new: Obj, old: Obj | None) -> None:
-        new["apiVersion"], new["kind"] = kind.api_version, kind.kind
+        new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         kind.admit(Admission(new, old, self._store.get))
 
     def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
