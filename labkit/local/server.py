@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 
-from labkit.local.api import discovery, status
+from labkit.local.api import discovery, openapi, status
 from labkit.local.api.bodies import Body, decode
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import Kind
@@ -50,7 +50,8 @@ class Server:
         self._subresources = subresources
         self._token = token
         self._routes = routes
-        self._kinds = tuple(store.kinds.values())
+        self._kinds = tuple(served for kind in store.kinds.values() for served in kind.served())
+        self._discovery = discovery.Discovery(self._kinds, subresources.names())
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self._kinds}
 
     def application(self) -> web.Application:
@@ -104,37 +105,22 @@ class Server:
     # Documents
 
     def _document(self, request: web.Request) -> web.Response:
-        path = request.path.rstrip("/")
+        path, accept = request.path.rstrip("/"), request.headers.get("Accept", "").replace(" ", "")
         if path in _OPEN_PATHS and path != "/version":
-            return web.Response(text="ok")
-        if path == "/openapi/v2" and "protobuf" in request.headers.get("Accept", ""):
+            return web.Response(text=f"[+]ping ok\n{path[1:]} check passed\n" if "verbose" in request.query else "ok")
+        aggregated = path in ("/api", "/apis") and discovery.AGGREGATED in accept
+        form = discovery.AGGREGATED if aggregated else "application/json"
+        if path == "/openapi/v2" and "protobuf" in accept:
             form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-            return web.Response(body=discovery.OPENAPI_V2_PROTOBUF, content_type=form)
-        found = self._discovery(path)
-        if found is None:
+            body = openapi.v2_protobuf(self._kinds)
+        elif (found := self._discovery.document(path, aggregated)) is not None:
+            body = json.dumps(found).encode()
+        else:
             raise status.no_such_path(f"the path {request.path}")
-        return web.json_response(found)
-
-    def _discovery(self, path: str) -> Obj | None:
-        fixed: dict[str, Callable[[], Obj]] = {
-            "/version": lambda: discovery.VERSION,
-            "/api": discovery.api_versions,
-            "/apis": lambda: discovery.group_list(self._kinds),
-            "/openapi/v2": lambda: discovery.OPENAPI_V2,
-            "/openapi/v3": lambda: discovery.openapi_v3_index(self._kinds),
-        }
-        if path in fixed:
-            return fixed[path]()
-        parts = path.split("/")[1:]
-        if parts[0] == "openapi" and parts[1:2] == ["v3"]:
-            return discovery.openapi_v3(self._kinds, "/".join(parts[2:]))
-        if parts[0] == "api" and len(parts) == 2:
-            return discovery.resource_list(self._kinds, "", parts[1], ())
-        if parts[0] == "apis" and len(parts) == 2:
-            return discovery.group(self._kinds, parts[1])
-        if parts[0] == "apis" and len(parts) == 3:
-            return discovery.resource_list(self._kinds, parts[1], parts[2], self._subresources.names())
-        return None
+        headers = {"Content-Type": form, "ETag": f'"{openapi.digest(body)}"', "Vary": "Accept"}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, headers=headers)
 
     async def _kubevirt(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         if not path.namespace and path.plural == "version":
@@ -174,7 +160,7 @@ class Server:
         return self._shaped(request, kind, verbs[verb](call))
 
     def _shaped(self, request: web.Request, kind: Kind, answer: Answer) -> web.Response:
-        document = answer.document
+        document = kind.versioned(answer.document)
         if _wants_table(request):
             objects = document["items"] if document["kind"] == f"{kind.kind}List" else [document]
             if document["kind"] != "Status":
@@ -235,7 +221,7 @@ def _asked(store: Store, call: Call) -> Watch:
 
 
 def _line(event: Event, kind: Kind, tabled: str | None) -> bytes:
-    text = event.text
+    text = json.dumps(kind.versioned(event.obj)) if kind.alias else event.text
     if tabled is not None and event.type not in ("ERROR", "BOOKMARK"):
         metadata = {"resourceVersion": event.obj["metadata"]["resourceVersion"]}
         text = json.dumps(table(kind.columns, [event.obj], metadata, tabled))

@@ -29,6 +29,8 @@ __all__ = ["FOREGROUND", "Change", "Store", "finalizers_of"]
 
 log = logging.getLogger(__name__)
 
+LARGEST = 3 * 2**20
+"""Bytes of an object as JSON."""
 FOREGROUND = "foregroundDeletion"
 _RETRY_SECONDS = 1.0
 
@@ -212,6 +214,8 @@ class Store:
         self._refuse_in_trouble()
         obj["metadata"]["resourceVersion"] = str(self.revision + 1)
         text = json.dumps(obj)
+        if len(text) > LARGEST:
+            raise status.too_much(LARGEST)
         self.revision += 1
         if old is not None:
             self._index(row.key, old, present=False)

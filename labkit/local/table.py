@@ -4,48 +4,15 @@ from __future__ import annotations
 
 from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, field
-from labkit.local.api.fields import SELECTOR, Tree, not_built
 from labkit.local.api.kinds import READ_VERBS, Kind
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.objects import Obj, get_path
 
-_PORT: Tree = {
-    "name": "string", "protocol": "string", "port": "integer", "targetPort": "quantity", "appProtocol": "string",
-    **not_built("nodePort"),
-}  # fmt: skip
-_SERVICE: Tree = {
-    "clusterIP": "string",
-    "clusterIPs": ["string"],
-    "type": "string",
-    "selector": {"*": "string"},
-    "ports": [_PORT],
-    "publishNotReadyAddresses": "boolean",
-    "sessionAffinity": "string",
-    "internalTrafficPolicy": "string",
-    "ipFamilies": ["string"],
-    "ipFamilyPolicy": "string",
-    **not_built(
-        "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP",
-        "loadBalancerClass", "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "sessionAffinityConfig",
-        "trafficDistribution",
-    ),
-}  # fmt: skip
-_PEER: Tree = {
-    "podSelector": SELECTOR,
-    "namespaceSelector": SELECTOR,
-    "ipBlock": {"cidr": "string", "except": ["string"]},
-}
-_RULE_PORT: Tree = {"protocol": "string", "port": "quantity", "endPort": "integer"}
-_POLICY: Tree = {
-    "podSelector": SELECTOR,
-    "policyTypes": ["string"],
-    "ingress": [{"from": [_PEER], "ports": [_RULE_PORT]}],
-    "egress": [{"to": [_PEER], "ports": [_RULE_PORT]}],
-}
-_EVENT_FIELDS = (
-    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type",
-    "eventTime", "series", "action", "related", "reportingComponent", "reportingInstance",
+_SERVICE_SPEC = (
+    "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP",
+    "loadBalancerClass", "loadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "sessionAffinityConfig",
+    "trafficDistribution", "ports.nodePort",
 )  # fmt: skip
 
 
@@ -67,7 +34,6 @@ def _event_object(event: Obj) -> str:
 KINDS: tuple[Kind, ...] = (
     Kind(
         "", "v1", "Namespace", "namespaces", "namespace",
-        fields={"spec": "any"},
         namespaced=False,
         short_names=("ns",),
         admit=admission.admit_namespace,
@@ -75,13 +41,12 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "Secret", "secrets", "secret",
-        fields={"data": {"*": "string"}, "stringData": {"*": "string"}, "type": "string", **not_built("immutable")},
         admit=admission.admit_secret,
         columns=(NAME, Column("Type", field("type")), Column("Data", lambda o: len(o.get("data") or {})), AGE),
     ),
     Kind(
         "", "v1", "Service", "services", "service",
-        fields={"spec": _SERVICE},
+        refused=tuple(f"spec.{name}" for name in _SERVICE_SPEC),
         short_names=("svc",),
         categories=("all",),
         admit=admission.admit_service,
@@ -96,7 +61,6 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "Pod", "pods", "pod",
-        fields={"spec": "any"},
         short_names=("po",),
         categories=("all",),
         verbs=READ_VERBS,
@@ -112,7 +76,6 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "Event", "events", "event",
-        fields=dict.fromkeys(_EVENT_FIELDS, "any"),
         short_names=("ev",),
         columns=(
             Column("Last Seen", lambda o: age(o.get("lastTimestamp"))),
@@ -124,7 +87,6 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy",
-        fields={"spec": _POLICY},
         short_names=("netpol",),
         counts_generations=True,
         admit=admission.admit_network_policy,

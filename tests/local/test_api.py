@@ -89,17 +89,6 @@ def test_what_is_not_there_or_not_served_is_named(engine: EngineProcess, space: 
     )
 
 
-def test_patches_are_merge_or_json_and_others_are_refused_by_name(engine: EngineProcess, space: str) -> None:
-    post(engine, space, seed(space))
-    path = f"/api/v1/namespaces/{space}/secrets/seed"
-    patch = {"metadata": {"labels": {"a": "b"}}}
-    merged = engine.request("PATCH", path, patch, **{"Content-Type": "application/merge-patch+json"})
-    assert json.loads(merged[1])["metadata"]["labels"] == {"a": "b"}
-    refused = status(engine.request("PATCH", path, patch, **{"Content-Type": "application/strategic-merge-patch+json"}))
-    assert refused[:2] == (415, "UnsupportedMediaType")
-    assert "merge-patch+json" in refused[2]
-
-
 def test_a_dry_run_answers_and_stores_nothing(engine: EngineProcess, space: str) -> None:
     assert engine.request("POST", f"/api/v1/namespaces/{space}/secrets?dryRun=All", seed(space))[0] == 201
     assert engine.request("GET", f"/api/v1/namespaces/{space}/secrets/seed")[0] == 404

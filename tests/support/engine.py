@@ -81,10 +81,11 @@ class EngineProcess:
         """The real Kubernetes client."""
         return config.new_client_from_config(str(self.kubeconfig))
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """The real kubectl's output (and complaints)."""
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, editor: str = "false") -> str:
+        """The real kubectl's output (and complaints); ``editor`` is the command that ``kubectl edit`` runs."""
         line = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90)
+        given = os.environ | {"KUBE_EDITOR": editor}
+        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90, env=given)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 

@@ -1,17 +1,18 @@
-"""Discovery and schema documents, all made from the table of kinds. Pure."""
+"""What is served: the documents by which clients find groups, versions and kinds, made from the table. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from labkit.local.api import openapi, schemas
 from labkit.local.api.kinds import Kind
 from labkit.local.objects import Obj
 
 VERSION: Obj = {
-    "major": "1",
-    "minor": "32",
-    "gitVersion": "v1.32.0+labkit",
+    "major": schemas.VERSION.split(".")[0],
+    "minor": schemas.VERSION.split(".")[1],
+    "gitVersion": f"v{schemas.VERSION}.0+labkit",
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -21,103 +22,104 @@ VERSION: Obj = {
 }
 SUBRESOURCES = "subresources.kubevirt.io"
 SUBRESOURCE_VERSIONS = ("v1", "v1alpha3")
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-def api_versions() -> Obj:
-    """``/api``."""
-    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+class Discovery:
+    """The documents; ``subresources`` are those of KubeVirt (``virtualmachineinstances/console`` …)."""
 
+    def __init__(self, kinds: Iterable[Kind], subresources: Iterable[str]) -> None:
+        self._kinds = tuple(kinds)
+        self._subresources = tuple(subresources)
+        self._groups: dict[str, list[str]] = {"": [], SUBRESOURCES: list(SUBRESOURCE_VERSIONS)}
+        for kind in self._kinds:
+            found = self._groups.setdefault(kind.group, [])
+            found += [kind.version] if kind.version not in found else []
 
-def group_list(kinds: Iterable[Kind]) -> Obj:
-    """``/apis``."""
-    groups = sorted({kind.group for kind in kinds if kind.group} | {SUBRESOURCES})
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups]}
-
-
-def group(kinds: Iterable[Kind], name: str) -> Obj | None:
-    """``/apis/GROUP``, or None where it is not served."""
-    if name != SUBRESOURCES and name not in {kind.group for kind in kinds}:
+    def document(self, path: str, aggregated: bool = False) -> Obj | None:
+        """The document at a path, or None; ``aggregated``: all groups with their resources in one."""
+        match path.strip("/").split("/"):
+            case [""]:
+                return {
+                    "paths": [
+                        "/api",
+                        "/apis",
+                        "/healthz",
+                        "/livez",
+                        "/openapi/v2",
+                        "/openapi/v3",
+                        "/readyz",
+                        "/version",
+                    ]
+                }
+            case ["version"]:
+                return VERSION
+            case ["api"] if not aggregated:
+                return {"kind": "APIVersions", "versions": self._groups[""], "serverAddressByClientCIDRs": []}
+            case ["apis"] if not aggregated:
+                groups = [self._group(name) for name in sorted(self._groups) if name]
+                return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+            case [("api" | "apis") as root]:
+                names = [name for name in sorted(self._groups) if bool(name) == (root == "apis")]
+                items = [self._aggregated(name) for name in names]
+                return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items}
+            case ["apis", group] if group in self._groups:
+                return {"kind": "APIGroup", "apiVersion": "v1", **self._group(group)}
+            case ["api", version]:
+                return self._resource_list("", version)
+            case ["apis", group, version]:
+                return self._resource_list(group, version)
+            case ["openapi", "v2"]:
+                return openapi.v2(self._kinds)
+            case ["openapi", "v3"]:
+                return openapi.v3_index(self._kinds)
+            case ["openapi", "v3", *rest]:
+                return openapi.v3(self._kinds, "/".join(rest))
         return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+
+    def _group(self, name: str) -> Obj:
+        offered = [{"groupVersion": f"{name}/{version}", "version": version} for version in self._groups[name]]
+        return {"name": name, "versions": offered, "preferredVersion": offered[0]}
+
+    def _resource_list(self, group: str, version: str) -> Obj | None:
+        if version not in self._groups.get(group, ()):
+            return None
+        group_version = f"{group}/{version}" if group else version
+        resources = [entry for kind in self._kinds if kind.api_version == group_version for entry in _entries(kind)]
+        if group == SUBRESOURCES:
+            resources = [_entry(name, "", True, ()) for name in self._subresources]
+        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+
+    def _aggregated(self, group: str) -> Obj:
+        versions = []
+        for version in self._groups[group]:
+            found: dict[str, Obj] = {}
+            for entry in (self._resource_list(group, version) or {})["resources"]:
+                plural, _, below = entry["name"].partition("/")
+                about = {"group": group, "version": version, "kind": entry["kind"]}
+                shown = {"responseKind": about, "verbs": entry["verbs"]}
+                parent = found.setdefault(plural, {"resource": plural, "scope": _scope(entry), "verbs": []})
+                if below:
+                    parent.setdefault("subresources", []).append({"subresource": below, **shown})
+                else:
+                    more = {key: entry[key] for key in ("shortNames", "categories") if key in entry}
+                    parent |= {"singularResource": entry["singularName"], **shown, **more}
+            versions.append({"version": version, "resources": list(found.values()), "freshness": "Current"})
+        return {"metadata": {"name": group}, "versions": versions}
 
 
-def _group(name: str) -> Obj:
-    versions = SUBRESOURCE_VERSIONS if name == SUBRESOURCES else ("v1",)
-    offered = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
-    return {"name": name, "versions": offered, "preferredVersion": offered[0]}
+def _scope(entry: Obj) -> str:
+    return "Namespaced" if entry["namespaced"] else "Cluster"
 
 
-def resource_list(kinds: Iterable[Kind], group_name: str, version: str, subresources: Iterable[str]) -> Obj | None:
-    """``/api/v1`` and ``/apis/GROUP/VERSION``; ``subresources`` are those of KubeVirt (``vmis/console`` …)."""
-    group_version = f"{group_name}/{version}" if group_name else version
-    resources: list[Obj] = []
-    for kind in kinds:
-        if (kind.group, kind.version) == (group_name, version):
-            resources.append(_resource(kind))
-            if kind.status_route:
-                status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": kind.namespaced}
-                resources.append(status | {"kind": kind.kind, "verbs": ["get", "patch", "update"]})
-            for name, shown, verbs in kind.subresources:
-                about = {"name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced}
-                resources.append(about | {"kind": shown, "verbs": list(verbs)})
-    if group_name == SUBRESOURCES and version in SUBRESOURCE_VERSIONS:
-        resources = [
-            {"name": name, "singularName": "", "namespaced": True, "kind": "", "verbs": []} for name in subresources
-        ]
-    if not resources:
-        return None
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+def _entries(kind: Kind) -> list[Obj]:
+    own = _entry(kind.plural, kind.kind, kind.namespaced, kind.verbs) | {"singularName": kind.singular}
+    names = {"shortNames": kind.short_names, "categories": kind.categories}
+    own |= {key: list(value) for key, value in names.items() if value}
+    status = (("status", kind.kind, ("get", "patch", "update")),) if kind.status_route else ()
+    below = (*status, *kind.subresources)
+    return [own, *(_entry(f"{kind.plural}/{name}", shown, kind.namespaced, verbs) for name, shown, verbs in below)]
 
 
-def _resource(kind: Kind) -> Obj:
-    shown: dict[str, Any] = {
-        "name": kind.plural,
-        "singularName": kind.singular,
-        "namespaced": kind.namespaced,
-        "kind": kind.kind,
-        "verbs": list(kind.verbs),
-    }
-    if kind.short_names:
-        shown["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        shown["categories"] = list(kind.categories)
-    return shown
-
-
-OPENAPI_V2: Obj = {
-    "swagger": "2.0",
-    "info": {"title": "labkit embedded engine", "version": VERSION["gitVersion"]},
-    "paths": {},
-    "definitions": {},
-}
-OPENAPI_V2_PROTOBUF = b"\x0a\x032.0"
-"""The same, near enough, in protobuf: field 1 (swagger) is "2.0". Old kubectl reads no other form."""
-
-
-def openapi_v3_index(kinds: Iterable[Kind]) -> Obj:
-    """``/openapi/v3``: one document for each group and version."""
-    prefixes = {_prefix(kind) for kind in kinds}
-    return {"paths": {prefix: {"serverRelativeURL": f"/openapi/v3/{prefix}"} for prefix in sorted(prefixes)}}
-
-
-def openapi_v3(kinds: Iterable[Kind], prefix: str) -> Obj | None:
-    """One group's document: no schemas, only that its kinds check fields on the server (``fieldValidation``)."""
-    parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
-    paths = {}
-    for kind in kinds:
-        if _prefix(kind) != prefix or "patch" not in kind.verbs:
-            continue
-        space = "namespaces/{namespace}/" if kind.namespaced else ""
-        about = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-        operation = {
-            "parameters": [parameter],
-            "responses": {"200": {"description": "OK"}},
-            "x-kubernetes-group-version-kind": about,
-        }
-        paths[f"/{prefix}/{space}{kind.plural}/{{name}}"] = {"patch": operation}
-    info = {"title": "labkit embedded engine", "version": VERSION["gitVersion"]}
-    return {"openapi": "3.0.0", "info": info, "paths": paths} if paths else None
-
-
-def _prefix(kind: Kind) -> str:
-    return f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
+def _entry(name: str, kind: str, namespaced: bool, verbs: Iterable[str]) -> dict[str, Any]:
+    return {"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": list(verbs)}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.local.api.columns import AGE, NAME, Column
-from labkit.local.api.fields import METADATA, Tree
+from labkit.local.api.fields import Tree
 from labkit.local.objects import Obj
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -31,7 +31,7 @@ def admit_all(_: Admission) -> None:
     """No rule and no default."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """One row of the table of kinds. ``key`` (``plural.group``) names it everywhere inside the engine."""
 
@@ -40,7 +40,13 @@ class Kind:
     kind: str
     plural: str
     singular: str
-    fields: Mapping[str, Tree]
+    fields: Mapping[str, Tree] | None = None
+    """Those beside metadata and status; None where Kubernetes itself defines the kind."""
+    refused: tuple[str, ...] = ()
+    """Paths of fields (``spec.ports.nodePort``) that Kubernetes defines and this engine does not carry out."""
+    other_versions: tuple[str, ...] = ()
+    """Versions that it is served under as well, in the same form; ``alias`` is the row for one of them."""
+    alias: bool = False
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -66,9 +72,22 @@ class Kind:
         """``group/version``, or ``v1`` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    def tree(self) -> Tree:
-        """All fields of an object of this kind."""
-        return {"apiVersion": "string", "kind": "string", "metadata": METADATA, "status": "any", **self.fields}
+    @property
+    def custom(self) -> bool:
+        """Whether a CustomResourceDefinition would define it, which knows no strategic merge patch."""
+        return self.fields is not None
+
+    def served(self) -> tuple[Kind, ...]:
+        """The row once for each version that it is served under."""
+        others = (replace(self, version=version, other_versions=(), alias=True) for version in self.other_versions)
+        return (self, *others)
+
+    def versioned(self, document: Obj) -> Obj:
+        """A stored object, or a list of them, as this version shows it."""
+        if not self.alias or document["kind"] == "Status":
+            return document
+        items = {"items": [self.versioned(item) for item in document["items"]]} if "items" in document else {}
+        return {**document, "apiVersion": self.api_version, **items}
 
     def list_of(self, objects: list[Obj], revision: int) -> Obj:
         """The list document."""

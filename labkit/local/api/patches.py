@@ -1,27 +1,51 @@
-"""JSON merge patch (RFC 7386) and JSON patch (RFC 6902). Pure: the document given is never changed."""
+"""PATCH: JSON patch (RFC 6902), JSON merge patch (RFC 7386), and Kubernetes' strategic merge patch. Pure.
+
+The document given is never changed. The directives of a strategic merge patch are those of Kubernetes'
+community/contributors/devel/sig-api-machinery/strategic-merge-patch.md; which lists are merged by which key is said
+by the kind's schema.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Callable
 from typing import Any
 
-from labkit.local.api.status import ApiError, bad_request, unsupported_media_type
+import jsonpatch
+from jsonpointer import JsonPointerException
+
+from labkit.local.api.status import ApiError, bad_request, too_much, unsupported_media_type
 
 MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+_ORDER, _DELETE, _RETAIN = "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"
+_MOST, _LARGEST = 10_000, 3 * 2**20
+
+Node = dict[str, Any]
+Resolve = Callable[[Node], Node]
 
 
-def apply_patch(document: Any, patch: Any, media_type: str) -> Any:
-    """The patched document; 415 naming the accepted types for any other, 400 or 422 for a bad patch."""
-    if media_type == MERGE:
-        if not isinstance(patch, dict):
-            raise bad_request("a merge patch is an object")
-        return _merge(document, patch)
+def apply_patch(document: Any, patch: Any, media_type: str, node: Node | None, resolve: Resolve) -> Any:
+    """The patched document. Without a ``node`` there is no strategic merge, as for custom kinds.
+
+    ApiError 415 naming the accepted types for any other, 400 or 422 for a bad patch.
+    """
+    accepted = (JSON, MERGE, *((STRATEGIC,) if node is not None else ()), APPLY)
+    if media_type not in accepted:
+        raise unsupported_media_type(media_type or "none given", accepted)
     if media_type == JSON:
-        if not isinstance(patch, list):
-            raise bad_request("a JSON patch is a list of operations")
-        return _operations(copy.deepcopy(document), patch)
-    raise unsupported_media_type(media_type or "none given", (JSON, MERGE))
+        return _operations(document, patch)
+    if not isinstance(patch, dict):
+        raise bad_request("a merge patch is an object")
+    if media_type == MERGE or node is None:
+        return _merge(document, patch)
+    try:
+        return _strategic(document, patch, node, resolve)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise bad_request(f"the strategic merge patch does not fit the object: {error}") from error
 
 
 def _merge(target: Any, patch: Any) -> Any:
@@ -36,69 +60,93 @@ def _merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _operations(document: Any, operations: list[Any]) -> Any:
-    root = {"": document}
-    for number, operation in enumerate(operations):
-        try:
-            _operate(root, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise ApiError(
-                422, "Invalid", f"the server rejected our request: operation {number} {operation}: {error}"
-            ) from error
-    return root[""]
+def _operations(document: Any, operations: Any) -> Any:
+    if not isinstance(operations, list) or not all(isinstance(item, dict) for item in operations):
+        raise bad_request("a JSON patch is a list of operations")
+    if len(operations) > _MOST:
+        raise too_much(_MOST)
+    # A copy can double a document, again and again: with copies in it, a patch is measured step by step.
+    copies = any(item.get("op") == "copy" for item in operations)
+    try:
+        for step in [[item] for item in operations] if copies else [operations]:
+            document = jsonpatch.apply_patch(document, step)
+            if copies and len(json.dumps(document)) > _LARGEST:
+                raise too_much(_LARGEST)
+    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, LookupError, ValueError) as error:
+        raise ApiError(422, "Invalid", f"the server rejected our request due to an error in it: {error}") from error
+    return document
 
 
-def _operate(root: dict[str, Any], operation: dict[str, Any]) -> None:
-    verb, path = operation["op"], operation["path"]
-    if verb in ("move", "copy"):
-        value = copy.deepcopy(_read(root, operation["from"]))
-        if verb == "move":
-            _remove(root, operation["from"])
-        _add(root, path, value)
-    elif verb == "add":
-        _add(root, path, operation["value"])
-    elif verb == "remove":
-        _remove(root, path)
-    elif verb == "replace":
-        _read(root, path)
-        holder, key = _locate(root, path)
-        holder[key] = operation["value"]
-    elif verb == "test":
-        if _read(root, path) != operation["value"]:
-            raise ValueError(f"testing value {path} failed")
-    else:
-        raise ValueError(f"'{verb}' is not an operation")
+def _strategic(target: Any, patch: Node, node: Node, resolve: Resolve) -> Any:
+    """A map of a strategic merge patch, on the map that is there (or on nothing)."""
+    directive = patch.get("$patch", "merge")
+    if directive not in ("merge", "replace", "delete"):
+        raise bad_request(f"$patch: '{directive}' is not merge, replace or delete")
+    if directive == "delete":
+        return {}
+    if directive == "replace":
+        return {key: value for key, value in patch.items() if key != "$patch"}
+    merged = dict(target) if isinstance(target, dict) else {}
+    if _RETAIN in patch:
+        merged = {key: value for key, value in merged.items() if key in patch[_RETAIN]}
+    node = resolve(node)
+    for key, value in patch.items():
+        field = key.removeprefix(_DELETE).removeprefix(_ORDER)
+        below = node.get("properties", {}).get(field) or node.get("additionalProperties") or {}
+        strategies = below.get("x-kubernetes-patch-strategy", "").split(",")
+        if key.startswith(_DELETE):
+            merged[field] = [item for item in merged.get(field) or [] if item not in value]
+        elif key.startswith(_ORDER):
+            if field in merged and field not in patch and f"{_DELETE}{field}" not in patch:
+                merged[field] = _ordered(merged[field], value, merged[field], below)
+        elif key in ("$patch", _RETAIN):
+            continue
+        elif value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = _strategic(None if "replace" in strategies else merged.get(key), value, below, resolve)
+        elif isinstance(value, list) and "merge" in strategies:
+            was = merged.get(key) or []
+            merged[key] = _ordered(_items(was, value, below, resolve), patch.get(_ORDER + key), was, below)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
 
 
-def _locate(root: dict[str, Any], path: str) -> tuple[Any, Any]:
-    """The container and the key that a pointer ends at."""
-    if path and not path.startswith("/"):
-        raise ValueError(f"'{path}' is not a JSON pointer")
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
-    holder: Any = root
-    for step in steps[:-1]:
-        holder = holder[int(step) if isinstance(holder, list) else step]
-    last = steps[-1]
-    if isinstance(holder, list):
-        return holder, len(holder) if last == "-" else int(last)
-    return holder, last
+def _items(target: list[Any], patch: list[Any], node: Node, resolve: Resolve) -> list[Any]:
+    """A list that is merged: maps by their merge key, anything else as a set."""
+    name = node.get("x-kubernetes-patch-merge-key")
+    if name is None:
+        return target + [item for n, item in enumerate(patch) if item not in target and item not in patch[:n]]
+    changes = [item for item in patch if item != {"$patch": "replace"}]
+    merged = list(target) if len(changes) == len(patch) else []
+    for item in changes:
+        if name not in item:
+            raise bad_request(f"an item of a list that is merged lacks its key '{name}': {item}")
+        place = next((n for n, found in enumerate(merged) if found.get(name) == item[name]), len(merged))
+        if item.get("$patch") == "delete":
+            del merged[place : place + 1]
+        else:
+            old = merged[place] if place < len(merged) else None
+            merged[place : place + 1] = [_strategic(old, item, node["items"], resolve)]
+    return merged
 
 
-def _read(root: dict[str, Any], path: str) -> Any:
-    holder, key = _locate(root, path)
-    return holder[key]
+def _ordered(items: list[Any], order: list[Any] | None, before: list[Any], node: Node) -> list[Any]:
+    """``items`` in the order given; those that it does not name keep their place among those of ``before``."""
+    if order is None:
+        return items
+    name = node.get("x-kubernetes-patch-merge-key")
 
+    def keys(found: list[Any]) -> list[Any]:
+        return [item.get(name) if name else item for item in found]
 
-def _add(root: dict[str, Any], path: str, value: Any) -> None:
-    holder, key = _locate(root, path)
-    if isinstance(holder, list):
-        if not 0 <= key <= len(holder):
-            raise IndexError(f"{path} is outside the list")
-        holder.insert(key, value)
-    else:
-        holder[key] = value
-
-
-def _remove(root: dict[str, Any], path: str) -> None:
-    holder, key = _locate(root, path)
-    del holder[key]
+    wanted, was, now = keys(order), keys(before), keys(items)
+    named = sorted((n for n, key in enumerate(now) if key in wanted), key=lambda n: wanted.index(now[n]))
+    others = [n for n in range(len(items)) if n not in named]
+    found = []
+    while named and others:
+        left, right = now[named[0]], now[others[0]]
+        later = left in was and right in was and was.index(left) > was.index(right)
+        found.append(items[(others if later else named).pop(0)])
+    return found + [items[n] for n in named + others]

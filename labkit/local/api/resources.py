@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.local.api import fields, metadata, status
+from labkit.local.api import metadata, status
+from labkit.local.api.bodies import ACCEPTED
+from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission, Kind
-from labkit.local.api.lists import listing
+from labkit.local.api.lists import listing, number
 from labkit.local.api.patches import apply_patch
+from labkit.local.api.schemas import node_of, resolve
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of, namespace_of, uid_of
-from labkit.local.store import Store
+from labkit.local.store import Store, finalizers_of
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _KEPT = (
@@ -25,6 +28,12 @@ _KEPT = (
     "name",
     "namespace",
 )
+
+_DELETE_OPTIONS: dict[str, Callable[[Any], bool]] = {
+    "propagationPolicy": lambda value: value in (None, "Background", "Foreground", "Orphan"),
+    "gracePeriodSeconds": lambda value: value is None or (type(value) is int and value >= 0),
+    "preconditions": lambda value: value is None or isinstance(value, dict),
+}
 
 
 @dataclass(frozen=True)
@@ -42,14 +51,18 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be stored."""
-        return self.query.get("dryRun") == "All" or (isinstance(self.body, dict) and self.body.get("dryRun") == ["All"])
+        """Whether nothing may be stored; 400 for any other word than All."""
+        in_body = self.body.get("dryRun") if isinstance(self.body, dict) else None
+        asked = [self.query["dryRun"]] if self.query.get("dryRun") else in_body or []
+        if asked not in ([], ["All"]):
+            raise status.bad_request(f"dryRun {asked} is not All")
+        return bool(asked)
 
     def matcher(self) -> Matcher:
-        """The request's label and field selectors as one."""
+        """The request's name, label selector and field selector as one."""
         labels = label_selector(self.query.get("labelSelector", ""))
-        chosen = field_selector(self.query.get("fieldSelector", ""))
-        return lambda obj: labels(obj) and chosen(obj)
+        chosen = field_selector(self.kind.key, self.query.get("fieldSelector", ""))
+        return lambda obj: self.name in ("", name_of(obj)) and labels(obj) and chosen(obj)
 
 
 @dataclass(frozen=True)
@@ -92,15 +105,20 @@ class Resources:
         sent, warnings = self._decoded(call)
         if sent["metadata"].get("name") != call.name:
             raise status.bad_request("the name of the object does not match the name on the URL")
+        if call.kind.custom and not sent["metadata"].get("resourceVersion"):
+            fault = status.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
+            raise status.invalid(call.kind.kind, call.kind.group, call.name, [fault])
         return Answer(200, self._replace(call, lambda _: sent), warnings)
 
     def patch(self, call: Call) -> Answer:
-        """PATCH: merge patch or JSON patch on the object as it is now."""
+        """PATCH: on the object as it is now."""
+        node = None if call.kind.custom else node_of(call.kind)
         warnings: tuple[str, ...] = ()
 
         def patched(old: Obj) -> Obj:
             nonlocal warnings
-            new, warnings = self._checked(call, apply_patch(old, call.body, call.media_type))
+            new = apply_patch(old, call.body, call.media_type, node, resolve)
+            new, warnings = self._checked(call, new)
             return new
 
         return Answer(200, self._replace(call, patched), warnings)
@@ -109,7 +127,7 @@ class Resources:
         """DELETE: the object, now or when its finalizers are done."""
         obj = self._store.require(call.kind.key, call.namespace, call.name)
         left = self._delete(call, obj)
-        if self._store.get(call.kind.key, call.namespace, call.name) is not None:
+        if finalizers_of(left):
             return Answer(200, left)
         details = {"name": name_of(obj), "group": call.kind.group, "kind": call.kind.plural, "uid": uid_of(obj)}
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
@@ -127,9 +145,7 @@ class Resources:
         return [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
-        options = (call.body if isinstance(call.body, dict) else {}) | {
-            key: call.query[key] for key in ("propagationPolicy", "gracePeriodSeconds") if key in call.query
-        }
+        options = _delete_options(call)
         wanted = options.get("preconditions") or {}
         for part in ("uid", "resourceVersion"):
             if wanted.get(part) not in (None, obj["metadata"][part]):
@@ -137,16 +153,13 @@ class Resources:
                 why = f"Precondition failed: {part} in precondition: {wanted[part]}, in object meta: {found}"
                 raise status.conflict(call.kind.plural, call.kind.group, name_of(obj), why)
         policy = options.get("propagationPolicy")
-        if policy not in (None, "Background", "Foreground", "Orphan"):
-            raise status.bad_request(f"propagationPolicy '{policy}' is not Background, Foreground or Orphan")
         if policy == "Orphan" and not call.dry_run:
             self._orphan(uid_of(obj))
-        grace = options.get("gracePeriodSeconds")
         return self._store.delete(
             call.kind.key,
             namespace_of(obj),
             name_of(obj),
-            grace=None if grace is None else int(grace),
+            grace=options.get("gracePeriodSeconds"),
             foreground=policy == "Foreground",
             dry_run=call.dry_run,
         )
@@ -193,7 +206,7 @@ class Resources:
         return new | ({"status": old["status"]} if "status" in old else {})
 
     def _admit(self, kind: Kind, new: Obj, old: Obj | None) -> None:
-        new["apiVersion"], new["kind"] = kind.api_version, kind.kind
+        new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         if causes := metadata.faults(kind, new["metadata"]):
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
         kind.admit(Admission(new, old, self._store.get))
@@ -201,8 +214,8 @@ class Resources:
     def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
         """The body of a POST or PUT: the right kind, the right namespace, only known fields."""
         kind, obj = call.kind, call.body
-        if call.media_type != "application/json":
-            raise status.unsupported_media_type(call.media_type, ["application/json"])
+        if call.media_type not in ACCEPTED:
+            raise status.unsupported_media_type(call.media_type, ACCEPTED)
         if not isinstance(obj, dict) or not isinstance(obj.get("metadata", {}), dict):
             raise status.bad_request("the body of the request is not an object of the Kubernetes API")
         if (obj.get("kind", kind.kind), obj.get("apiVersion", kind.api_version)) != (kind.kind, kind.api_version):
@@ -215,18 +228,37 @@ class Resources:
 
     def _checked(self, call: Call, obj: Obj) -> tuple[Obj, tuple[str, ...]]:
         """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore)."""
-        kept, found = fields.check(call.kind.tree(), obj)
+        kept, found = check(node_of(call.kind), obj, call.kind.refused)
         if found.wrong:
             raise status.bad_request(f"{call.kind.kind} in version {call.kind.version}: {'; '.join(found.wrong)}")
         mode = call.query.get("fieldValidation") or "Warn"
-        if found.unknown and mode == "Strict":
-            names = ", ".join(f'unknown field "{path}"' for path in found.unknown)
-            raise status.bad_request(f"strict decoding error: {names}")
-        if found.refused:
+        odd = tuple(f'unknown field "{path}"' for path in found.unknown)
+        odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
+        if odd and mode == "Strict":
+            raise status.bad_request(f"strict decoding error: {', '.join(odd)}")
+        if found.refused or found.missing:
             why = "the embedded engine does not implement this field"
             causes = [status.Cause(path, why, "FieldValueNotSupported") for path in found.refused]
+            causes += [status.Cause(path, "Required value", "FieldValueRequired") for path in found.missing]
             raise status.invalid(call.kind.kind, call.kind.group, str(obj["metadata"].get("name", "")), causes)
-        return kept, tuple(f'unknown field "{path}"' for path in found.unknown) if mode == "Warn" else ()
+        return kept, odd if mode == "Warn" else ()
+
+
+def _delete_options(call: Call) -> Obj:
+    """DeleteOptions from the body and the query; 400 naming what is wrong in them."""
+    options = dict(call.body) if isinstance(call.body, dict) else {}
+    if "propagationPolicy" in call.query:
+        options["propagationPolicy"] = call.query["propagationPolicy"]
+    if "gracePeriodSeconds" in call.query:
+        options["gracePeriodSeconds"] = number(call.query, "gracePeriodSeconds")
+    if options.get("orphanDependents"):
+        options["propagationPolicy"] = "Orphan"
+    found = [f"{key}: {options.get(key)!r}" for key, right in _DELETE_OPTIONS.items() if not right(options.get(key))]
+    if call.body is not None and not isinstance(call.body, dict):
+        found.append("the body is not an object")
+    if found:
+        raise status.bad_request(f"DeleteOptions: {'; '.join(found)}")
+    return options
 
 
 def _setter(references: list[Obj]) -> Callable[[Obj], None]:

@@ -13,8 +13,17 @@ Matcher = Callable[[Obj], bool]
 _SET = re.compile(r"(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)")
 _EQUAL = re.compile(r"(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)")
 _EXISTS = re.compile(r"(?P<not>!?)\s*(?P<key>[^\s!=,()]+)")
-_FIELDS = ("metadata.name", "metadata.namespace", "status.phase", "type", "reason", "involvedObject.name",
-           "involvedObject.uid", "involvedObject.kind", "involvedObject.namespace")  # fmt: skip
+_FIELDS = ("metadata.name", "metadata.namespace")
+_MORE_FIELDS = {
+    "namespaces": ("status.phase",),
+    "secrets": ("type",),
+    "pods": ("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "status.phase", "status.podIP"),
+    "events": (
+        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "type",
+    ),
+}  # fmt: skip
+"""Which fields can be selected: of every kind, and of some kinds (by key) as well."""
 
 
 def _split(selector: str) -> list[str]:
@@ -47,15 +56,19 @@ def label_selector(selector: str) -> Matcher:
     return matches
 
 
-def field_selector(selector: str) -> Matcher:
-    """A matcher over the few fields that can be selected; 400 naming any other."""
-    rules = [_requirement(part) for part in _split(selector)]
-    for key, _ in rules:
-        if key not in _FIELDS:
-            raise bad_request(f"field label not supported: {key}; supported: {', '.join(_FIELDS)}")
+def field_selector(kind: str, selector: str) -> Matcher:
+    """A matcher over the fields that can be selected of a kind (by key); 400 naming any other."""
+    known, rules = _FIELDS + _MORE_FIELDS.get(kind, ()), []
+    for part in _split(selector):
+        match = _EQUAL.fullmatch(part)
+        if match is None:
+            raise bad_request(f"invalid field selector: '{part}' is not FIELD=VALUE or FIELD!=VALUE")
+        if match["key"] not in known:
+            raise bad_request(f"field label not supported: {match['key']}; supported: {', '.join(known)}")
+        rules.append((match["key"], match["value"], match["op"] != "!="))
 
     def matches(obj: Obj) -> bool:
-        return all(rule(get_path(obj, key, "")) for key, rule in rules)
+        return all((str(get_path(obj, key, "")) == value) == equal for key, value, equal in rules)
 
     return matches
 

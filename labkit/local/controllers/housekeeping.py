@@ -84,24 +84,18 @@ def remaining_conditions(left: list[tuple[Kind, Obj]]) -> list[Obj]:
     held = Counter(finalizer for _, obj in left for finalizer in obj["metadata"].get("finalizers") or ())
     resources = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
     finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
-    deleted = "All content successfully deleted, may be waiting on finalization"
-    parsed, finished = "All legacy kube types successfully parsed", "All content-preserving finalizers finished"
-    waiting = f"Some content in the namespace has finalizers remaining: {finalizers}"
-    rows = (
-        ("DeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
-        (
-            "DeletionGroupVersionParsingFailure",
-            False,
-            "ParsedGroupVersions",
-            "All legacy kube types successfully parsed",
-        ),
-        ("DeletionContentFailure", False, "ContentDeleted", deleted),
-        ("ContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {resources}"),
-        ("FinalizersRemaining", True, "SomeFinalizersRemain", waiting)
-        if held
-        else ("FinalizersRemaining", False, "ContentHasNoFinalizers", finished),
+    fine = (
+        ("DeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
+        ("DeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
+        ("DeletionContentFailure", "ContentDeleted", "All content deleted, may be waiting on finalization"),
+        ("FinalizersRemaining", "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
     )
-    return [condition(f"Namespace{name}", status, reason, message) for name, status, reason, message in rows]
+    waits = {"ContentRemaining": ("SomeResourcesRemain", f"Some resources are remaining: {resources}")}
+    if held:
+        why = f"Some content in the namespace has finalizers remaining: {finalizers}"
+        waits["FinalizersRemaining"] = ("SomeFinalizersRemain", why)
+    found = [condition(f"Namespace{name}", False, *words) for name, *words in fine if name not in waits]
+    return found + [condition(f"Namespace{name}", True, *words) for name, words in waits.items()]
 
 
 def _set_conditions(conditions: list[Obj]) -> Callable[[Obj], None]:
