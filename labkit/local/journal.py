@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.local.files import make_private, remove_tree
+from labkit.local.files import make_private
 
 log = logging.getLogger(__name__)
 
@@ -56,17 +56,9 @@ class Journal:
             # Above every revision of before, which nobody knows any more.
             revision = time.time_ns() // 1_000_000
             self.write(revision, rows)
-        old = self._files_of_old()
-        if old:
-            counter = self._directory / "revision"
-            revision = max(revision, int(counter.read_text()) if counter.exists() else 0)
-            self.write(revision, old)
-            for folder in self._directory.glob("*/"):
-                if folder.name != "set-aside":
-                    remove_tree(folder)
-        return revision, rows | old
+        return revision, rows
 
-    def write(self, revision: int, changes: dict[Place, str | None] | dict[Place, str]) -> None:
+    def write(self, revision: int, changes: Mapping[Place, str | None]) -> None:
         """Store (None: remove) objects in one transaction; on return it is on the disk. Raises sqlite3.Error."""
         with self._db:
             kept = [(*place, text) for place, text in changes.items() if text is not None]
@@ -89,21 +81,6 @@ class Journal:
         for *place, text in self._db.execute("SELECT kind, namespace, name, body FROM objects"):
             rows[place[0], place[1], place[2]] = text
         return int(self._db.execute("SELECT revision FROM state").fetchone()[0])
-
-    def _files_of_old(self) -> dict[Place, str]:
-        """Objects as labkit 0.1 kept them: ``KIND/NAMESPACE/NAME.json``, with ``@cluster`` for no namespace."""
-        found: dict[Place, str] = {}
-        for file in sorted(self._directory.glob("*/*/*.json")):
-            space = "" if file.parent.name == "@cluster" else file.parent.name
-            try:
-                text = file.read_text()
-                json.loads(text)
-            except ValueError as error:
-                log.error("'%s' is not an object (%s)", file, error)
-                self._set_aside(file)
-            else:
-                found[file.parent.parent.name, space, file.stem] = text
-        return found
 
     def _set_aside(self, file: Path) -> None:
         target = make_private(self._directory / "set-aside") / f"{time.time_ns()}.{file.name}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from tests.local.conftest import boot
+from tests.local.conftest import boot, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, namespace, running_engine, seed, until
 
 
@@ -45,11 +47,15 @@ def test_a_machine_lives_on_over_the_engines_end_and_its_streams_work_again(
         assert console.recv(10)
 
 
-def test_a_watch_from_before_a_restart_starts_anew(own_engine: EngineProcess) -> None:
-    since = json.loads(own_engine.request("GET", "/api/v1/secrets")[1])["metadata"]["resourceVersion"]
+def test_a_watch_or_list_from_before_a_restart_starts_anew(own_engine: EngineProcess) -> None:
+    since = json.loads(own_engine.request("GET", "/api/v1/secrets?limit=1")[1])["metadata"]["resourceVersion"]
+    post(own_engine, "lab", {**seed("lab"), "metadata": {"name": "later"}})
     own_engine.kill()
     own_engine.start()
-    assert own_engine.request("GET", f"/api/v1/secrets?watch=1&resourceVersion={since}&timeoutSeconds=1")[0] == 410
+    event = json.loads(own_engine.request("GET", f"/api/v1/secrets?watch=1&resourceVersion={since}")[1])
+    assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+    exact = f"/api/v1/secrets?resourceVersion={since}&resourceVersionMatch=Exact"
+    assert own_engine.request("GET", exact)[0] == 410
 
 
 def test_a_machine_killed_behind_the_engines_back_is_started_again(own_engine: EngineProcess) -> None:
@@ -89,8 +95,9 @@ def test_machines_and_folders_that_belong_to_nothing_are_removed_at_the_next_sta
     own_engine.request("POST", "/apis/kubevirt.io/v1/namespaces/gone/virtualmachines", machine("web", "gone"))
     until(lambda: own_engine.phase("gone", "web") == "Running")
     own_engine.kill()
-    for kind in ("virtualmachines.kubevirt.io", "virtualmachineinstances.kubevirt.io"):
-        (own_engine.state / "engine" / "objects" / kind / "gone" / "web.json").unlink()
+    with contextlib.closing(sqlite3.connect(own_engine.state / "engine" / "objects" / "objects.db")) as objects:
+        objects.execute("DELETE FROM objects WHERE kind LIKE 'virtualmachine%' AND namespace = 'gone'")
+        objects.commit()
     own_engine.start()
     until(lambda: own_engine.processes() == [], 10)
     assert own_engine.leftovers() == []
