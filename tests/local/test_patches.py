@@ -134,12 +134,15 @@ def test_kubectl_applies_a_changed_service(engine: EngineProcess, space: str) ->
     assert sorted(port["name"] for port in shown["spec"]["ports"]) == ["b", "c"]
 
 
-def test_kubectl_labels_annotates_patches_and_edits(engine: EngineProcess, space: str) -> None:
+def test_kubectl_labels_annotates_patches_and_edits(
+    engine: EngineProcess, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     post(engine, space, seed(space))
     engine.kubectl("label", "secret", "seed", "a=b", "-n", space)
     engine.kubectl("annotate", "secret", "seed", "c=d", "-n", space)
     engine.kubectl("patch", "secret", "seed", "-n", space, "-p", '{"data":{"x":"eQ=="}}')
-    engine.kubectl("edit", "secret", "seed", "-n", space, editor="sed -i s/eQ==/eg==/")
+    monkeypatch.setenv("KUBE_EDITOR", "sed -i s/eQ==/eg==/")
+    engine.kubectl("edit", "secret", "seed", "-n", space)
     shown = json.loads(engine.kubectl("get", "secret", "seed", "-n", space, "-o", "json"))
     assert (shown["metadata"]["labels"], shown["metadata"]["annotations"]["c"]) == ({"a": "b"}, "d")
     assert shown["data"]["x"] == "eg=="

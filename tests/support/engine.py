@@ -81,11 +81,10 @@ class EngineProcess:
         """The real Kubernetes client."""
         return config.new_client_from_config(str(self.kubeconfig))
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, editor: str = "false") -> str:
-        """The real kubectl's output (and complaints); ``editor`` is the command that ``kubectl edit`` runs."""
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """The real kubectl's output (and complaints)."""
         line = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
-        given = os.environ | {"KUBE_EDITOR": editor}
-        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90, env=given)
+        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 

@@ -118,6 +118,10 @@ class Resources:
         def patched(old: Obj) -> Obj:
             nonlocal warnings
             new = apply_patch(old, call.body, call.media_type, node, resolve)
+            if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+                raise status.bad_request("the patch leaves no object of the Kubernetes API")
+            if any(new["metadata"].get(part) != old["metadata"].get(part) for part in ("name", "namespace")):
+                raise status.bad_request("the patch changes the object's name or namespace, which cannot change")
             new, warnings = self._checked(call, new)
             return new
 
