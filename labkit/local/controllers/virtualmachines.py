@@ -6,16 +6,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from labkit.local.api.kinds import Admission
+from labkit.local.api.status import ApiError
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.kubevirt.admission import admit_vmi
-from labkit.local.kubevirt.vm_plan import plan
+from labkit.local.kubevirt.vm_plan import plan, refused
 from labkit.local.objects import Obj, controller_uid, deleting, name_of, namespace_of, uid_of
 from labkit.local.store import Change, Store
 
 VM = "virtualmachines.kubevirt.io"
 VMI = "virtualmachineinstances.kubevirt.io"
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+_RETRY_SECONDS = 5.0
 
 
 class VirtualMachines:
@@ -51,7 +53,14 @@ class VirtualMachines:
             return 5.0
         step = plan(vm, vmi, datetime.now(UTC))
         if step.create is not None:
-            self._create(vm, step.create)
+            try:
+                self._create(vm, step.create)
+            except ApiError as error:
+                self._store.update(VM, *key, _set_status(refused(vm, str(error), datetime.now(UTC))))
+                self._recorder.record(
+                    vm, "FailedCreate", f"Error creating virtual machine instance: {error}", warning=True
+                )
+                return _RETRY_SECONDS
         self._store.update(VM, *key, _set_status(step.status))
         if step.delete and vmi is not None:
             self._store.delete(VMI, *key)
