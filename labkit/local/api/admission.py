@@ -120,6 +120,12 @@ def admit_service(admission: Admission) -> None:
             faults.append(fault(f"spec.selector[{key}]", value, "is not the value of a label"))
     refuse(admission, faults)
     spec |= {"type": "ClusterIP", "clusterIPs": ["None"], "sessionAffinity": "None"}
+    for key, value in (
+        ("ipFamilies", ["IPv4"]),
+        ("ipFamilyPolicy", "SingleStack"),
+        ("internalTrafficPolicy", "Cluster"),
+    ):
+        spec.setdefault(key, value)
     new["status"] = {"loadBalancer": {}}
 
 

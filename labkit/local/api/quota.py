@@ -140,7 +140,7 @@ def apply_limits(kind: Kind, obj: Obj, ranges: list[Obj]) -> list[str]:
     else:
         return []
     bounded = ((item, given) for type_, given in bearers for item in items if item["type"] == type_)
-    crossed = (fault for _, given in bearers for fault in _crossed(given))
+    crossed = (fault for type_, given in bearers if type_ != "Pod" for fault in _crossed(given))
     return [*crossed, *(fault for item, given in bounded for fault in _faults(item, given))]
 
 
