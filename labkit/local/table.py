@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.local.api import admission, policies
+from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
 from labkit.local.api.kinds import READ_VERBS, Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
@@ -120,7 +120,7 @@ KINDS: tuple[Kind, ...] = (
         "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy",
         short_names=("netpol",),
         counts_generations=True,
-        admit=policies.admit_network_policy,
+        admit=admission.admit_network_policy,
         columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
     Kind(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from labkit.local.api.admission import admit_network_policy, own_traffic_allowed
 from labkit.local.api.kinds import Admission
 from labkit.local.api.paths import parse
-from labkit.local.api.policies import admit_network_policy, own_traffic_allowed
 from labkit.local.api.selectors import label_selector
 from labkit.local.api.status import ApiError
 from labkit.local.kubevirt.vm_plan import plan

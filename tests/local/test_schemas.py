@@ -52,9 +52,9 @@ def test_kubernetes_own_merge_keys_are_in_the_schema() -> None:
     [
         ("services", {"spec": {"portz": []}}, "unknown", "spec.portz"),
         ("services", {"spec": {"ports": [{"port": 80, "prt": 1}]}}, "unknown", "spec.ports[0].prt"),
-        ("services", {"spec": {"ports": [{"name": "a"}]}}, "missing", "spec.ports[0].port"),
-        ("services", {"spec": {"ports": [{"port": 80, "nodePort": 30000}]}}, "refused", "spec.ports[0].nodePort"),
-        ("virtualmachines.kubevirt.io", {"spec": {"preference": {"name": "x"}}}, "refused", "spec.preference"),
+        ("services", {"spec": {"ports": [{"name": "a"}]}}, "causes", "spec.ports[0].port"),
+        ("services", {"spec": {"ports": [{"port": 80, "nodePort": 30000}]}}, "causes", "spec.ports[0].nodePort"),
+        ("virtualmachines.kubevirt.io", {"spec": {"preference": {"name": "x"}}}, "causes", "spec.preference"),
         ("secrets", {"metadata": {"labels": {"a": 1}}}, "wrong", "metadata.labels.a: must be of type string: 1"),
         (
             "services",
@@ -68,8 +68,8 @@ def test_kubernetes_own_merge_keys_are_in_the_schema() -> None:
 )
 def test_a_fault_is_found_with_its_path(key: str, obj: dict, part: str, path: str) -> None:
     _, found = check(node_of(BY_KEY[key]), obj, BY_KEY[key].refused)
-    assert path in getattr(found, part)[0]
-    others = {"unknown", "missing", "refused", "wrong"} - {part}
+    assert path in str(getattr(found, part)[0])
+    others = {"unknown", "causes", "wrong"} - {part}
     assert not any(getattr(found, other) for other in others)
 
 
@@ -100,7 +100,6 @@ def test_an_unknown_field_is_an_error_a_warning_or_nothing_as_asked(engine: Engi
     assert "clusterIPP" not in engine.kubectl("get", "service", "web", "-n", space, "-o", "json")
 
 
-@pytest.mark.parametrize("form", ["plaintext", "plaintext-openapiv2"])
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -109,8 +108,8 @@ def test_an_unknown_field_is_an_error_a_warning_or_nothing_as_asked(engine: Engi
         ("networkpolicy.spec.ingress.from.ipBlock", "cidr\t<string>"),
     ],
 )
-def test_kubectl_explains_a_field(engine: EngineProcess, form: str, what: str, said: str) -> None:
-    assert said in engine.kubectl("explain", what, f"--output={form}")
+def test_kubectl_explains_a_field(engine: EngineProcess, what: str, said: str) -> None:
+    assert said in engine.kubectl("explain", what)
 
 
 def test_kubectl_explains_a_kind_with_all_below_it(engine: EngineProcess) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from labkit.local.api import status
+from labkit.local.api.bounds import invalid, not_allowed, required
 from labkit.local.api.kinds import Admission
-from labkit.local.api.status import Cause, invalid
+from labkit.local.api.status import Cause
 from labkit.local.objects import Obj, get_path, name_of
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
-PROTOCOLS = ("SCTP", "TCP", "UDP")
 _MOST_DATA = 2**20
 _SECRET_KEYS: dict[str, tuple[tuple[str, ...], Callable[[Iterable[bool]], bool]]] = {
     "kubernetes.io/basic-auth": (("username", "password"), any),
@@ -25,6 +22,13 @@ _SECRET_KEYS: dict[str, tuple[tuple[str, ...], Callable[[Iterable[bool]], bool]]
     "kubernetes.io/tls": (("tls.crt", "tls.key"), all),
 }
 """What a Secret of a type holds, and whether all of it or any."""
+
+
+def refuse(admission: Admission, faults: list[Cause]) -> None:
+    """ApiError 422 with all faults, if there are any."""
+    if faults:
+        new = admission.new
+        raise status.invalid(new["kind"], new["apiVersion"].rpartition("/")[0], name_of(new), faults)
 
 
 def admit_namespace(admission: Admission) -> None:
@@ -41,7 +45,7 @@ def admit_secret(admission: Admission) -> None:
     plain = new.pop("stringData", None) or {}
     data = new["data"] = (new.get("data") or {}) | {k: base64.b64encode(v.encode()).decode() for k, v in plain.items()}
     type_ = new.setdefault("type", "Opaque")
-    faults = [fault(f"data[{key}]", value, "is not base64") for key, value in data.items() if not _is_base64(value)]
+    faults = []
     keys, enough = _SECRET_KEYS.get(type_, ((), all))
     if keys and not enough(key in data for key in keys):
         faults += [required(f"data[{key}]") for key in keys if key not in data]
@@ -50,7 +54,7 @@ def admit_secret(admission: Admission) -> None:
         if about not in new["metadata"].get("annotations", {}):
             faults.append(required(f"metadata.annotations[{about}]"))
     if old and old["type"] != type_:
-        faults.append(fault("type", type_, "field is immutable"))
+        faults.append(invalid("type", type_, "field is immutable"))
     refuse(admission, faults + _data_causes(admission, ("data",)))
 
 
@@ -58,8 +62,7 @@ def admit_config_map(admission: Admission) -> None:
     """Text in ``data``, base64 in ``binaryData``, no key in both."""
     new = admission.new
     binary, text = new.get("binaryData") or {}, new.get("data") or {}
-    faults = [fault(f"binaryData[{k}]", v, "is not base64") for k, v in binary.items() if not _is_base64(v)]
-    faults += [fault(f"data[{key}]", key, "duplicate of key present in binaryData") for key in binary.keys() & text]
+    faults = [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in binary.keys() & text]
     refuse(admission, faults + _data_causes(admission, ("data", "binaryData")))
 
 
@@ -69,7 +72,7 @@ def _data_causes(admission: Admission, parts: tuple[str, ...]) -> list[Cause]:
     why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
     keys = [(part, key) for part in parts for key in new.get(part) or {}]
     faults = [
-        fault(f"{part}[{key}]", key, why) for part, key in keys if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", key)
+        invalid(f"{part}[{key}]", key, why) for part, key in keys if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", key)
     ]
     if sum(len(new[part][key]) for part, key in keys) > 4 * _MOST_DATA / 3:
         faults.append(Cause(parts[0], f"Too long: may not be more than {_MOST_DATA} bytes", "FieldValueTooLong"))
@@ -77,14 +80,6 @@ def _data_causes(admission: Admission, parts: tuple[str, ...]) -> list[Cause]:
         changed = [part for part in ("immutable", *parts) if new.get(part) != old.get(part)]
         faults += [not_allowed(part, "field is immutable when `immutable` is set") for part in changed]
     return faults
-
-
-def _is_base64(value: str) -> bool:
-    try:
-        base64.b64decode(value, validate=True)
-    except binascii.Error:
-        return False
-    return True
 
 
 def admit_service(admission: Admission) -> None:
@@ -98,26 +93,9 @@ def admit_service(admission: Admission) -> None:
     if spec.get("type", "ClusterIP") != "ClusterIP":
         why = f"the embedded engine does not serve Services of type {spec['type']}"
         faults.append(Cause("spec.type", why, "FieldValueNotSupported"))
-    ports = spec.get("ports") or []
-    for n, port in enumerate(ports):
-        at = f"spec.ports[{n}]"
+    for port in spec.get("ports") or []:
         port.setdefault("protocol", "TCP")
         port["targetPort"] = port.get("targetPort") or port["port"]
-        faults += number_causes(port["port"], f"{at}.port") + port_causes(port["targetPort"], f"{at}.targetPort")
-        faults += one_of(port["protocol"], f"{at}.protocol", PROTOCOLS)
-        name = port.get("name", "")
-        if len(ports) > 1 and not name:
-            faults.append(required(f"{at}.name"))
-        elif name and not _LABEL.fullmatch(name):
-            faults.append(fault(f"{at}.name", name, "a lowercase RFC 1123 label is letters, digits and '-'"))
-        before = ports[:n]
-        if name and name in (other.get("name") for other in before):
-            faults.append(Cause(f"{at}.name", f'Duplicate value: "{name}"', "FieldValueDuplicate"))
-        if (port["port"], port["protocol"]) in ((other["port"], other["protocol"]) for other in before):
-            faults.append(Cause(at, f"Duplicate value: {port['port']}/{port['protocol']}", "FieldValueDuplicate"))
-    for key, value in (spec.get("selector") or {}).items():
-        if not _LABEL_VALUE.fullmatch(value):
-            faults.append(fault(f"spec.selector[{key}]", value, "is not the value of a label"))
     refuse(admission, faults)
     spec |= {"type": "ClusterIP", "clusterIPs": ["None"], "sessionAffinity": "None"}
     for key, value in (
@@ -129,46 +107,62 @@ def admit_service(admission: Admission) -> None:
     new["status"] = {"loadBalancer": {}}
 
 
+def admit_network_policy(admission: Admission) -> None:
+    """Only what one closed segment per namespace makes true; anything else is refused, never ignored.
+
+    Nothing leads in or out of a segment, so ingress from elsewhere needs no rule, and DNS is the segment's own.
+    Machines of one namespace all hear one another, or (where no policy lets them) none does.
+    """
+    spec = admission.new.setdefault("spec", {})
+    causes = []
+    if spec.get("podSelector"):
+        causes.append(_cannot("spec.podSelector", "a policy for some machines of a namespace only"))
+    for n, rule in enumerate(spec.get("egress") or []):
+        if not (_is_dns(rule) or _is_own_namespace(rule, "to")):
+            causes.append(_cannot(f"spec.egress[{n}]", "egress other than DNS and the namespace's own pods"))
+    for n, rule in enumerate(spec.get("ingress") or []):
+        if _names_own_pods(rule) and not _is_own_namespace(rule, "from"):
+            causes.append(_cannot(f"spec.ingress[{n}]", "ingress from some pods or ports of the namespace only"))
+    refuse(admission, causes)
+    types = ["Ingress"] + (["Egress"] if spec.get("egress") is not None else [])
+    spec.setdefault("policyTypes", types)
+    spec.setdefault("podSelector", {})
+
+
+def own_traffic_allowed(policies: list[Obj]) -> bool:
+    """Whether machines of a namespace with these (admitted) policies may reach one another."""
+    for direction, key, peers in (("Ingress", "ingress", "from"), ("Egress", "egress", "to")):
+        closing = [p["spec"] for p in policies if direction in p["spec"]["policyTypes"]]
+        rules = [rule for spec in closing for rule in spec.get(key) or []]
+        if closing and not any(_is_own_namespace(rule, peers) for rule in rules):
+            return False
+    return True
+
+
+def _cannot(field: str, what: str) -> Cause:
+    return Cause(field, f"the embedded engine cannot enforce {what}", "FieldValueNotSupported")
+
+
+def _is_dns(rule: Obj) -> bool:
+    ports: list[Any] = rule.get("ports") or []
+    return bool(ports) and all(port.get("port") == 53 and "endPort" not in port for port in ports)
+
+
+def _is_own_namespace(rule: Obj, peers: str) -> bool:
+    """A rule that lets all pods of the namespace through on all ports; extra peers only for ingress."""
+    entries: list[Obj] = rule.get(peers) or []
+    own = any(entry == {"podSelector": {}} for entry in entries) or (peers == "from" and not entries)
+    alone = peers == "from" or all(entry == {"podSelector": {}} for entry in entries)
+    return own and alone and not rule.get("ports")
+
+
+def _names_own_pods(rule: Obj) -> bool:
+    """Whether an ingress rule speaks of pods of this namespace (no peers at all means everyone)."""
+    entries: list[Obj] = rule.get("from") or []
+    return not entries or any("podSelector" in e and "namespaceSelector" not in e for e in entries)
+
+
 def endpoint_ready(pod: Obj) -> bool:
     """Whether a pod would be listed by a Service that does not publish unready addresses."""
     conditions = get_path(pod, "status.conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
-# Faults, in Kubernetes' words
-
-
-def refuse(admission: Admission, faults: list[Cause]) -> None:
-    """ApiError 422 with all faults, if there are any."""
-    if faults:
-        new = admission.new
-        raise invalid(new["kind"], new["apiVersion"].rpartition("/")[0], name_of(new), faults)
-
-
-def fault(at: str, value: object, why: str) -> Cause:
-    return Cause(at, f"Invalid value: {json.dumps(value)}: {why}")
-
-
-def required(at: str, why: str = "") -> Cause:
-    return Cause(at, f"Required value{why and ': '}{why}", "FieldValueRequired")
-
-
-def not_allowed(at: str, why: str) -> Cause:
-    return Cause(at, f"Forbidden: {why}", "FieldValueForbidden")
-
-
-def one_of(value: str, at: str, known: tuple[str, ...]) -> list[Cause]:
-    words = ", ".join(f'"{word}"' for word in known)
-    why = f'Unsupported value: "{value}": supported values: {words}'
-    return [] if value in known else [Cause(at, why, "FieldValueNotSupported")]
-
-
-def number_causes(port: int, at: str) -> list[Cause]:
-    return [] if 1 <= port <= 65535 else [fault(at, port, "must be between 1 and 65535, inclusive")]
-
-
-def port_causes(port: int | str, at: str) -> list[Cause]:
-    if isinstance(port, int):
-        return number_causes(port, at)
-    why = "must be a port's name: up to 15 of a-z, 0-9 and '-', a letter among them"
-    return [] if _PORT_NAME.fullmatch(port) else [fault(at, port, why)]

@@ -106,8 +106,6 @@ def admit_limit_range(admission: Admission) -> None:
     new = admission.new
     causes = []
     for n, item in enumerate(get_path(new, "spec.limits", [])):
-        if item["type"] not in ("Container", "Pod", "PersistentVolumeClaim"):
-            causes.append(Cause(f"spec.limits[{n}].type", "Container, Pod or PersistentVolumeClaim"))
         if item["type"] == "Container":
             item["default"] = {**item.get("max", {}), **item.get("default", {})}
             item["defaultRequest"] = {**item.get("min", {}), **item["default"], **item.get("defaultRequest", {})}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from labkit.local.api.policies import own_traffic_allowed
+from labkit.local.api.admission import own_traffic_allowed
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.network.names import mac_of, names
