@@ -66,7 +66,7 @@ def _walk(node: Node, value: Any, path: str, findings: Findings, refused: Collec
         below = known.get(key, node.get("additionalProperties"))
         if below is None:
             findings.unknown.append(prefix + key)
-        else:
+        elif item is not None:  # null is the same as nothing
             kept[key] = _walk(below, item, prefix + key, findings, refused)
     rule = RULES.get(bounds.get("$ref", "").removeprefix(f"{REFS}io.k8s."))
     for cause in rule(kept) if rule and not findings.wrong else ():

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from labkit.local.api.admission import refuse
+from labkit.local.api.bounds import invalid
 from labkit.local.api.kinds import Admission, Kind
-from labkit.local.api.status import Cause
 from labkit.local.objects import Obj, get_path, name_of, quantity
 
 Usage = Counter[str]
@@ -19,6 +19,10 @@ Usage = Counter[str]
 _COMPUTE = ("cpu", "memory")
 _DEMANDED = {f"{part}.{name}": (part, name) for part in ("requests", "limits") for name in _COMPUTE}
 _DEMANDED |= {name: ("requests", name) for name in _COMPUTE}
+_COUNTED = (
+    *_DEMANDED, "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "requests.storage",
+    "resourcequotas", "secrets", "services", "services.loadbalancers", "services.nodeports",
+)  # fmt: skip
 _CLASSES = ".storageclass.storage.k8s.io/"
 
 
@@ -56,67 +60,53 @@ def refusal(quota: Obj, obj: Obj, more: Usage, used: Usage, *, new: bool) -> str
     """Why a quota forbids an object that would use ``more``, in Kubernetes' words, or None."""
     name, hard = name_of(quota), quota["spec"].get("hard") or {}
     if new and "pods" in more:
-        missing = {
-            demanded: [
-                c["name"] for c in obj["spec"]["containers"] if short not in get_path(c, f"resources.{part}", {})
-            ]
-            for demanded, (part, short) in sorted(_DEMANDED.items())
-            if demanded in hard
+        lacking = {
+            what: [c["name"] for c in obj["spec"]["containers"] if short not in get_path(c, f"resources.{part}", {})]
+            for what, (part, short) in sorted(_DEMANDED.items())
         }
-        if any(missing.values()):
-            said = "; ".join(f"{demanded} for: {','.join(names)}" for demanded, names in missing.items() if names)
+        said = "; ".join(f"{what} for: {','.join(names)}" for what, names in lacking.items() if names and what in hard)
+        if said:
             return f"failed quota: {name}: must specify {said}"
     touched = sorted(more.keys() & hard.keys())
     unknown = [item for item in touched if item not in get_path(quota, "status.hard", {})]
     if unknown:
         return f"status unknown for quota: {name}, resources: {','.join(unknown)}"
     over = [item for item in touched if used[item] + more[item] > _milli(hard[item])]
-    if over:
-        amounts = {"requested": more, "used": used}
-        said = ", ".join(
-            f"{word}: {','.join(f'{item}={show(item, found[item])}' for item in over)}"
-            for word, found in amounts.items()
-        )
-        return f"exceeded quota: {name}, {said}, limited: {','.join(f'{item}={hard[item]}' for item in over)}"
-    return None
+    if not over:
+        return None
+    asked, had = (",".join(f"{item}={show(item, amounts[item])}" for item in over) for amounts in (more, used))
+    most = ",".join(f"{item}={hard[item]}" for item in over)
+    return f"exceeded quota: {name}, requested: {asked}, used: {had}, limited: {most}"
 
 
 def admit_quota(admission: Admission) -> None:
     """Only resources that are counted here can be limited."""
-    new = admission.new
-    known = {*_DEMANDED, "requests.storage", "services.nodeports", "services.loadbalancers"}
-    causes = []
-    for name, amount in get_path(new, "spec.hard", {}).items():
-        plain = name.rpartition(_CLASSES)[2] if _CLASSES in name else name
-        if plain not in known and not name.startswith("count/") and not plain.isalpha():
-            causes.append(
-                Cause(f"spec.hard[{name}]", "the embedded engine does not count it", "FieldValueNotSupported")
-            )
+    faults = []
+    for name, amount in get_path(admission.new, "spec.hard", {}).items():
+        if name.rpartition(_CLASSES)[2] not in _COUNTED and not name.startswith("count/"):
+            faults.append(invalid(f"spec.hard[{name}]", name, "the embedded engine does not count it"))
         elif quantity(amount) < 0:
-            causes.append(Cause(f"spec.hard[{name}]", f'Invalid value: "{amount}": must be greater than or equal to 0'))
-    refuse(admission, causes)
-    new.setdefault("status", {})
+            faults.append(invalid(f"spec.hard[{name}]", amount, "must be greater than or equal to 0"))
+    refuse(admission, faults)
 
 
 # Limit ranges
 
 
 def admit_limit_range(admission: Admission) -> None:
-    """Known types only; a container's defaults follow from its bounds."""
-    new = admission.new
-    causes = []
-    for n, item in enumerate(get_path(new, "spec.limits", [])):
+    """A container's defaults follow from its bounds, and nothing is below what it must be above."""
+    faults = []
+    for n, item in enumerate(get_path(admission.new, "spec.limits", [])):
         if item["type"] == "Container":
             item["default"] = {**item.get("max", {}), **item.get("default", {})}
             item["defaultRequest"] = {**item.get("min", {}), **item["default"], **item.get("defaultRequest", {})}
         for low, high in (("min", "max"), ("min", "default"), ("defaultRequest", "default"), ("default", "max")):
             for name in item.get(low, {}).keys() & item.get(high, {}).keys():
-                if quantity(item[low][name]) > quantity(item[high][name]):
-                    why = f"{low} value {item[low][name]} is greater than {high} value {item[high][name]}"
-                    causes.append(
-                        Cause(f"spec.limits[{n}].{low}[{name}]", f'Invalid value: "{item[low][name]}": {why}')
-                    )
-    refuse(admission, causes)
+                less, more = item[low][name], item[high][name]
+                if quantity(less) > quantity(more):
+                    why = f"{low} value {less} is greater than {high} value {more}"
+                    faults.append(invalid(f"spec.limits[{n}].{low}[{name}]", less, why))
+    refuse(admission, faults)
 
 
 def apply_limits(kind: Kind, obj: Obj, ranges: list[Obj]) -> list[str]:
@@ -150,32 +140,25 @@ def _crossed(given: Obj) -> Iterator[str]:
 
 
 def _faults(item: Obj, given: Obj) -> Iterator[str]:
+    """What one row of a limit range says to what is given: ``requests`` and ``limits`` of a container, pod or claim."""
     type_ = item["type"]
-    lower, upper = ("requests", "limits"), ("limits", "requests")
-    for name, bound in item.get("min", {}).items():
-        text, least = f"minimum {name} usage per {type_} is {bound}", quantity(bound)
-        yield from _outside(text, given, name, lower, lambda value, least=least: value < least)  # type: ignore[misc]
-    for name, bound in item.get("max", {}).items():
-        text, most = f"maximum {name} usage per {type_} is {bound}", quantity(bound)
-        order = lower[:1] if type_ == "PersistentVolumeClaim" else upper
-        yield from _outside(text, given, name, order, lambda value, most=most: value > most)  # type: ignore[misc]
+    for key, word, sign, first in (("min", "minimum", -1, "requests"), ("max", "maximum", 1, "limits")):
+        first = "requests" if type_ == "PersistentVolumeClaim" else first
+        for name, bound in item.get(key, {}).items():
+            text = f"{word} {name} usage per {type_} is {bound}"
+            if name not in given.get(first, {}):
+                yield f"{text}.  No {first[:-1]} is specified"
+            for part in ("limits", "requests"):
+                value = given.get(part, {}).get(name)
+                if value is not None and sign * (quantity(value) - quantity(bound)) > 0:
+                    yield f"{text}, but {part[:-1]} is {value}"
     for name, bound in item.get("maxLimitRequestRatio", {}).items():
-        request, limit = (quantity(given.get(part, {}).get(name, 0)) for part in lower)
+        request, limit = (quantity(given.get(part, {}).get(name, 0)) for part in ("requests", "limits"))
         text = f"{name} max limit to request ratio per {type_} is {bound}"
         if not request or not limit:
             yield f"{text}, but no {'limit' if request else 'request'} is specified or it is 0"
         elif limit / request > quantity(bound):
             yield f"{text}, but provided ratio is {limit / request:f}"
-
-
-def _outside(text: str, given: Obj, name: str, order: tuple[str, ...], bad: Callable[[float], bool]) -> Iterator[str]:
-    """The faults of one bound: the first of ``order`` (requests, limits) must be given, each must be within."""
-    for part in order:
-        value = given.get(part, {}).get(name)
-        if value is None and part == order[0]:
-            yield f"{text}.  No {part[:-1]} is specified"
-        elif value is not None and bad(quantity(value)):
-            yield f"{text}, but {part[:-1]} is {value}"
 
 
 def _pod_total(pod: Obj) -> dict[str, Usage]:
