@@ -48,7 +48,7 @@ def coded(text: str) -> str:
         ("kubernetes.io/basic-auth", {}, ["data[username]", "data[password]"]),
         ("kubernetes.io/basic-auth", {"password": ""}, []),
         ("kubernetes.io/dockerconfigjson", {}, ["data[.dockerconfigjson]"]),
-        ("kubernetes.io/service-account-token", {}, ["metadata.annotations[kubernetes.io/service-account.name]"]),
+        ("kubernetes.io/service-account-token", {}, ["type"]),
         ("example.org/own", {}, []),
         ("Opaque", {"a b": ""}, ["data[a b]"]),
     ],

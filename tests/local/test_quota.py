@@ -94,7 +94,7 @@ def test_a_quota_that_is_not_filled_in_yet_or_wants_requests_says_so() -> None:
 
 def test_a_machines_pod_asks_for_its_memory_and_what_is_needed_around_it() -> None:
     domain = {"memory": {"guest": "1Gi"}, "cpu": {"sockets": 1, "cores": 2, "threads": 1}, "devices": {}}
-    asked = launcher_resources({"spec": {"domain": domain}})
+    asked = launcher_resources({"spec": {"domain": domain}})["compute"]
     assert asked == {"requests": {"cpu": "200m", "memory": f"{1024 + 240 + 2 + 16 + 8 + 32}Mi"}}
 
 

@@ -50,9 +50,8 @@ def admit_secret(admission: Admission) -> None:
     if keys and not enough(key in data for key in keys):
         faults += [required(f"data[{key}]") for key in keys if key not in data]
     if type_ == "kubernetes.io/service-account-token":
-        about = "kubernetes.io/service-account.name"
-        if about not in new["metadata"].get("annotations", {}):
-            faults.append(required(f"metadata.annotations[{about}]"))
+        why = "the embedded engine makes no lasting tokens: use kubectl create token"
+        faults.append(Cause("type", why, "FieldValueNotSupported"))
     if old and old["type"] != type_:
         faults.append(invalid("type", type_, "field is immutable"))
     refuse(admission, faults + _data_causes(admission, ("data",)))

@@ -61,14 +61,6 @@ def plan(vm: Obj, vmi: Obj | None, now: datetime) -> VmPlan:
     return VmPlan(create, delete, status, again)
 
 
-def refused(vm: Obj, why: str, now: datetime) -> Obj:
-    """The status of a VM whose VMI was refused: as it was, with the reason; the start is still wanted."""
-    old: Obj = vm.get("status", {})
-    found = [condition("Ready", False, "VMINotExists", "VMI does not exist")]
-    found.append(condition("Failure", True, "FailedCreate", why))
-    return old | {"conditions": merge_conditions(old.get("conditions", []), found, timestamp(now))}
-
-
 def machine_of(vm: Obj, *, paused: bool = False) -> Obj:
     """The VMI that a VM's template stands for, before defaults."""
     template = vm["spec"]["template"]

@@ -128,7 +128,7 @@ def pod_spec(vmi: Obj) -> Obj:
     }
     spec: Obj = {
         "nodeName": NODE,
-        "containers": [{"name": "compute", "image": "qemu", "resources": launcher_resources(vmi)}],
+        "containers": [{"name": "compute", "image": "qemu", "resources": launcher_resources(vmi)["compute"]}],
         "restartPolicy": "Never",
         "hostname": get_path(vmi, "spec.hostname") or name_of(vmi).split(".")[0][:63],
     }
@@ -149,8 +149,11 @@ def pod_spec(vmi: Obj) -> Obj:
 
 
 def launcher_resources(vmi: Obj) -> Obj:
-    """What the container around a machine asks for: the guest's memory with KubeVirt's estimate of its own need, and a
-    tenth of a processor for each of the guest's unless the machine says otherwise."""
+    """What each container of a machine's pod asks for.
+
+    ``compute``: the guest's memory with KubeVirt's estimate of its own need, and a tenth of a processor for each of the
+    guest's unless the machine says otherwise.
+    """
     domain = vmi["spec"]["domain"]
     asked, limits = (dict(get_path(domain, f"resources.{part}", {})) for part in ("requests", "limits"))
     guest = domain["memory"]["guest"]
@@ -162,7 +165,10 @@ def launcher_resources(vmi: Obj) -> Obj:
         if memory := amounts.get("memory", default):
             amounts["memory"] = f"{math.ceil((quantity(memory) + own) / 2**20)}Mi"
     requests = {"cpu": limits.get("cpu", f"{processors * 100}m"), **asked}
-    return {"requests": requests} | ({"limits": limits} if limits else {})
+    return {
+        "compute": {"requests": requests} | ({"limits": limits} if limits else {}),
+        "guest-console-log": {"requests": {"cpu": "5m", "memory": "35Mi"}, "limits": {"cpu": "15m", "memory": "60Mi"}},
+    }
 
 
 def pod_status(vmi: Obj, pod: Obj, seen: Observed, now: str) -> Obj:
