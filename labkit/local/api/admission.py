@@ -28,6 +28,9 @@ def admit_secret(admission: Admission) -> None:
     }
     new["data"] = data
     new.setdefault("type", "Opaque")
+    if new["type"] == "kubernetes.io/service-account-token":
+        why = "the embedded engine makes no lasting tokens: use kubectl create token"
+        raise invalid("Secret", "", name_of(new), [Cause("type", why, "FieldValueNotSupported")])
     causes = [Cause(f"data[{key}]", "is not base64") for key, value in data.items() if not _is_base64(value)]
     if causes:
         raise invalid("Secret", "", name_of(new), causes)
