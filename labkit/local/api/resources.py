@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api import metadata, status
 from labkit.local.api.bodies import ACCEPTED
 from labkit.local.api.checking import check
@@ -48,6 +49,7 @@ class Call:
     media_type: str = "application/json"
     subresource: str = ""
     duplicates: tuple[str, ...] = ()
+    caller: Caller = ENGINE
 
     @property
     def dry_run(self) -> bool:
@@ -97,7 +99,7 @@ class Resources:
         if meta.get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
-        self._admit(call.kind, obj, None)
+        self._admit(call, obj, None)
         return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
 
     def update(self, call: Call) -> Answer:
@@ -189,7 +191,7 @@ class Resources:
                 new = old | {"status": new.get("status", {})}
             else:
                 new = self._with_kept(new, old)
-                self._admit(kind, new, old)
+                self._admit(call, new, old)
             new["metadata"] = new["metadata"] | {"resourceVersion": old["metadata"]["resourceVersion"]}
             current.clear()
             current.update(new)
@@ -209,11 +211,12 @@ class Resources:
         new.pop("status", None)
         return new | ({"status": old["status"]} if "status" in old else {})
 
-    def _admit(self, kind: Kind, new: Obj, old: Obj | None) -> None:
+    def _admit(self, call: Call, new: Obj, old: Obj | None) -> None:
+        kind = call.kind
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         if causes := metadata.faults(kind, new["metadata"]):
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
-        kind.admit(Admission(new, old, self._store.get))
+        kind.admit(Admission(new, old, self._store.get, call.caller))
 
     def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
         """The body of a POST or PUT: the right kind, the right namespace, only known fields."""
