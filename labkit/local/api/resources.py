@@ -100,7 +100,7 @@ class Resources:
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
         self._admit(call, obj, None)
-        return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
+        return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), (*warnings, *call.said))
 
     def update(self, call: Call) -> Answer:
         """PUT: the whole object."""
@@ -110,7 +110,7 @@ class Resources:
         if call.kind.custom and not sent["metadata"].get("resourceVersion"):
             fault = status.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
             raise status.invalid(call.kind.kind, call.kind.group, call.name, [fault])
-        return Answer(200, self._replace(call, lambda _: sent), warnings)
+        return Answer(200, self._replace(call, lambda _: sent), (*warnings, *call.said))
 
     def patch(self, call: Call) -> Answer:
         """PATCH: on the object as it is now."""
@@ -127,7 +127,7 @@ class Resources:
             new, warnings = self._checked(call, new)
             return new
 
-        return Answer(200, self._replace(call, patched), warnings)
+        return Answer(200, self._replace(call, patched), (*warnings, *call.said))
 
     def delete(self, call: Call) -> Answer:
         """DELETE: the object, now or when its finalizers are done."""
@@ -216,7 +216,7 @@ class Resources:
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         if causes := metadata.faults(kind, new["metadata"]):
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
-        kind.admit(Admission(new, old, self._store.get, call.caller))
+        kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
     def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
         """The body of a POST or PUT: the right kind, the right namespace, only known fields."""
