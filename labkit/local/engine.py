@@ -107,7 +107,7 @@ async def _serve(options: Options) -> None:
     virtual_machines = VirtualMachines(store, recorder)
     launcher = Launcher(store, segments, networks, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
-    subresources = Subresources(store, machines, segments)
+    subresources = Subresources(store, machines)
 
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
