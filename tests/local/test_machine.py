@@ -14,7 +14,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from tests.local.conftest import Guest, post
+from tests.local.conftest import Guest, boot, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, seed, until
 
 
@@ -202,3 +202,19 @@ def bridge_port(guest: Guest) -> str:
     found = re.search(r"isolated (on|off)", shown)
     assert found
     return found[0]
+
+
+def boot_number(guest: Guest) -> float:
+    """When the guest last began to boot, as its serial console's output shows."""
+    return float(guest.engine.kubectl("logs", "-n", guest.space, "-l", "app=web", "-c", "guest-console-log").count("Linux version"))
+
+
+def test_a_soft_reboot_starts_the_guest_anew_in_the_same_machine(engine: EngineProcess, space: str) -> None:
+    fresh = boot(engine, space)
+    with engine.stream(space, "web", "console") as console:
+        read_until(console, b"login:")
+        before = engine.vmi(space, "web")
+        assert put(fresh, "softreboot") == (200, b"")
+        read_until(console, b"tiny is ready", 90)
+    after = engine.vmi(space, "web")
+    assert (after["metadata"]["uid"], after["status"]["phase"]) == (before["metadata"]["uid"], "Running")

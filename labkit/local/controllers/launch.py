@@ -75,6 +75,8 @@ class Launcher:
         remove_tree(paths.state)
         make_private(paths.runtime)
         make_private(paths.logs)
+        for log in (paths.console_log, paths.qemu_log):
+            log.touch(mode=0o600)
         for volume in vmi["spec"].get("volumes", []):
             await self._make_volume(vmi, volume)
         entry, tap = [], None
