@@ -204,11 +204,6 @@ def bridge_port(guest: Guest) -> str:
     return found[0]
 
 
-def boot_number(guest: Guest) -> float:
-    """When the guest last began to boot, as its serial console's output shows."""
-    return float(guest.engine.kubectl("logs", "-n", guest.space, "-l", "app=web", "-c", "guest-console-log").count("Linux version"))
-
-
 def test_a_soft_reboot_starts_the_guest_anew_in_the_same_machine(engine: EngineProcess, space: str) -> None:
     fresh = boot(engine, space)
     with engine.stream(space, "web", "console") as console:

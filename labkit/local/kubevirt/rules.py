@@ -169,10 +169,8 @@ def _cause(field: str, message: str, reason: str) -> Cause:
 
 
 def _number(value: Any) -> float | None:
-    """A quantity, also one below zero; None where it is none."""
-    text = str(value)
     try:
-        return -quantity(text[1:]) if text.startswith("-") else quantity(text)
+        return quantity(value)
     except ValueError:
         return None
 
@@ -188,12 +186,13 @@ def _resources(domain: Obj, at: str) -> list[Cause]:
     given = {path: get_path(domain, path) for path in (*places, "memory.guest")}
     found = []
     for path, value in given.items():
-        if value is not None and (number := _number(value)) is None:
+        least, shown = (0, "0") if path.endswith("cpu") else (2**20, "1Mi")
+        if value is None:
+            continue
+        if (number := _number(value)) is None:
             found.append(Cause(f"{at}.{path}", f"'{value}' is not a quantity such as 512Mi"))
-        elif value is not None and number is not None and number < 0:
-            found.append(Cause(f"{at}.{path}", f"'{value}': must be greater than or equal to 0."))
-        elif value is not None and path.endswith(("memory", "guest")) and number is not None and number < 2**20:
-            found.append(Cause(f"{at}.{path}", f"'{value}': must be greater than or equal to 1Mi."))
+        elif number < least:
+            found.append(Cause(f"{at}.{path}", f"'{value}': must be greater than or equal to {shown}."))
     limit_of = {"memory.guest": "resources.limits.memory"} | {
         f"resources.requests.{what}": f"resources.limits.{what}" for what in ("cpu", "memory")
     }
