@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 _RETRY_SECONDS = 5.0
 _READ_LIMIT = 262_144
+_LOST = Problem("Synchronized", "NetworkLost", "the lab's private network has ended: restart the machine")
 _ENDS = {
     "shutdown": "The VirtualMachineInstance was shut down.",
     "crashed": "The VirtualMachineInstance crashed.",
@@ -129,14 +132,17 @@ class Machines:
             self.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")
-        vmi = self._observe(vmi, "Scheduled")
         try:
-            started = await self._connect(vmi, await self._launcher.launch(vmi))
+            process = await self._launcher.launch(vmi)
+            vmi = self._observe(vmi, "Scheduled")
+            started = await self._connect(vmi, process)
         except TROUBLE as error:
             await self._clear(vmi)
-            self._observe(vmi, "Failed", Problem("Synchronized", "FailedCreate", str(error)))
+            # A full disk may have room again later; nothing else that goes wrong here mends itself.
+            full = os.strerror(errno.ENOSPC) in str(error)
+            self._observe(vmi, "Scheduling" if full else "Failed", Problem("Synchronized", "FailedCreate", str(error)))
             self.event(vmi, "FailedCreate", str(error), warning=True)
-            return None
+            return _RETRY_SECONDS if full else None
         self._running[uid_of(vmi)] = started
         self._store.update(VMI, namespace_of(vmi), name_of(vmi), _annotate(ACCELERATION, self._acceleration))
         self._observe(vmi, "Running")
@@ -154,11 +160,18 @@ class Machines:
             await found.close()
             raise
         found.facts.ready = "readinessProbe" not in vmi["spec"]
+        if plan.wants_network(vmi):
+            found.keep(self._watch_network(vmi, found))
         for kind in PROBES:
             if probe := vmi["spec"].get(kind):
                 dial, tell = partial(self.dial, vmi), partial(self._unhealthy, vmi)
                 found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
+
+    async def _watch_network(self, vmi: Obj, running: machine.Machine) -> None:
+        await self._segments.ended(self.network_uid(vmi))
+        self.event(vmi, _LOST.reason, _LOST.message, warning=True)
+        running.note(network=False)
 
     def _unhealthy(self, vmi: Obj, fault: str) -> None:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
@@ -215,7 +228,7 @@ class Machines:
             os_info=facts.os_info if facts.agent else {},
             address=address or "",
             mac=plan.mac_address(vmi, mac_of(uid_of(vmi))),
-            problem=problem,
+            problem=problem or (None if facts.network else _LOST),
         )
         pod_name = name_of(pod_spec(vmi))
         pod = self._store.get("pods", space, pod_name)
