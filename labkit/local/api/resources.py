@@ -50,6 +50,8 @@ class Call:
     subresource: str = ""
     duplicates: tuple[str, ...] = ()
     caller: Caller = ENGINE
+    said: list[str] = field(default_factory=list)
+    """Warnings of admission."""
 
     @property
     def dry_run(self) -> bool:
