@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit.local.kubevirt.probes import Timing, Verdict
+from labkit.local.controllers.probes import Timing, Verdict
 from tests.local.conftest import Guest, condition_of, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, namespace, seed, until
 

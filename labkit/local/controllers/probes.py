@@ -5,12 +5,47 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from labkit.local.kubevirt.probes import Timing, Verdict, handler_of
+from labkit.local.kubevirt.rules import HANDLERS
 from labkit.local.network.segments import NetworkError
 from labkit.local.objects import Obj
 from labkit.local.qemu import agent
 from labkit.local.qemu.machine import Machine
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How often a probe asks (seconds), and how many answers in a row change its verdict."""
+
+    delay: float
+    period: float
+    timeout: float
+    success: int
+    failure: int
+
+    @classmethod
+    def of(cls, probe: Obj) -> Timing:
+        """That of a defaulted probe."""
+        keys = ("periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
+        return cls(probe.get("initialDelaySeconds", 0), *(probe[key] for key in keys))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is believed now (``good``), and how many answers in a row have said so (``same``) or otherwise."""
+
+    good: bool
+    streak: int = 0
+    """Answers in a row that contradict the belief."""
+
+    def after(self, answer: bool, timing: Timing) -> Verdict:
+        """The verdict after one more answer."""
+        if answer == self.good:
+            return Verdict(self.good)
+        needed = timing.success if answer else timing.failure
+        return Verdict(answer) if self.streak + 1 >= needed else Verdict(self.good, self.streak + 1)
+
 
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 """Connects to a port of the machine. Raises NetworkError or OSError."""
@@ -38,7 +73,7 @@ async def watch(machine: Machine, kind: str, probe: Obj, dial: Dial, tell: Tell)
 
 async def _ask(machine: Machine, probe: Obj, dial: Dial, seconds: float) -> str:
     """The fault that one try shows, or nothing."""
-    what = handler_of(probe)
+    what = next(name for name in HANDLERS if name in probe)
     try:
         async with asyncio.timeout(seconds):
             if what == "guestAgentPing":

@@ -14,6 +14,10 @@ from labkit.local.objects import Obj, get_path, quantity
 HANDLERS = ("exec", "guestAgentPing", "httpGet", "tcpSocket")
 """What a probe can do."""
 PROBES = ("readinessProbe", "livenessProbe")
+_DIALLED = ("httpGet", "tcpSocket")
+_TIMES = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_OTHER_BINDINGS = ("masquerade", "slirp", "passt", "macvtap")
+"""Refused each with a sentence of its own."""
 _INLINE_LIMIT = 2048
 _SLOTS = 20
 _REQUIRED, _UNKNOWN, _TWICE = "FieldValueRequired", "FieldValueNotSupported", "FieldValueDuplicate"
@@ -36,27 +40,15 @@ def _between(low: int, high: int = 2**31) -> Check:
     return lambda value: low <= value <= high
 
 
-def _one_source(volume: Obj) -> bool:
-    return len([key for key, value in volume.items() if key != "name" and value is not None]) == 1
+def _has(*keys: str) -> Check:
+    return lambda value: any(value.get(key) is not None for key in keys)
 
 
-def _named(volume: Obj) -> bool:
-    return _like("[A-Za-z0-9_-]+")(volume.get("name") or "")
+def _is_port(value: Any) -> bool:
+    return isinstance(value, int) and 0 < value < 65536
 
 
-def _big_enough(disk: Obj) -> bool:
-    return (_number(disk.get("capacity")) or 0) >= 2**20
-
-
-def _bound(interface: Obj) -> bool:
-    # The other bindings are refused each with a sentence of its own.
-    return bool(interface.keys() & {"bridge", "masquerade", "slirp", "passt", "macvtap"})
-
-
-def _never(_: Any) -> bool:
-    return False
-
-
+_never = _one_of()
 _CPUS = _one_of("host-model", "host-passthrough")
 _MODELS = _one_of("", "virtio", "e1000e")
 _EVICTIONS = _one_of("None", "External", "LiveMigrateIfPossible")
@@ -77,14 +69,14 @@ _RULES: tuple[tuple[str, Check, str, str], ...] = (
     ("domain.firmware.uuid", _like("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "'{}' is not a UUID", ""),
     ("domain.devices.inputs[].type", _one_of("tablet"), "Input device can have only tablet type.", ""),
     ("domain.devices.inputs[].bus", _one_of("", "usb", "virtio"), "Input device can have only virtio or usb bus.", ""),
-    (_DISKS, lambda disk: bool(disk.get("name")), "name is required", _REQUIRED),
+    (_DISKS, _has("name"), "name is required", _REQUIRED),
     (_DISKS, lambda disk: not ("disk" in disk and "cdrom" in disk), "can have only a single target type defined", ""),
     (f"{_DISKS}.disk.bus", _one_of("", "virtio", "sata"), _HERE + "has virtio and sata, not bus '{}'", _UNKNOWN),
     (f"{_DISKS}.cdrom.bus", _one_of("", "sata"), _HERE + "has sata for a CD-ROM, not bus '{}'", _UNKNOWN),
     (f"{_DISKS}.serial", _like("[A-Za-z0-9_.+-]{0,256}"), "must be up to 256 of A-Z a-z 0-9 _ . + -", ""),
     (f"{_DISKS}.bootOrder", _between(1), "must have a boot order > 0, if supplied", ""),
-    (_INTERFACES, lambda nic: bool(nic.get("name")), "name is required", _REQUIRED),
-    (_INTERFACES, _bound, _HERE + "has the binding 'bridge' only: set bridge: {{}}", ""),
+    (_INTERFACES, _has("name"), "name is required", _REQUIRED),
+    (_INTERFACES, _has("bridge", *_OTHER_BINDINGS), _HERE + "has the binding 'bridge' only: set bridge: {{}}", ""),
     (f"{_INTERFACES}.masquerade", _never, _HERE + "has the binding 'bridge' only, not 'masquerade'", _UNKNOWN),
     (f"{_INTERFACES}.slirp", _never, "Slirp interface support has been discontinued since v1.3", ""),
     (f"{_INTERFACES}.passt", _never, "Passt network binding has been discontinued since v1.3", ""),
@@ -94,16 +86,24 @@ _RULES: tuple[tuple[str, Check, str, str], ...] = (
     (f"{_INTERFACES}.macAddress", _like(f"|{_MAC}"), "'{}' is a malformed MAC address, or not a machine's own", ""),
     (f"{_INTERFACES}.bootOrder", _between(1), "must have a boot order > 0, if supplied", ""),
     ("networks", lambda nets: len(nets) < 2, "more than one interface is connected to a pod network", _TWICE),
-    ("networks[]", lambda net: bool(net.get("name")), "name is required", _REQUIRED),
-    ("networks[]", lambda net: "pod" in net, "should have a network type", _REQUIRED),
+    ("networks[]", _has("name"), "name is required", _REQUIRED),
+    ("networks[]", _has("pod"), "should have a network type", _REQUIRED),
     ("volumes", lambda volumes: len(volumes) <= _SLOTS, f"{_HERE}attaches up to {_SLOTS} volumes", ""),
-    ("volumes[]", _one_source, "must have exactly one source type set", ""),
-    ("volumes[]", _named, "needs a name of letters, digits, - and _", ""),
-    ("volumes[].emptyDisk", _big_enough, "capacity must be at least 1Mi", ""),
+    ("volumes[]", lambda volume: len(volume.keys() - {"name"}) == 1, "must have exactly one source type set", ""),
+    ("volumes[]", _has("name"), "name is required", _REQUIRED),
+    ("volumes[].name", _like("[A-Za-z0-9_-]*"), "'{}': only letters, digits, - and _ can be in a name", ""),
+    ("volumes[].emptyDisk", _has("capacity"), "capacity is required", _REQUIRED),
+    ("volumes[].emptyDisk.capacity", lambda size: (_number(size) or 0) >= 2**20, "must be at least 1Mi", ""),
     ("volumes[].hostDisk", _never, "HostDisk feature gate is not enabled", ""),
     ("volumes[].downwardMetrics", _never, "DownwardMetrics feature gate is not enabled", ""),
     ("domain.devices.downwardMetrics", _never, "DownwardMetrics feature gate is not enabled", ""),
     ("domain.devices.autoattachVSOCK", lambda on: not on, "VSOCK feature gate is not enabled", ""),
+    *(row for probe in PROBES for row in (
+        (probe, _has(*HANDLERS), f"one of {', '.join(HANDLERS)} must be set", _REQUIRED),
+        (probe, lambda given: len(given.keys() & set(HANDLERS)) < 2, "must have exactly one probe type set", ""),
+        *((f"{probe}.{key}", _between(0), "'{}': must be greater than or equal to 0", "") for key in _TIMES),
+        *((f"{probe}.{kind}.port", _is_port, "'{}' is not a port number from 1 to 65535", "") for kind in _DIALLED),
+    )),
 )  # fmt: skip
 """Path, what the value there must be, the fault ({} is the value), Kubernetes' word for it if not FieldValueInvalid."""
 _SAME = "{} and {} must not have the same Name."
@@ -182,8 +182,9 @@ def requested_memory(domain: Obj) -> Any:
 
 
 def _resources(domain: Obj, at: str) -> list[Cause]:
-    places = [f"resources.{kind}.{what}" for kind in ("requests", "limits") for what in ("cpu", "memory")]
-    given = {path: get_path(domain, path) for path in (*places, "memory.guest")}
+    bounds = {f"resources.requests.{what}": f"resources.limits.{what}" for what in ("cpu", "memory")}
+    bounds["memory.guest"] = "resources.limits.memory"
+    given = {path: get_path(domain, path) for path in (*bounds, *bounds.values())}
     found = []
     for path, value in given.items():
         least, shown = (0, "0") if path.endswith("cpu") else (2**20, "1Mi")
@@ -193,14 +194,10 @@ def _resources(domain: Obj, at: str) -> list[Cause]:
             found.append(Cause(f"{at}.{path}", f"'{value}' is not a quantity such as 512Mi"))
         elif number < least:
             found.append(Cause(f"{at}.{path}", f"'{value}': must be greater than or equal to {shown}."))
-    limit_of = {"memory.guest": "resources.limits.memory"} | {
-        f"resources.requests.{what}": f"resources.limits.{what}" for what in ("cpu", "memory")
-    }
-    for path, bound in limit_of.items():
+    for path, bound in bounds.items():
         value, limit = _number(given[path]), _number(given[bound])
         if value is not None and limit and value > limit:
-            text = f"'{given[path]}' is greater than {at}.{bound} '{given[bound]}'"
-            found.append(Cause(f"{at}.{path}", text))
+            found.append(Cause(f"{at}.{path}", f"'{given[path]}' is greater than {at}.{bound} '{given[bound]}'"))
     if requested_memory(domain) is None:
         found.append(Cause(f"{at}.memory.guest", "no memory requested", _REQUIRED))
     return found
@@ -228,31 +225,13 @@ def _cloud_init(source: Obj, at: str) -> list[Cause]:
 
 
 def _probes(spec: Obj, at: str) -> list[Cause]:
-    found = []
-    for name in PROBES:
-        probe, here = spec.get(name), f"{at}.{name}"
-        if probe is None:
-            continue
-        handlers = [handler for handler in HANDLERS if probe.get(handler) is not None]
-        if len(handlers) != 1:
-            reason = "" if handlers else _REQUIRED
-            found.append(_cause(here, f"{here} must have exactly one probe type set: {', '.join(HANDLERS)}", reason))
-        for handler in {"httpGet", "tcpSocket"} & set(handlers):
-            port = probe[handler].get("port")
-            if not (isinstance(port, int) and 0 < port < 65536):
-                found.append(Cause(f"{here}.{handler}.port", f"'{port}' is not a port number from 1 to 65535"))
-            if not spec.get("networks") and not _gets_network(spec):
-                found.append(Cause(f"{here}.{handler}", "is only allowed if the Pod Network is attached"))
-        for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-            if (probe.get(key) or 0) < 0:
-                found.append(Cause(f"{here}.{key}", f"'{probe[key]}': must be greater than or equal to 0"))
-    if spec.get("startStrategy") and spec.get("livenessProbe"):
-        text = "a machine with a livenessProbe cannot be started paused"
-        found.append(Cause(f"{at}.startStrategy", text))
-    return found
-
-
-def _gets_network(spec: Obj) -> bool:
-    """Whether the defaults attach the machine to the pod network."""
     devices = spec["domain"]["devices"]
-    return not devices.get("interfaces") and devices.get("autoattachPodInterface") is not False
+    unplugged = devices.get("interfaces") or devices.get("autoattachPodInterface") is False
+    paths = (
+        [] if spec.get("networks") or not unplugged else [f"{probe}.{kind}" for probe in PROBES for kind in _DIALLED]
+    )
+    only = "is only allowed if the Pod Network is attached"
+    found = [Cause(field, only) for path in paths for field, _ in at_path(spec, path, at)]
+    if spec.get("startStrategy") and spec.get("livenessProbe"):
+        found.append(Cause(f"{at}.startStrategy", "a machine with a livenessProbe cannot be started paused"))
+    return found

@@ -90,23 +90,14 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
 
 
 _OS_WORDS = {
-    "id": "id",
-    "name": "name",
-    "version": "version",
-    "version-id": "versionId",
-    "pretty-name": "prettyName",
-    "kernel-release": "kernelRelease",
-    "kernel-version": "kernelVersion",
-    "machine": "machine",
-}
+    "id": "id", "name": "name", "version": "version", "version-id": "versionId", "pretty-name": "prettyName",
+    "kernel-release": "kernelRelease", "kernel-version": "kernelVersion", "machine": "machine",
+}  # fmt: skip
 _USER_WORDS = {"user": "userName", "domain": "domain", "login-time": "loginTime"}
 _DISK_WORDS = {
-    "name": "diskName",
-    "mountpoint": "mountPoint",
-    "type": "fileSystemType",
-    "used-bytes": "usedBytes",
+    "name": "diskName", "mountpoint": "mountPoint", "type": "fileSystemType", "used-bytes": "usedBytes",
     "total-bytes": "totalBytes",
-}
+}  # fmt: skip
 
 
 def guest_os_info(answer: Any) -> dict[str, Any]:
@@ -116,51 +107,45 @@ def guest_os_info(answer: Any) -> dict[str, Any]:
 
 def users(answer: Any) -> list[dict[str, Any]]:
     """``guest-get-users`` as KubeVirt lists the users that are logged in."""
-    return [_translated(item, _USER_WORDS) for item in _items(answer)]
+    return _each(answer, _USER_WORDS)
 
 
 def filesystems(answer: Any) -> list[dict[str, Any]]:
     """``guest-get-fsinfo`` as KubeVirt lists mounted file systems."""
-    empty = {"usedBytes": 0, "totalBytes": 0}
-    return [empty | _translated(item, _DISK_WORDS) for item in _items(answer)]
+    return [{"usedBytes": 0, "totalBytes": 0, **item} for item in _each(answer, _DISK_WORDS)]
 
 
 REBOOT: tuple[Question, ...] = (("guest-shutdown", {"mode": "reboot"}),)
 INFO: tuple[Question, ...] = tuple(
-    (f"guest-{name}", {})
-    for name in ("info", "get-host-name", "get-osinfo", "get-timezone", "get-users", "get-fsinfo", "fsfreeze-status")
+    (f"guest-{name}", {}) for name in ("info", "get-host-name", "get-osinfo", "get-timezone", "get-users", "get-fsinfo")
 )
 """The questions behind :func:`guest_info`."""
 
 
 def guest_info(answers: Sequence[Any]) -> dict[str, Any]:
     """A VirtualMachineInstanceGuestAgentInfo from the answers to ``INFO``; what was refused is left out."""
-    info, host, system, zone, logged_in, mounted, frozen = (
-        None if isinstance(answer, AgentError) else answer for answer in answers
-    )
-    commands = _items((info or {}).get("supported_commands"))
-    zone_words = _translated(zone, {"zone": "zone", "offset": "offset"})
+    info, host, system, zone, logged_in, mounted = answers
+    commands = info.get("supported_commands") if isinstance(info, dict) else []
+    where = _translated(zone, {"zone": "zone", "offset": "offset"})
     return {
-        "guestAgentVersion": _short((info or {}).get("version", "")),
-        "supportedCommands": [_translated(item, {"name": "name", "enabled": "enabled"}) for item in commands],
-        "hostname": _short((host or {}).get("host-name", "")),
+        **_translated(info, {"version": "guestAgentVersion"}),
+        **_translated(host, {"host-name": "hostname"}),
+        "supportedCommands": _each(commands, {"name": "name", "enabled": "enabled"}),
         "os": guest_os_info(system),
-        "timezone": f"{zone_words.get('zone', '')}, {zone_words.get('offset', 0)}" if zone_words else "",
+        "timezone": f"{where.get('zone', '')}, {where.get('offset', 0)}",
         "userList": users(logged_in),
         "fsInfo": {"disks": filesystems(mounted)},
-        "fsFreezeStatus": _short(frozen or ""),
     }
 
 
-def _items(answer: Any) -> list[Any]:
-    return answer if isinstance(answer, list) else []
+def _each(answer: Any, words: dict[str, str]) -> list[dict[str, Any]]:
+    return [_translated(item, words) for item in answer] if isinstance(answer, list) else []
 
 
 def _translated(answer: Any, words: dict[str, str]) -> dict[str, Any]:
-    found = answer if isinstance(answer, dict) else {}
-    return {ours: _short(found[theirs]) for theirs, ours in words.items() if theirs in found}
-
-
-def _short(value: Any) -> Any:
-    # The guest writes what it likes: no more of it is kept than a name needs.
-    return value if isinstance(value, int | float) else str(value)[:_LONGEST_FACT]
+    # The guest writes what it likes, if anything: no more of it is kept than a name needs.
+    given = answer if isinstance(answer, dict) else {}
+    found = {ours: given[theirs] for theirs, ours in words.items() if theirs in given}
+    return {
+        key: value if isinstance(value, int | float) else str(value)[:_LONGEST_FACT] for key, value in found.items()
+    }
