@@ -66,12 +66,6 @@ def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(
-        "", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
-        short_names=("sa",),
-        columns=(NAME, Column("Secrets", lambda o: len(o.get("secrets") or ())), AGE),
-        subresources=(("token", "TokenRequest", ("create",)),),
-    ),
     _simple(_RBAC, "Role", admit=admit_role, columns=_CREATED),
     _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False),
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
@@ -104,6 +98,7 @@ KINDS: tuple[Kind, ...] = (
         "", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
         short_names=("sa",),
         columns=(NAME, Column("Secrets", count("secrets"), type="integer"), AGE),
+        subresources=(("token", "TokenRequest", ("create",)),),
     ),
     Kind(
         "", "v1", "ResourceQuota", "resourcequotas", "resourcequota",

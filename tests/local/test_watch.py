@@ -116,8 +116,10 @@ def test_a_watch_from_nowhere_begins_with_what_is_there(engine: EngineProcess, f
         assert shown(watched(engine, five, **query)) == [("ADDED", name) for name in "abcde"]
 
 
-def test_a_watch_of_one_object_tells_of_that_one(engine: EngineProcess, five: str) -> None:
-    assert shown(watched(engine, five, "b")) == [("ADDED", "b")]
+def test_a_watch_of_one_object_is_one_of_the_collection_and_by_its_own_path_it_is_just_read(
+    engine: EngineProcess, five: str
+) -> None:
+    assert json.loads(engine.request("GET", f"/api/v1/namespaces/{five}/secrets/b?watch=1")[1])["kind"] == "Secret"
     assert shown(watched(engine, five, fieldSelector="metadata.name=b")) == [("ADDED", "b")]
 
 

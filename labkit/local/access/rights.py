@@ -25,6 +25,7 @@ class Rights:
         self._store = store
         self._bindings: defaultdict[_Place, dict[str, Obj]] = defaultdict(dict)
         self._rules = lru_cache(maxsize=1024)(self._find)
+        self._decided = lru_cache(maxsize=4096)(self._decide)
         for kind in BINDINGS:
             for binding in store.all(kind):
                 self._index(binding)
@@ -32,7 +33,7 @@ class Rights:
 
     def may(self, user: User, wanted: Attributes) -> bool:
         """Whether the user has the right."""
-        return MASTERS in user.groups or allowed(self.rules(user, wanted.namespace), wanted)
+        return MASTERS in user.groups or self._decided(user.name, user.groups, wanted)
 
     def rules(self, user: User, namespace: str) -> tuple[Obj, ...]:
         """All PolicyRules that hold for a user in a namespace (empty: only those that hold everywhere)."""
@@ -43,6 +44,9 @@ class Rights:
         home = namespace if reference["kind"] == "Role" else ""
         role = self._store.get(ROLES[reference["kind"]], home, reference["name"])
         return list((role or {}).get("rules") or ())
+
+    def _decide(self, name: str, groups: tuple[str, ...], wanted: Attributes) -> bool:
+        return allowed(self._rules(name, groups, wanted.namespace), wanted)
 
     def _find(self, name: str, groups: tuple[str, ...], namespace: str) -> tuple[Obj, ...]:
         found: list[Obj] = []
@@ -61,6 +65,7 @@ class Rights:
                 self._index(change.obj)
         if change.kind.endswith(GROUP):
             self._rules.cache_clear()
+            self._decided.cache_clear()
 
     def _index(self, binding: Obj) -> None:
         for place in _places(binding):

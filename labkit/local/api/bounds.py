@@ -28,6 +28,8 @@ BOUNDS: dict[str, Obj] = {
     "api.networking.v1.NetworkPolicyPort.port": {"format": "port"},
     "api.networking.v1.NetworkPolicyPort.protocol": _PROTOCOL,
     "api.networking.v1.NetworkPolicySpec.policyTypes[]": {"enum": ["Egress", "Ingress"]},
+    "api.rbac.v1.RoleRef.kind": {"enum": ["ClusterRole", "Role"]},
+    "api.rbac.v1.Subject.kind": {"enum": ["Group", "ServiceAccount", "User"]},
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement.operator": {
         "enum": ["DoesNotExist", "Exists", "In", "NotIn"]
     },
@@ -135,11 +137,19 @@ def _expression(rule: Obj) -> list[Cause]:
     )
 
 
+def _policy_rule(rule: Obj) -> list[Cause]:
+    urls = rule.get("nonResourceURLs")
+    if urls and rule.get("resources"):
+        return [invalid("nonResourceURLs", urls, "rules cannot apply to both regular resources and non-resource URLs")]
+    return [required(key) for key in (("verbs",) if urls else ("verbs", "apiGroups", "resources")) if not rule.get(key)]
+
+
 RULES: dict[str, Callable[[Obj], list[Cause]]] = {
     "api.core.v1.ServiceSpec": _service,
     "api.networking.v1.IPBlock": _ip_block,
     "api.networking.v1.NetworkPolicyPeer": _peer,
     "api.networking.v1.NetworkPolicyPort": _policy_port,
+    "api.rbac.v1.PolicyRule": _policy_rule,
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": _expression,
 }
 """Rules between the fields of an object, by definition; the causes' fields are relative to it."""

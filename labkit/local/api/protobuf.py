@@ -28,12 +28,13 @@ def decode(raw: bytes) -> Obj:
     """The object in a body. ApiError 400 where it cannot be read, 415 for a kind whose numbers are not known."""
     try:
         body = dict(_fields(raw.removeprefix(_MAGIC)))
-        about = {number: bytes(text).decode() for number, text in _fields(body[1])}
-        if (name := about[2]) not in _numbers():
-            raise status.unsupported_media_type(f"{MEDIA_TYPE} of {name}", ["application/json"])
+        about = {number: bytes(text).decode() for number, text in _fields(body.get(1, b""))}
+        if (name := about.get(2, "")) not in _numbers():
+            raise status.unsupported_media_type(f"{MEDIA_TYPE} of '{name}'", ["application/json"])
         return {"apiVersion": about.get(1, ""), "kind": name, **_message(name, body.get(2, b""))}
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise status.bad_request(f"the body is not Kubernetes' protobuf: {error!r}") from error
+    except (ValueError, IndexError, TypeError, OverflowError, OSError) as error:
+        # Of these, an IndexError is a body that ends too early, a TypeError a number where there should be a message.
+        raise status.bad_request("the body is not Kubernetes' protobuf") from error
 
 
 @cache
@@ -61,10 +62,8 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
             position += 1
             value |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:
-                return value
-            if shift > 63:
-                raise ValueError("a number of more than 64 bits")
+            if byte < 0x80 or shift > 63:
+                return value & 0xFFFF_FFFF_FFFF_FFFF
 
     while position < len(raw):
         number, form = divmod(varint(), 8)
@@ -94,7 +93,7 @@ def _message(name: str, raw: bytes) -> Obj:
         elif "additionalProperties" in node:
             entry = dict(_fields(wire))
             value = _value(node["additionalProperties"], entry.get(2, b""))
-            found.setdefault(key, {})[bytes(entry[1]).decode()] = value
+            found.setdefault(key, {})[bytes(entry.get(1, b"")).decode()] = value
         elif (value := _value(node, wire)) not in ("", None):
             found[key] = value
     return found

@@ -63,10 +63,10 @@ class Call:
         return bool(asked)
 
     def matcher(self) -> Matcher:
-        """The request's name, label selector and field selector as one."""
+        """The request's label selector and field selector as one."""
         labels = label_selector(self.query.get("labelSelector", ""))
         chosen = field_selector(self.kind.key, self.query.get("fieldSelector", ""))
-        return lambda obj: self.name in ("", name_of(obj)) and labels(obj) and chosen(obj)
+        return lambda obj: labels(obj) and chosen(obj)
 
 
 @dataclass(frozen=True)
