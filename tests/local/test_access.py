@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -394,6 +397,19 @@ def test_kubectl_reconciles_roles_and_aggregates_them(engine: EngineProcess, spa
     assert "missing rules added" in engine.kubectl("auth", "reconcile", "-f", "-", stdin=json.dumps(part))
     engine.kubectl("create", "rolebinding", mark, "-n", space, f"--clusterrole=all-{mark}", f"--user={mark}")
     until(lambda: "yes" in engine.kubectl("auth", "can-i", "get", "secrets", "-n", space, f"--as={mark}", check=False))
+
+
+def test_the_page_for_operators_shows_commands_that_work(own_engine: EngineProcess) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/operate.md").read_text()
+    commands = page.partition("### A program with few rights")[2].split("```")[1].removeprefix("sh\n")
+    environment = os.environ | {"KUBECONFIG": str(own_engine.kubeconfig)}
+    done = subprocess.run(["bash", "-ec", commands], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    path = f"{SUBRESOURCES}/namespaces/class/{VMIS}/web"
+    viewer = Account(
+        own_engine, "class", "viewer", next(line for line in done.stdout.splitlines() if line[:3] == "eyJ")
+    )
+    assert [viewer.request("GET", f"{path}/{name}")[0] for name in ("console", "vnc")] == [404, 403]
 
 
 def test_a_default_role_that_lost_a_rule_has_it_again_after_a_restart_and_keys_stay(own_engine: EngineProcess) -> None:
