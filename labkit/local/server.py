@@ -142,7 +142,7 @@ class Server:
         body = await _body(request)
         call = Call(
             kind, path.namespace, path.name, dict(request.query.items()), body.value, body.media_type,
-            path.subresource, body.duplicates,
+            path.subresource, body.duplicates, request.headers.get("User-Agent", "").partition("/")[0] or "unknown",
         )  # fmt: skip
         if kind.namespaced and not path.namespace and verb not in ("list", "watch"):
             raise status.method_not_allowed(request.method, f"{kind.key} without a namespace")

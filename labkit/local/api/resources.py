@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.local.api import metadata, status
+from labkit.local.api.apply import Manager, applied, tracked
 from labkit.local.api.bodies import ACCEPTED
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission, Kind
 from labkit.local.api.lists import listing, number
-from labkit.local.api.patches import apply_patch
+from labkit.local.api.patches import APPLY, apply_patch
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
-from labkit.local.objects import Obj, name_of, namespace_of, uid_of
+from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -48,6 +49,19 @@ class Call:
     media_type: str = "application/json"
     subresource: str = ""
     duplicates: tuple[str, ...] = ()
+    agent: str = "unknown"
+    """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
+
+    def manager(self, operation: str) -> Manager:
+        """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""
+        name = self.query.get("fieldManager", "")
+        if not name.isprintable() or len(name) > 128:
+            fault = status.Cause("fieldManager", "Invalid value: up to 128 printable characters")
+            raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
+        if not name and operation == "Apply":
+            fault = status.Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
+            raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
+        return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
 
     @property
     def dry_run(self) -> bool:
@@ -97,7 +111,9 @@ class Resources:
         if meta.get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
+        meta.pop("managedFields", None)
         self._admit(call.kind, obj, None)
+        meta["managedFields"] = self._tracked(call, None, obj)
         return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
 
     def update(self, call: Call) -> Answer:
@@ -112,6 +128,8 @@ class Resources:
 
     def patch(self, call: Call) -> Answer:
         """PATCH: on the object as it is now."""
+        if call.media_type == APPLY:
+            return self._apply(call)
         node = None if call.kind.custom else node_of(call.kind)
         warnings: tuple[str, ...] = ()
 
@@ -126,6 +144,30 @@ class Resources:
             return new
 
         return Answer(200, self._replace(call, patched), warnings)
+
+    def _apply(self, call: Call) -> Answer:
+        """PATCH with a part of an object, which its manager wants so: made where there is none."""
+        manager, force = call.manager("Apply"), call.query.get("force") == "true"
+        config, warnings = self._decoded(call, partial=True)
+        meta = config["metadata"]
+        if meta.setdefault("name", call.name) != call.name:
+            raise status.bad_request("the name of the object does not match the name on the URL")
+        if meta.pop("managedFields", None):
+            raise status.bad_request("metadata.managedFields must be nil")
+
+        def merged(live: Obj) -> Obj:
+            new = applied(live, config, manager, force, node_of(call.kind), resolve, timestamp())
+            return self._checked(call, new)[0]
+
+        if self._store.get(call.kind.key, call.namespace, call.name) is not None:
+            return Answer(200, self._replace(call, merged, track=False), warnings)
+        new = merged({})
+        new.pop("status", None)
+        self._admit(call.kind, new, None)
+        return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), warnings)
+
+    def _tracked(self, call: Call, old: Obj | None, new: Obj) -> list[Obj]:
+        return tracked(old, new, call.manager("Update"), node_of(call.kind), resolve, timestamp())
 
     def delete(self, call: Call) -> Answer:
         """DELETE: the object, now or when its finalizers are done."""
@@ -174,7 +216,7 @@ class Resources:
             kept = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != owner]
             self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
 
-    def _replace(self, call: Call, make: Callable[[Obj], Obj]) -> Obj:
+    def _replace(self, call: Call, make: Callable[[Obj], Obj], *, track: bool = True) -> Obj:
         kind = call.kind
 
         def mutate(current: Obj) -> None:
@@ -186,10 +228,13 @@ class Resources:
                     why = "the object has been modified; please apply your changes to the latest version and try again"
                     raise status.conflict(kind.plural, kind.group, call.name, why)
             if call.subresource == "status":
-                new = old | {"status": new.get("status", {})}
+                sent = {"managedFields": meta["managedFields"]} if "managedFields" in meta else {}
+                new = old | {"status": new.get("status", {}), "metadata": old["metadata"] | sent}
             else:
                 new = self._with_kept(new, old)
                 self._admit(kind, new, old)
+            if track:
+                new["metadata"]["managedFields"] = self._tracked(call, old, new)
             new["metadata"] = new["metadata"] | {"resourceVersion": old["metadata"]["resourceVersion"]}
             current.clear()
             current.update(new)
@@ -215,10 +260,10 @@ class Resources:
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
         kind.admit(Admission(new, old, self._store.get))
 
-    def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
-        """The body of a POST or PUT: the right kind, the right namespace, only known fields."""
+    def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
+        """The body of a POST, PUT or apply: the right kind, the right namespace, only known fields."""
         kind, obj = call.kind, call.body
-        if call.media_type not in ACCEPTED:
+        if call.media_type not in ACCEPTED and not partial:
             raise status.unsupported_media_type(call.media_type, ACCEPTED)
         if not isinstance(obj, dict) or not isinstance(obj.get("metadata", {}), dict):
             raise status.bad_request("the body of the request is not an object of the Kubernetes API")
@@ -228,9 +273,9 @@ class Resources:
         obj = {**obj, "metadata": dict(obj.get("metadata") or {})}
         if kind.namespaced and obj["metadata"].setdefault("namespace", call.namespace) != call.namespace:
             raise status.bad_request("the namespace of the provided object does not match the namespace on the URL")
-        return self._checked(call, obj)
+        return self._checked(call, obj, partial=partial)
 
-    def _checked(self, call: Call, obj: Obj) -> tuple[Obj, tuple[str, ...]]:
+    def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
         """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore)."""
         kept, found = check(node_of(call.kind), obj, call.kind.refused)
         if found.wrong:
@@ -240,7 +285,7 @@ class Resources:
         odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
         if odd and mode == "Strict":
             raise status.bad_request(f"strict decoding error: {', '.join(odd)}")
-        if found.refused or found.missing:
+        if found.refused or (found.missing and not partial):
             why = "the embedded engine does not implement this field"
             causes = [status.Cause(path, why, "FieldValueNotSupported") for path in found.refused]
             causes += [status.Cause(path, "Required value", "FieldValueRequired") for path in found.missing]
