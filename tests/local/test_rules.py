@@ -10,7 +10,6 @@ import pytest
 
 from labkit.local.api.admission import admit_network_policy, own_traffic_allowed
 from labkit.local.api.kinds import Admission
-from labkit.local.api.patches import JSON, MERGE, apply_patch
 from labkit.local.api.paths import parse
 from labkit.local.api.selectors import label_selector
 from labkit.local.api.status import ApiError
@@ -75,19 +74,6 @@ def test_machines_that_never_ran_are_tried_again_later_and_later() -> None:
     waiting = plan(vm("Always", **first), None, NOW)
     assert first["startFailure"]["consecutiveFailCount"] == 1
     assert (waiting.create, waiting.again, waiting.status["printableStatus"]) == (None, 10.0, "CrashLoopBackOff")
-
-
-def test_a_merge_patch_removes_with_null_and_leaves_the_original_alone() -> None:
-    before = {"a": {"b": 1, "c": 2}}
-    assert apply_patch(before, {"a": {"b": None, "d": 3}}, MERGE) == {"a": {"c": 2, "d": 3}}
-    assert before == {"a": {"b": 1, "c": 2}}
-
-
-def test_a_json_patch_with_a_failed_test_changes_nothing_and_says_which() -> None:
-    operations = [{"op": "add", "path": "/x", "value": 1}, {"op": "test", "path": "/a~1b", "value": 9}]
-    with pytest.raises(ApiError, match="operation 1") as refused:
-        apply_patch({"a/b": 2}, operations, JSON)
-    assert refused.value.code == 422
 
 
 @pytest.mark.parametrize(
