@@ -14,11 +14,12 @@ from aiohttp import web
 
 from labkit.local.api import discovery, openapi, status
 from labkit.local.api.bodies import Body, decode
+from labkit.local.api.calls import Call
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import Kind
 from labkit.local.api.lists import not_ahead, number
 from labkit.local.api.paths import ResourcePath, parse
-from labkit.local.api.resources import Answer, Call, Resources
+from labkit.local.api.resources import Answer, Resources
 from labkit.local.api.watches import Event, Watch, follow
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.objects import Obj

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from labkit.local.api import metadata, status
-from labkit.local.api.apply import Manager, applied, tracked
+from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
+from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission, Kind
-from labkit.local.api.lists import listing, number
+from labkit.local.api.lists import listing
 from labkit.local.api.patches import APPLY, apply_patch
 from labkit.local.api.schemas import node_of, resolve
-from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
 
@@ -29,54 +28,6 @@ _KEPT = (
     "name",
     "namespace",
 )
-
-_DELETE_OPTIONS: dict[str, Callable[[Any], bool]] = {
-    "propagationPolicy": lambda value: value in (None, "Background", "Foreground", "Orphan"),
-    "gracePeriodSeconds": lambda value: value is None or (type(value) is int and value >= 0),
-    "preconditions": lambda value: value is None or isinstance(value, dict),
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request on one kind. ``body`` is decoded JSON, ``media_type`` its content type."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    query: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    media_type: str = "application/json"
-    subresource: str = ""
-    duplicates: tuple[str, ...] = ()
-    agent: str = "unknown"
-    """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
-
-    def manager(self, operation: str) -> Manager:
-        """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""
-        name = self.query.get("fieldManager", "")
-        if not name.isprintable() or len(name) > 128:
-            fault = status.Cause("fieldManager", "Invalid value: up to 128 printable characters")
-            raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
-        if not name and operation == "Apply":
-            fault = status.Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
-            raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
-        return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
-
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing may be stored; 400 for any other word than All."""
-        in_body = self.body.get("dryRun") if isinstance(self.body, dict) else None
-        asked = [self.query["dryRun"]] if self.query.get("dryRun") else in_body or []
-        if asked not in ([], ["All"]):
-            raise status.bad_request(f"dryRun {asked} is not All")
-        return bool(asked)
-
-    def matcher(self) -> Matcher:
-        """The request's name, label selector and field selector as one."""
-        labels = label_selector(self.query.get("labelSelector", ""))
-        chosen = field_selector(self.kind.key, self.query.get("fieldSelector", ""))
-        return lambda obj: self.name in ("", name_of(obj)) and labels(obj) and chosen(obj)
 
 
 @dataclass(frozen=True)
@@ -107,7 +58,7 @@ class Resources:
         obj, warnings = self._decoded(call)
         meta = obj["metadata"]
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = meta["generateName"] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+            meta["name"] = meta["generateName"][:58] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
         if meta.get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
@@ -191,7 +142,7 @@ class Resources:
         return [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
-        options = _delete_options(call)
+        options = call.delete_options()
         wanted = options.get("preconditions") or {}
         for part in ("uid", "resourceVersion"):
             if wanted.get(part) not in (None, obj["metadata"][part]):
@@ -291,23 +242,6 @@ class Resources:
             causes += [status.Cause(path, "Required value", "FieldValueRequired") for path in found.missing]
             raise status.invalid(call.kind.kind, call.kind.group, str(obj["metadata"].get("name", "")), causes)
         return kept, odd if mode == "Warn" else ()
-
-
-def _delete_options(call: Call) -> Obj:
-    """DeleteOptions from the body and the query; 400 naming what is wrong in them."""
-    options = dict(call.body) if isinstance(call.body, dict) else {}
-    if "propagationPolicy" in call.query:
-        options["propagationPolicy"] = call.query["propagationPolicy"]
-    if "gracePeriodSeconds" in call.query:
-        options["gracePeriodSeconds"] = number(call.query, "gracePeriodSeconds")
-    if options.get("orphanDependents"):
-        options["propagationPolicy"] = "Orphan"
-    found = [f"{key}: {options.get(key)!r}" for key, right in _DELETE_OPTIONS.items() if not right(options.get(key))]
-    if call.body is not None and not isinstance(call.body, dict):
-        found.append("the body is not an object")
-    if found:
-        raise status.bad_request(f"DeleteOptions: {'; '.join(found)}")
-    return options
 
 
 def _setter(references: list[Obj]) -> Callable[[Obj], None]:
