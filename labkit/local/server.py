@@ -57,6 +57,7 @@ class Server:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
+        logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
@@ -75,7 +76,11 @@ class Server:
             return web.json_response(status.internal_error(str(error)).body(), status=500)
         except web.HTTPRequestEntityTooLarge:
             return web.json_response(status.too_much(_BODY_LIMIT).body(), status=413)
-        except (web.HTTPException, ConnectionError):
+        except web.RequestPayloadError as error:
+            return web.json_response(status.bad_request(f"the body cannot be read: {error}").body(), status=400)
+        except ConnectionError:
+            return web.Response(status=400)  # Nobody is there to read it.
+        except web.HTTPException:
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
@@ -227,6 +232,14 @@ def _line(event: Event, kind: Kind, tabled: str | None) -> bytes:
         metadata = {"resourceVersion": event.obj["metadata"]["resourceVersion"]}
         text = json.dumps(table(kind.columns, [event.obj], metadata, tabled))
     return f'{{"type":"{event.type}","object":{text}}}\n'.encode()
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """A request that is no HTTP is its sender's fault: no traceback of ours, and none of its bytes (a token's?)."""
+    if record.exc_info and record.exc_info[0]:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[0].__name__}", ()
+        record.exc_info = None
+    return True
 
 
 def _protocol_tokens(request: web.Request) -> Iterable[bytes]:
