@@ -19,6 +19,7 @@ from labkit.local.controllers.housekeeping import Garbage, Namespaces
 from labkit.local.controllers.launch import Launcher
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.networks import Networks
+from labkit.local.controllers.quotas import Quotas
 from labkit.local.controllers.virtualmachines import VirtualMachines
 from labkit.local.files import make_private, write_atomically
 from labkit.local.journal import JournalError
@@ -93,6 +94,7 @@ async def _serve(options: Options) -> None:
     log.info("acceleration: %s (%s)", acceleration.name, acceleration.reason)
 
     store = Store(paths.objects, KINDS)
+    quotas = Quotas(store)
     recorder = Recorder(store)
     segments = Segments(paths)
     namespaces, garbage = Namespaces(store), Garbage(store)
@@ -113,7 +115,7 @@ async def _serve(options: Options) -> None:
     )
     await runner.setup()
     await machines.start()
-    for controller in (namespaces, garbage, networks, virtual_machines):
+    for controller in (quotas, namespaces, garbage, networks, virtual_machines):
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()
     port = listener.getsockname()[1]
@@ -123,7 +125,7 @@ async def _serve(options: Options) -> None:
     await stop.wait()
     subresources.sessions.close()
     await runner.cleanup()
-    for queue in (namespaces.queue, garbage.queue, networks.queue, virtual_machines.queue):
+    for queue in (quotas.queue, namespaces.queue, garbage.queue, networks.queue, virtual_machines.queue):
         await queue.close()
     await machines.close()
     await store.close()

@@ -118,7 +118,7 @@ class Server:
         form = discovery.AGGREGATED if aggregated else "application/json"
         if path == "/openapi/v2" and "protobuf" in accept:
             form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-            body = openapi.v2_protobuf(self._kinds)
+            body = openapi.V2_PROTOBUF
         elif (found := self._discovery.document(path, aggregated)) is not None:
             body = json.dumps(found).encode()
         else:

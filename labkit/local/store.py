@@ -50,6 +50,8 @@ class Store:
         self._places: dict[str, Place] = {}
         self._owned: defaultdict[str, set[Place]] = defaultdict(set)
         self._listeners: list[Callable[[Change], None]] = []
+        self.admit: Callable[[Kind, Obj, Obj | None], object] = lambda kind, new, old: None
+        """Asked before anything is stored, with the object before; may default ``new`` and raise ApiError."""
         self._journal = Journal(directory)
         self.revision, rows = self._journal.load()
         for place, text in rows.items():
@@ -145,6 +147,7 @@ class Store:
         self._check_namespace(row, obj)
         if self.get(kind, namespace_of(obj), name_of(obj)) is not None:
             raise status.already_exists(row.plural, row.group, name_of(obj))
+        self.admit(row, obj, None)
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = timestamp()
         if row.counts_generations:
@@ -167,6 +170,7 @@ class Store:
             return old
         if row.counts_generations and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self.admit(row, new, old)
         if dry_run:
             return new
         if deleting(new) and not finalizers_of(new):

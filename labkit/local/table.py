@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from labkit.local.api import admission
-from labkit.local.api.columns import AGE, NAME, Column, age, condition, field
+from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
 from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.objects import Obj, get_path
@@ -19,6 +20,10 @@ _SERVICE_SPEC = (
 def _ports(service: Obj) -> str:
     shown = [f"{port['port']}/{port['protocol']}" for port in get_path(service, "spec.ports", [])]
     return ",".join(shown) or "<none>"
+
+
+def _labels(labels: Obj | None) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or "<none>"
 
 
 def _ready(pod: Obj) -> str:
@@ -42,7 +47,32 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "", "v1", "Secret", "secrets", "secret",
         admit=admission.admit_secret,
-        columns=(NAME, Column("Type", field("type")), Column("Data", lambda o: len(o.get("data") or {})), AGE),
+        columns=(NAME, Column("Type", field("type")), Column("Data", count("data"), type="integer"), AGE),
+    ),
+    Kind(
+        "", "v1", "ConfigMap", "configmaps", "configmap",
+        short_names=("cm",),
+        admit=admission.admit_config_map,
+        columns=(NAME, Column("Data", count("data", "binaryData"), type="integer"), AGE),
+    ),
+    Kind(
+        "", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
+        short_names=("sa",),
+        columns=(NAME, Column("Secrets", count("secrets"), type="integer"), AGE),
+    ),
+    Kind(
+        "", "v1", "ResourceQuota", "resourcequotas", "resourcequota",
+        refused=("spec.scopes", "spec.scopeSelector"),
+        short_names=("quota",),
+        admit=admit_quota,
+        status_route=True,
+        columns=(NAME, Column("Request", quota_use(limits=False)), Column("Limit", quota_use(limits=True)), AGE),
+    ),
+    Kind(
+        "", "v1", "LimitRange", "limitranges", "limitrange",
+        short_names=("limits",),
+        admit=admit_limit_range,
+        columns=(NAME, Column("Created At", field("metadata.creationTimestamp"))),
     ),
     Kind(
         "", "v1", "Service", "services", "service",
@@ -57,6 +87,7 @@ KINDS: tuple[Kind, ...] = (
             Column("External-IP", lambda _: "<none>"),
             Column("Port(s)", _ports),
             AGE,
+            Column("Selector", lambda o: _labels(get_path(o, "spec.selector")), wide=True),
         ),
     ),
     Kind(
@@ -68,7 +99,7 @@ KINDS: tuple[Kind, ...] = (
             NAME,
             Column("Ready", _ready),
             Column("Status", field("status.phase")),
-            Column("Restarts", lambda _: 0),
+            Column("Restarts", lambda _: 0, type="integer"),
             AGE,
             Column("IP", field("status.podIP"), wide=True),
             Column("Node", field("spec.nodeName"), wide=True),
@@ -90,6 +121,7 @@ KINDS: tuple[Kind, ...] = (
         short_names=("netpol",),
         counts_generations=True,
         admit=admission.admit_network_policy,
+        columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",

@@ -80,7 +80,7 @@ def test_a_stale_update_is_a_conflict(engine: EngineProcess, space: str) -> None
 def test_what_is_not_there_or_not_served_is_named(engine: EngineProcess, space: str) -> None:
     missing = status(engine.request("GET", VMS.format(space) + "/web"))
     assert missing == (404, "NotFound", 'virtualmachines.kubevirt.io "web" not found')
-    assert "configmaps" in status(engine.request("GET", f"/api/v1/namespaces/{space}/configmaps"))[2]
+    assert "endpoints" in status(engine.request("GET", f"/api/v1/namespaces/{space}/endpoints"))[2]
     assert (
         "migrate"
         in status(

@@ -98,7 +98,8 @@ def test_a_path_names_namespace_object_and_subresource() -> None:
 
 
 def policy(**spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "p"}, "spec": {"podSelector": {}, **spec}}
+    about = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}}
+    return {**about, "spec": {"podSelector": {}, **spec}}
 
 
 OWN: dict[str, Any] = {"podSelector": {}}

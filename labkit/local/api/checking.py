@@ -1,13 +1,16 @@
-"""Compares an object with its schema: unknown fields are found and left out, wrong types and gaps are said. Pure."""
+"""Compares an object with its schema: unknown fields are found and left out, faulty values and gaps are said. Pure."""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from labkit.local.api.schemas import REFUSED, Node, resolve
+from labkit.local.api.bounds import RULES, out_of_bounds, required
+from labkit.local.api.schemas import REFS, REFUSED, Node, resolve
+from labkit.local.api.status import Cause
 from labkit.local.objects import quantity
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -18,16 +21,16 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+_NOT_BUILT = "the embedded engine does not implement this field"
 
 
 @dataclass
 class Findings:
-    """What a walk found: paths of unknown, refused and missing fields, and one sentence per wrong value."""
+    """What a walk found: unknown fields, a sentence for each value that cannot be read, causes of a refusal."""
 
     unknown: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
 
 
 def check(node: Node, value: Any, refused: Collection[str] = ()) -> tuple[Any, Findings]:
@@ -40,38 +43,45 @@ def _walk(node: Node, value: Any, path: str, findings: Findings, refused: Collec
     if node is REFUSED or (refused and re.sub(r"\[\d+\]", "", path) in refused):
         # Unset, false and empty mean the same as leaving the field out; an empty object often does not.
         if value not in (None, False, "", []):
-            findings.refused.append(path)
+            findings.causes.append(Cause(path, _NOT_BUILT, "FieldValueNotSupported"))
         return value
-    node = resolve(node)
+    bounds, node = node, resolve(node)
     if value is None or "x-kubernetes-preserve-unknown-fields" in node:
         return value
-    if fault := _fault(node, value):
+    if fault := _unreadable(node, value):
         findings.wrong.append(f"{path}: {fault}")
         return value
     if isinstance(value, list):
         return [_walk(node["items"], item, f"{path}[{n}]", findings, refused) for n, item in enumerate(value)]
-    if not isinstance(value, dict) or not ("properties" in node or "additionalProperties" in node):
+    if not isinstance(value, dict):
+        findings.causes += out_of_bounds(bounds, value, path)
+        return value
+    if not ("properties" in node or "additionalProperties" in node):
         return value
     prefix = f"{path}." if path else ""
-    findings.missing += [prefix + name for name in node.get("required", ()) if value.get(name) is None]
+    missing = (prefix + name for name in node.get("required", ()) if value.get(name) is None)
+    findings.causes += map(required, missing)
     kept, known = {}, node.get("properties", {})
     for key, item in value.items():
         below = known.get(key, node.get("additionalProperties"))
         if below is None:
             findings.unknown.append(prefix + key)
-        else:
+        elif item is not None:  # null is the same as nothing
             kept[key] = _walk(below, item, prefix + key, findings, refused)
+    rule = RULES.get(bounds.get("$ref", "").removeprefix(f"{REFS}io.k8s."))
+    for cause in rule(kept) if rule and not findings.wrong else ():
+        findings.causes.append(replace(cause, field=(prefix + cause.field).removesuffix(".")))
     return kept
 
 
-def _fault(node: Node, value: Any) -> str:
-    if node.get("format") == "quantity":
-        try:
-            quantity(value)
-        except ValueError as error:
-            return str(error)
-        return ""
+def _unreadable(node: Node, value: Any) -> str:
     mixed = "x-kubernetes-int-or-string" in node
+    if node.get("format") in ("quantity", "byte"):
+        try:
+            quantity(value) if mixed else base64.b64decode(value, validate=True)
+        except (ValueError, TypeError) as error:
+            return f"{error}: {value!r}"
+        return ""
     wanted = (str, int) if mixed else _TYPES.get(node.get("type", ""), (object,))
     if isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool) or object in wanted):
         return ""

@@ -17,6 +17,7 @@ class Column:
     name: str
     read: Callable[[Obj], Any]
     wide: bool = False
+    type: str = "string"
 
 
 def age(since: str | None, now: datetime | None = None) -> str:
@@ -33,6 +34,21 @@ def age(since: str | None, now: datetime | None = None) -> str:
 def field(dotted: str) -> Callable[[Obj], Any]:
     """A reader of one field; a missing one is an empty cell."""
     return lambda obj: get_path(obj, dotted, "")
+
+
+def count(*parts: str) -> Callable[[Obj], int]:
+    """How many entries some fields have together."""
+    return lambda obj: sum(len(get_path(obj, part, ())) for part in parts)
+
+
+def quota_use(limits: bool) -> Callable[[Obj], str]:
+    """What a quota has given of what, for limits or for all else."""
+
+    def read(obj: Obj) -> str:
+        hard, used = (get_path(obj, f"status.{part}", {}) for part in ("hard", "used"))
+        return ", ".join(f"{k}: {used[k]}/{hard[k]}" for k in sorted(hard) if k.startswith("limits.") == limits)
+
+    return read
 
 
 def condition(kind: str) -> Callable[[Obj], str]:
@@ -58,7 +74,7 @@ def table(columns: tuple[Column, ...], objects: list[Obj], metadata: Obj, includ
         "columnDefinitions": [
             {
                 "name": column.name,
-                "type": "string",
+                "type": column.type,
                 "format": "name" if column is NAME else "",
                 "description": "",
                 "priority": int(column.wide),

@@ -12,6 +12,9 @@ from labkit.local.api.schemas import REFS, VERSION, Node, definitions, node_of
 from labkit.local.objects import Obj
 
 INFO: Obj = {"title": "labkit embedded engine", "version": f"v{VERSION}"}
+V2_PROTOBUF = b"\x0a\x032.0"
+"""A document without schemas in protobuf (field 1, swagger, is "2.0"), the form that kubectl asks for where it knows no
+version 3: it then leaves all checking to the server."""
 _REF = re.compile(re.escape(REFS) + r'([^"]+)')
 _QUERY = ("dryRun", "fieldManager", "fieldValidation", "force", "labelSelector", "fieldSelector", "watch")
 _METHODS = {"get": "get", "list": "get", "create": "post", "update": "put", "patch": "patch", "delete": "delete"}
@@ -87,45 +90,3 @@ def _paths(kinds: Kinds) -> Obj:
                 "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
             }
     return paths
-
-
-def v2_protobuf(kinds: Kinds) -> bytes:
-    """The schemas of :func:`v2` as ``openapi.v2.Document``, the one form that kubectl up to 1.26 reads."""
-    schemas = v2(kinds)["definitions"]
-    about = _field(1, INFO["title"]) + _field(2, INFO["version"])
-    named = b"".join(_field(1, _entry(name, _schema(node))) for name, node in schemas.items())
-    return _field(1, "2.0") + _field(2, about) + _field(8, b"") + _field(9, named)
-
-
-def _schema(node: Node) -> bytes:
-    """``openapi.v2.Schema``; the numbers are those of its fields in gnostic's OpenAPIv2.proto."""
-    text = (("$ref", 1), ("format", 2), ("description", 4))
-    parts = [_field(number, node[key]) for key, number in text if key in node]
-    parts += [_field(19, name) for name in node.get("required", ())]
-    if "additionalProperties" in node:
-        parts.append(_field(21, _field(1, _schema(node["additionalProperties"]))))
-    if "type" in node:
-        parts.append(_field(22, _field(1, node["type"])))
-    if "items" in node:
-        parts.append(_field(23, _field(1, _schema(node["items"]))))
-    if "properties" in node:
-        inside = (_field(1, _entry(name, _schema(below))) for name, below in node["properties"].items())
-        parts.append(_field(25, b"".join(inside)))
-    extensions = ((key, value) for key, value in node.items() if key.startswith("x-"))
-    parts += [_field(31, _entry(key, _field(2, json.dumps(value)))) for key, value in extensions]
-    return b"".join(parts)
-
-
-def _entry(name: str, value: bytes) -> bytes:
-    return _field(1, name) + _field(2, value)
-
-
-def _field(number: int, value: str | bytes) -> bytes:
-    """One length-delimited field of a protobuf message."""
-    body = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    low, high = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])

@@ -227,20 +227,24 @@ class Resources:
         return self._checked(call, obj, partial=partial)
 
     def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
-        """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore)."""
-        kept, found = check(node_of(call.kind), obj, call.kind.refused)
+        """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore).
+
+        A ``partial`` one may lack what its kind requires: it is checked again once it is merged.
+        """
+        kind = call.kind
+        kept, found = check(node_of(kind), obj, kind.refused)
         if found.wrong:
-            raise status.bad_request(f"{call.kind.kind} in version {call.kind.version}: {'; '.join(found.wrong)}")
+            faults = "; ".join(found.wrong)
+            raise status.bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {faults}'
+            )
         mode = call.query.get("fieldValidation") or "Warn"
         odd = tuple(f'unknown field "{path}"' for path in found.unknown)
         odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
         if odd and mode == "Strict":
             raise status.bad_request(f"strict decoding error: {', '.join(odd)}")
-        if found.refused or (found.missing and not partial):
-            why = "the embedded engine does not implement this field"
-            causes = [status.Cause(path, why, "FieldValueNotSupported") for path in found.refused]
-            causes += [status.Cause(path, "Required value", "FieldValueRequired") for path in found.missing]
-            raise status.invalid(call.kind.kind, call.kind.group, str(obj["metadata"].get("name", "")), causes)
+        if found.causes and not partial:
+            raise status.invalid(kind.kind, kind.group, str(obj["metadata"].get("name", "")), found.causes)
         return kept, odd if mode == "Warn" else ()
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from labkit.local.api.bounds import BOUNDS
 from labkit.local.api.fields import METADATA, NOT_BUILT, Tree
 from labkit.local.api.kinds import Kind
 
@@ -38,6 +39,10 @@ def definitions() -> dict[str, Node]:
     file = Path(str(distribution("kubernetes-validate").locate_file(path)))
     found = json.loads(file.read_text())["$defs"]
     nodes = {name: _converted(node) for name, node in found.items() if name.startswith(_SERVED)}
+    for place, bound in BOUNDS.items():
+        definition, _, name = place.removesuffix("[]").rpartition(".")
+        node = nodes[f"io.k8s.{definition}"]["properties"][name]
+        (node["items"] if place.endswith("[]") else node).update(bound)
     nodes[_QUANTITY] = {"description": "A number with a unit, such as 512Mi or 100m.", **QUANTITY}
     nodes[_INT_OR_STRING] = {"description": "A number or a name.", "x-kubernetes-int-or-string": True}
     return nodes

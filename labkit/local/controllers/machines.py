@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from labkit.local import processes
+from labkit.local.api.status import ApiError
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.launch import TROUBLE, Launcher
 from labkit.local.controllers.queue import Key, WorkQueue
@@ -103,7 +104,13 @@ class Machines:
     async def _bring_up(self, vmi: Obj) -> float | None:
         pod = pod_spec(vmi)
         if self._store.get("pods", namespace_of(vmi), name_of(pod)) is None:
-            self._store.create("pods", pod)
+            try:
+                self._store.create("pods", pod)
+            except ApiError as error:
+                why = f"failed to create virtual machine pod: {error}"
+                self._observe(vmi, "Pending", Problem("Synchronized", "FailedCreate", why))
+                self._recorder.record(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
+                return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
             self._observe(vmi, "Scheduling", problem)
             self._recorder.record(vmi, problem.reason, problem.message, warning=True)

@@ -6,16 +6,28 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from labkit.local.api.kinds import Admission
+from labkit.local.api.status import ApiError
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.kubevirt.admission import admit_vmi
 from labkit.local.kubevirt.vm_plan import plan
-from labkit.local.objects import Obj, controller_uid, deleting, name_of, namespace_of, uid_of
+from labkit.local.objects import (
+    Obj,
+    condition,
+    controller_uid,
+    deleting,
+    merge_conditions,
+    name_of,
+    namespace_of,
+    timestamp,
+    uid_of,
+)
 from labkit.local.store import Change, Store
 
 VM = "virtualmachines.kubevirt.io"
 VMI = "virtualmachineinstances.kubevirt.io"
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+_RETRY_SECONDS = 5.0
 
 
 class VirtualMachines:
@@ -48,10 +60,11 @@ class VirtualMachines:
                 return None
             why = f"a VirtualMachineInstance '{key[1]}' exists that does not belong to this VirtualMachine"
             self._recorder.record(vm, "FailedCreate", why, warning=True)
-            return 5.0
+            return _RETRY_SECONDS
         step = plan(vm, vmi, datetime.now(UTC))
-        if step.create is not None:
-            self._create(vm, step.create)
+        if step.create is not None and (refused := self._create(vm, step.create)):
+            self._store.update(VM, *key, _refused(refused))
+            return _RETRY_SECONDS
         self._store.update(VM, *key, _set_status(step.status))
         if step.delete and vmi is not None:
             self._store.delete(VMI, *key)
@@ -60,15 +73,31 @@ class VirtualMachines:
             self._store.update(VM, *key, _let_go)
         return step.again
 
-    def _create(self, vm: Obj, vmi: Obj) -> None:
-        admit_vmi(Admission(vmi, None, self._store.get))
-        self._store.create(VMI, vmi)
+    def _create(self, vm: Obj, vmi: Obj) -> str:
+        """Create the machine; the reason where that is refused, as by a quota."""
+        try:
+            admit_vmi(Admission(vmi, None, self._store.get))
+            self._store.create(VMI, vmi)
+        except ApiError as error:
+            self._recorder.record(vm, "FailedCreate", f"Error creating virtual machine instance: {error}", warning=True)
+            return str(error)
         self._recorder.record(vm, "SuccessfulCreate", f"Started the virtual machine by creating {name_of(vmi)}")
+        return ""
 
 
 def _let_go(vm: Obj) -> None:
     held = vm["metadata"].get("finalizers", [])
     vm["metadata"]["finalizers"] = [name for name in held if name != FINALIZER]
+
+
+def _refused(why: str) -> Callable[[Obj], None]:
+    def mutate(vm: Obj) -> None:
+        status = vm.setdefault("status", {})
+        kept = [item for item in status.get("conditions", []) if item["type"] != "Failure"]
+        found = [*kept, condition("Failure", True, "FailedCreate", why)]
+        status["conditions"] = merge_conditions(status.get("conditions", []), found, timestamp())
+
+    return mutate
 
 
 def _set_status(status: Obj) -> Callable[[Obj], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from labkit.local.objects import (
@@ -13,6 +14,7 @@ from labkit.local.objects import (
     name_of,
     namespace_of,
     owner_reference,
+    quantity,
     uid_of,
 )
 
@@ -126,7 +128,7 @@ def pod_spec(vmi: Obj) -> Obj:
     }
     spec: Obj = {
         "nodeName": NODE,
-        "containers": [{"name": "compute", "image": "qemu", "resources": {}}],
+        "containers": [{"name": "compute", "image": "qemu", "resources": launcher_resources(vmi)["compute"]}],
         "restartPolicy": "Never",
         "hostname": get_path(vmi, "spec.hostname") or name_of(vmi).split(".")[0][:63],
     }
@@ -143,6 +145,29 @@ def pod_spec(vmi: Obj) -> Obj:
             "ownerReferences": [owner_reference(vmi)],
         },
         "spec": spec,
+    }
+
+
+def launcher_resources(vmi: Obj) -> Obj:
+    """What each container of a machine's pod asks for.
+
+    ``compute``: the guest's memory with KubeVirt's estimate of its own need, and a tenth of a processor for each of the
+    guest's unless the machine says otherwise.
+    """
+    domain = vmi["spec"]["domain"]
+    asked, limits = (dict(get_path(domain, f"resources.{part}", {})) for part in ("requests", "limits"))
+    guest = domain["memory"]["guest"]
+    processors = math.prod(domain["cpu"][part] for part in ("sockets", "cores", "threads"))
+    screen = get_path(domain, "devices.autoattachGraphicsDevice", True)
+    # Launcher, libvirt and QEMU; an I/O thread; each processor; the screen; page tables.
+    own = (240 + 8 + 8 * processors + 32 * screen) * 2**20 + quantity(guest) / 512
+    for amounts, default in ((asked, guest), (limits, None)):
+        if memory := amounts.get("memory", default):
+            amounts["memory"] = f"{math.ceil((quantity(memory) + own) / 2**20)}Mi"
+    requests = {"cpu": limits.get("cpu", f"{processors * 100}m"), **asked}
+    return {
+        "compute": {"requests": requests} | ({"limits": limits} if limits else {}),
+        "guest-console-log": {"requests": {"cpu": "5m", "memory": "35Mi"}, "limits": {"cpu": "15m", "memory": "60Mi"}},
     }
 
 

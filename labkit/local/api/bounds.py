@@ -1,0 +1,145 @@
+"""What Kubernetes checks of values though its schemas do not say so: each value's bounds, rules between them. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
+
+from labkit.local.api.status import Cause
+from labkit.local.objects import Obj
+
+_PORT = {"minimum": 1, "maximum": 65535}
+_PROTOCOL = {"enum": ["SCTP", "TCP", "UDP"]}
+_PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+BOUNDS: dict[str, Obj] = {
+    "api.core.v1.LimitRangeItem.type": {"enum": ["Container", "PersistentVolumeClaim", "Pod"]},
+    "api.core.v1.ServicePort.name": {"pattern": "([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?"},
+    "api.core.v1.ServicePort.port": _PORT,
+    "api.core.v1.ServicePort.protocol": _PROTOCOL,
+    "api.core.v1.ServicePort.targetPort": {"format": "port"},
+    "api.networking.v1.IPBlock.cidr": {"format": "cidr"},
+    "api.networking.v1.IPBlock.except[]": {"format": "cidr"},
+    "api.networking.v1.NetworkPolicyPort.endPort": _PORT,
+    "api.networking.v1.NetworkPolicyPort.port": {"format": "port"},
+    "api.networking.v1.NetworkPolicyPort.protocol": _PROTOCOL,
+    "api.networking.v1.NetworkPolicySpec.policyTypes[]": {"enum": ["Egress", "Ingress"]},
+    "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement.operator": {
+        "enum": ["DoesNotExist", "Exists", "In", "NotIn"]
+    },
+}
+"""OpenAPI keywords by definition (``io.k8s.`` in front) and property; ``[]`` is each entry of a list."""
+
+
+def invalid(at: str, value: Any, why: str) -> Cause:
+    """A fault of a value, in Kubernetes' words."""
+    return Cause(at, f"Invalid value: {json.dumps(value)}: {why}")
+
+
+def required(at: str, why: str = "") -> Cause:
+    """A gap."""
+    return Cause(at, f"Required value{why and ': '}{why}", "FieldValueRequired")
+
+
+def not_allowed(at: str, why: str) -> Cause:
+    """Something that may not be there now."""
+    return Cause(at, f"Forbidden: {why}", "FieldValueForbidden")
+
+
+def out_of_bounds(node: Obj, value: Any, path: str) -> list[Cause]:
+    """The fault of a single value, by the keywords of its node."""
+    if value not in node.get("enum", [value]):
+        known = ", ".join(f'"{word}"' for word in node["enum"])
+        return [Cause(path, f'Unsupported value: "{value}": supported values: {known}', "FieldValueNotSupported")]
+    if "minimum" in node and not node["minimum"] <= value <= node["maximum"]:
+        return [invalid(path, value, f"must be between {node['minimum']} and {node['maximum']}, inclusive")]
+    if "pattern" in node and not re.fullmatch(node["pattern"], value):
+        return [invalid(path, value, f"must match {node['pattern']}")]
+    fits, why = _FORMATS.get(node.get("format", ""), (bool, ""))
+    return [invalid(path, value, why)] if why and not fits(value) else []
+
+
+def _is_port(value: int | str) -> bool:
+    return 1 <= value <= 65535 if isinstance(value, int) else bool(_PORT_NAME.fullmatch(value))
+
+
+def _is_cidr(value: str) -> bool:
+    try:
+        return bool(ip_network(value))
+    except ValueError:
+        return False
+
+
+_FORMATS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cidr": (_is_cidr, "must be a valid CIDR value, such as 10.0.0.0/8"),
+    "port": (_is_port, "must be between 1 and 65535, or a name of up to 15 of a-z, 0-9 and '-' with a letter"),
+}
+
+
+def _service(spec: Obj) -> list[Cause]:
+    values = (spec.get("selector") or {}).items()
+    bad = [(key, value) for key, value in values if not _LABEL_VALUE.fullmatch(value)]
+    faults = [invalid(f"selector[{key}]", value, "is not the value of a label") for key, value in bad]
+    ports = spec.get("ports") or []
+    keys = [(port.get("port"), port.get("protocol") or "TCP") for port in ports]
+    names = [port.get("name") for port in ports]
+    for n, name in enumerate(names):
+        if not name and len(ports) > 1:
+            faults.append(required(f"ports[{n}].name"))
+        if name and name in names[:n]:
+            faults.append(Cause(f"ports[{n}].name", f'Duplicate value: "{name}"', "FieldValueDuplicate"))
+        if keys[n] in keys[:n]:
+            faults.append(Cause(f"ports[{n}]", f"Duplicate value: {keys[n][0]}/{keys[n][1]}", "FieldValueDuplicate"))
+    return faults
+
+
+def _policy_port(rule: Obj) -> list[Cause]:
+    first, last = rule.get("port"), rule.get("endPort")
+    if last is not None and not isinstance(first, int):
+        return [not_allowed("endPort", "may not be specified when `port` is not a number")]
+    early = last is not None and last < first
+    return [invalid("endPort", last, "must be greater than or equal to `port`")] if early else []
+
+
+def _peer(peer: Obj) -> list[Cause]:
+    given = [name for name, value in peer.items() if value is not None]
+    if not given:
+        return [required("", "must specify a peer")]
+    several = "ipBlock" in given and len(given) > 1
+    return [not_allowed("ipBlock", "may not be specified when another peer is specified")] if several else []
+
+
+def _ip_block(block: Obj) -> list[Cause]:
+    parts = [(n, text) for n, text in enumerate(block.get("except") or []) if _is_cidr(text)]
+    whole = ip_network(block["cidr"]) if _is_cidr(block.get("cidr", "")) else None
+    why = "must be a strict subset of `cidr`"
+    return [invalid(f"except[{n}]", text, why) for n, text in parts if whole and not _strictly_in(text, whole)]
+
+
+def _strictly_in(text: str, whole: Any) -> bool:
+    part: Any = ip_network(text)
+    return bool(part.version == whole.version and part != whole and part.subnet_of(whole))
+
+
+def _expression(rule: Obj) -> list[Cause]:
+    listed = rule.get("operator") in ("In", "NotIn")
+    if listed and not rule.get("values"):
+        return [required("values", "must be specified when `operator` is 'In' or 'NotIn'")]
+    wrong = rule.get("values") and not listed
+    return (
+        [not_allowed("values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")] if wrong else []
+    )
+
+
+RULES: dict[str, Callable[[Obj], list[Cause]]] = {
+    "api.core.v1.ServiceSpec": _service,
+    "api.networking.v1.IPBlock": _ip_block,
+    "api.networking.v1.NetworkPolicyPeer": _peer,
+    "api.networking.v1.NetworkPolicyPort": _policy_port,
+    "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": _expression,
+}
+"""Rules between the fields of an object, by definition; the causes' fields are relative to it."""
