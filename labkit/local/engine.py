@@ -14,6 +14,11 @@ from pathlib import Path
 from aiohttp import web
 
 from labkit.local import endpoint
+from labkit.local.access.defaults import Defaults
+from labkit.local.access.guard import Guard
+from labkit.local.access.reviews import Reviews
+from labkit.local.access.rights import Rights
+from labkit.local.access.tokens import Tokens
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.housekeeping import Garbage, Namespaces
 from labkit.local.controllers.launch import Launcher
@@ -105,17 +110,21 @@ async def _serve(options: Options) -> None:
     subresources = Subresources(store, machines, segments)
 
     bearer = endpoint.token(paths.engine)
+    rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
+    guard = Guard(rights, tokens, bearer)
+    reviews = Reviews(store, rights, tokens, guard)
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
-        Server(store, subresources, bearer, {}).application(),
+        Server(store, subresources, guard, reviews.routes()).application(),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         handler_cancellation=False,
     )
     await runner.setup()
     await machines.start()
-    for controller in (quotas, namespaces, garbage, networks, virtual_machines):
+    controllers = (quotas, namespaces, defaults, garbage, networks, virtual_machines)
+    for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()
     port = listener.getsockname()[1]
@@ -125,8 +134,8 @@ async def _serve(options: Options) -> None:
     await stop.wait()
     subresources.sessions.close()
     await runner.cleanup()
-    for queue in (quotas.queue, namespaces.queue, garbage.queue, networks.queue, virtual_machines.queue):
-        await queue.close()
+    for controller in controllers:
+        await controller.queue.close()
     await machines.close()
     await store.close()
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from labkit.local.access.guard import Guard
+from labkit.local.access.requests import needed
 from labkit.local.api import discovery, openapi, status
 from labkit.local.api.bodies import Body, decode
 from labkit.local.api.calls import Call
@@ -30,7 +29,6 @@ log = logging.getLogger(__name__)
 
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20
-_TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the name of a protocol
 _LARGE_BODY = 64 * 2**10
 _WATCH_SECONDS = 1800
 _GRACE_SECONDS = 30
@@ -45,11 +43,11 @@ nothing for a kind that is answered instead of stored (reviews)."""
 class Server:
     """The one handler of the whole API."""
 
-    def __init__(self, store: Store, subresources: Subresources, token: str, routes: Routes) -> None:
+    def __init__(self, store: Store, subresources: Subresources, guard: Guard, routes: Routes) -> None:
         self._store = store
         self._resources = Resources(store)
         self._subresources = subresources
-        self._token = token
+        self._guard = guard
         self._routes = routes
         self._kinds = tuple(served for kind in store.kinds.values() for served in kind.served())
         self._discovery = discovery.Discovery(self._kinds, subresources.names())
@@ -89,24 +87,18 @@ class Server:
             return web.json_response(failed.body(), status=500)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if request.path not in _OPEN_PATHS and not self._authorised(request):
-            raise status.unauthorized()
-        if (path := parse(request.rel_url.raw_path)) is None:
+        path = parse(request.rel_url.raw_path)
+        wanted = needed(request.method, request.path, path, dict(request.query.items()))
+        if request.path not in _OPEN_PATHS:
+            request["caller"] = self._guard.admit(request.headers, wanted)
+        if path is None:
             return self._document(request)
         if path.group == discovery.SUBRESOURCES and path.version in discovery.SUBRESOURCE_VERSIONS:
             return await self._kubevirt(request, path)
         kind = self._by_path.get((path.group, path.version, path.plural))
         if kind is None or bool(path.namespace) > kind.namespaced:
             raise status.no_such_path(f"the resource {request.path}")
-        return await self._resource(request, path, kind)
-
-    # Who
-
-    def _authorised(self, request: web.Request) -> bool:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and given:
-            return hmac.compare_digest(given.strip().encode(), self._token.encode())
-        return any(hmac.compare_digest(found, self._token.encode()) for found in _protocol_tokens(request))
+        return await self._resource(request, path, kind, wanted[0].verb)
 
     # Documents
 
@@ -137,18 +129,18 @@ class Server:
 
     # Resources
 
-    async def _resource(self, request: web.Request, path: ResourcePath, kind: Kind) -> web.StreamResponse:
+    async def _resource(self, request: web.Request, path: ResourcePath, kind: Kind, verb: str) -> web.StreamResponse:
         if handler := self._routes.get((kind.key, path.subresource.partition("/")[0])):
             return await handler(request, path)
         if path.subresource and not (path.subresource == "status" and kind.status_route):
             raise status.no_such_path(f"the subresource {kind.key}/{path.subresource}")
-        verb = _verb(request, path)
-        if verb not in kind.verbs:
+        if verb not in kind.verbs or bool(path.name) != (verb in ("get", "update", "patch", "delete")):
             raise status.method_not_allowed(request.method, kind.key)
         body = await _body(request)
         call = Call(
             kind, path.namespace, path.name, dict(request.query.items()), body.value, body.media_type,
-            path.subresource, body.duplicates, request.headers.get("User-Agent", "").partition("/")[0] or "unknown",
+            path.subresource, body.duplicates, request["caller"],
+            request.headers.get("User-Agent", "").partition("/")[0] or "unknown",
         )  # fmt: skip
         if kind.namespaced and not path.namespace and verb not in ("list", "watch"):
             raise status.method_not_allowed(request.method, f"{kind.key} without a namespace")
@@ -240,33 +232,6 @@ def _in_one_line(record: logging.LogRecord) -> bool:
         record.msg, record.args = f"{record.getMessage()}: {record.exc_info[0].__name__}", ()
         record.exc_info = None
     return True
-
-
-def _protocol_tokens(request: web.Request) -> Iterable[bytes]:
-    """Tokens offered as a WebSocket subprotocol, which is all that a browser can set."""
-    for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
-        coded = protocol.strip().removeprefix(_TOKEN_PROTOCOL)
-        if coded != protocol.strip():
-            try:
-                yield base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
-            except (binascii.Error, ValueError):
-                continue
-
-
-def _verb(request: web.Request, path: ResourcePath) -> str:
-    one = bool(path.name)
-    if request.method in ("GET", "HEAD"):
-        if request.query.get("watch") in _YES:
-            return "watch"
-        return "get" if one else "list"
-    verbs = {
-        ("POST", False): "create",
-        ("PUT", True): "update",
-        ("PATCH", True): "patch",
-        ("DELETE", True): "delete",
-        ("DELETE", False): "deletecollection",
-    }
-    return verbs.get((request.method, one), "")
 
 
 async def _body(request: web.Request) -> Body:

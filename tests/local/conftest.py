@@ -71,3 +71,10 @@ def guest(engine: EngineProcess) -> Guest:
     """A running machine; tests leave it running and unpaused."""
     engine.request("POST", "/api/v1/namespaces", namespace("guest"))
     return boot(engine, "guest")
+
+
+@pytest.fixture(scope="module")
+def own_engine() -> Iterator[EngineProcess]:
+    """An engine that a test may end and start again."""
+    with running_engine() as found:
+        yield found

@@ -163,3 +163,14 @@ def test_a_part_of_an_object_is_enough_to_apply(engine: EngineProcess, space: st
     part = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"labels": {"a": "b"}}}
     code, answer = patch(engine, path, part)
     assert (code, answer["metadata"]["labels"]) == (200, {"a": "b"})
+
+
+def test_making_what_is_missing_takes_the_right_to_create(engine: EngineProcess, space: str) -> None:
+    kinds = ("--resource=secrets", "-n", space)
+    engine.kubectl("create", "role", "patcher", "--verb=patch,get", *kinds)
+    engine.kubectl("create", "rolebinding", "patcher", "--role=patcher", "--user=pat", "-n", space)
+    applying = ("apply", "--server-side", "--as=pat", "-f", "-")
+    refused = engine.kubectl(*applying, stdin=json.dumps(seed(space)), check=False)
+    assert 'cannot create resource "secrets"' in refused
+    post(engine, space, {**seed(space), "stringData": {}})
+    assert "serverside-applied" in engine.kubectl(*applying, stdin=json.dumps(seed(space)))

@@ -59,7 +59,7 @@ ROWS: list[tuple[str, str, str, bytes, str, int]] = [
     ("a huge integer", "POST", SECRETS, b'{"metadata":{"name":"junk","generation":' + b"9" * 30 + b"}}", JSON, 400),
     ("a huger integer", "POST", SECRETS, b'{"metadata":{"generation":' + b"9" * 9000 + b"}}", JSON, 400),
     ("twice the same key", "POST", f"{SECRETS}?fieldValidation=Strict", b'{"data":{},"data":{}}', JSON, 400),
-    ("protobuf", "POST", SECRETS, b"k8s\0", "application/vnd.kubernetes.protobuf", 415),
+    ("broken protobuf", "POST", SECRETS, b"k8s\0", "application/vnd.kubernetes.protobuf", 400),
     ("a form", "POST", SECRETS, b"a=b", "application/x-www-form-urlencoded", 415),
     ("no media type", "POST", SECRETS, b"{}", "%", 415),
     ("no YAML", "POST", SECRETS, b"a: [", YAML, 400),

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from labkit.local.api import status
+from labkit.local.api import protobuf, status
 from labkit.local.objects import timestamp
 
 ACCEPTED = ("application/json", "application/yaml")
@@ -32,6 +32,8 @@ class Body:
 
 def decode(raw: bytes, media_type: str) -> Body:
     """Read a body. ApiError 415 for another type, 400 for what cannot be read or is no value of the API."""
+    if media_type == protobuf.MEDIA_TYPE:
+        return Body(protobuf.decode(raw), "application/json")
     if not media_type.endswith(("json", "yaml")):
         raise status.unsupported_media_type(media_type, ACCEPTED)
     duplicates: list[str] = []

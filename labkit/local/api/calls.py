@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api import status
 from labkit.local.api.apply import Manager
 from labkit.local.api.kinds import Kind
@@ -31,6 +32,7 @@ class Call:
     media_type: str = "application/json"
     subresource: str = ""
     duplicates: tuple[str, ...] = ()
+    caller: Caller = ENGINE
     agent: str = "unknown"
     """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
 

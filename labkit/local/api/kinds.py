@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api.columns import AGE, NAME, Column
 from labkit.local.api.fields import Tree
 from labkit.local.objects import Obj
@@ -22,6 +23,7 @@ class Admission:
     old: Obj | None
     lookup: Callable[[str, str, str], Obj | None]
     """Another object by kind key, namespace and name."""
+    caller: Caller = ENGINE
 
 
 Admit = Callable[[Admission], None]

@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from labkit.local.access.requests import refusal
+from labkit.local.access.rules import Attributes
 from labkit.local.api import metadata, status
 from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
 from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
-from labkit.local.api.kinds import Admission, Kind
+from labkit.local.api.kinds import Admission
 from labkit.local.api.lists import listing
 from labkit.local.api.patches import APPLY, apply_patch
 from labkit.local.api.schemas import node_of, resolve
@@ -63,7 +65,7 @@ class Resources:
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
         meta.pop("managedFields", None)
-        self._admit(call.kind, obj, None)
+        self._admit(call, obj, None)
         meta["managedFields"] = self._tracked(call, None, obj)
         return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
 
@@ -112,9 +114,12 @@ class Resources:
 
         if self._store.get(call.kind.key, call.namespace, call.name) is not None:
             return Answer(200, self._replace(call, merged, track=False), warnings)
+        wanted = Attributes("create", call.kind.group, call.kind.plural, call.namespace, call.name)
+        if not call.caller.may(wanted):
+            raise refusal(call.caller.user, wanted)
         new = merged({})
         new.pop("status", None)
-        self._admit(call.kind, new, None)
+        self._admit(call, new, None)
         return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), warnings)
 
     def _tracked(self, call: Call, old: Obj | None, new: Obj) -> list[Obj]:
@@ -183,7 +188,7 @@ class Resources:
                 new = old | {"status": new.get("status", {}), "metadata": old["metadata"] | sent}
             else:
                 new = self._with_kept(new, old)
-                self._admit(kind, new, old)
+                self._admit(call, new, old)
             if track:
                 new["metadata"]["managedFields"] = self._tracked(call, old, new)
             new["metadata"] = new["metadata"] | {"resourceVersion": old["metadata"]["resourceVersion"]}
@@ -205,11 +210,12 @@ class Resources:
         new.pop("status", None)
         return new | ({"status": old["status"]} if "status" in old else {})
 
-    def _admit(self, kind: Kind, new: Obj, old: Obj | None) -> None:
+    def _admit(self, call: Call, new: Obj, old: Obj | None) -> None:
+        kind = call.kind
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         if causes := metadata.faults(kind, new["metadata"]):
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
-        kind.admit(Admission(new, old, self._store.get))
+        kind.admit(Admission(new, old, self._store.get, call.caller))
 
     def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
         """The body of a POST, PUT or apply: the right kind, the right namespace, only known fields."""

@@ -73,6 +73,12 @@ def field_selector(kind: str, selector: str) -> Matcher:
     return matches
 
 
+def exact(selector: str, key: str) -> str:
+    """The one value that a selector asks for in ``key``, or an empty string."""
+    found = (_EQUAL.fullmatch(part) for part in _split(selector))
+    return next((part["value"] for part in found if part and part["key"] == key and part["op"] != "!="), "")
+
+
 def matches_labels(selector: Obj | None, labels: dict[str, str]) -> bool:
     """Whether a LabelSelector (``matchLabels`` and ``matchExpressions``) matches; an empty one matches all."""
     selector = selector or {}

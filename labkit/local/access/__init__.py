@@ -1,0 +1,1 @@
+"""Who asks, and what they may do: tokens, ServiceAccounts and role-based access control, as in Kubernetes."""
