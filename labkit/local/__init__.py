@@ -11,6 +11,7 @@ DEBIAN_PACKAGES: tuple[str, ...] = (
     "dnsmasq-base",
     "iproute2",
     "util-linux",
+    "bubblewrap",
 )
 """Debian packages that the engine needs at run time; ``qemu-system-gui`` is not one of them."""
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.local.pods import sandbox
 from labkit.local.qemu import accel, argv, images
 
 
@@ -29,6 +30,7 @@ def examine(images_dir: Path, acceleration: str | None) -> list[dict[str, Any]]:
     looks: tuple[Callable[[], Finding], ...] = (
         lambda: _binary("QEMU", argv.BINARY, "qemu-system-x86"),
         lambda: _binary("qemu-img", images.QEMU_IMG, "qemu-utils"),
+        lambda: _binary("kubectl exec", sandbox.BINARY, sandbox.PACKAGE),
         lambda: _acceleration(acceleration),
         _network,
         lambda: _tiny(images_dir),

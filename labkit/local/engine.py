@@ -31,6 +31,7 @@ from labkit.local.journal import JournalError
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.network.segments import Segments
 from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
+from labkit.local.pods.routes import Pods
 from labkit.local.qemu import accel
 from labkit.local.server import Server
 from labkit.local.store import Store
@@ -107,8 +108,9 @@ async def _serve(options: Options) -> None:
     virtual_machines = VirtualMachines(store, recorder)
     launcher = Launcher(store, segments, networks, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
-    subresources = Subresources(store, machines, segments)
+    subresources = Subresources(store, machines)
 
+    pods = Pods(store, paths)
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
     guard = Guard(rights, tokens, bearer)
@@ -116,7 +118,7 @@ async def _serve(options: Options) -> None:
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
-        Server(store, subresources, guard, reviews.routes()).application(),
+        Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}).application(),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         handler_cancellation=False,

@@ -42,14 +42,24 @@ class MachinePaths:
         return self.runtime / "screen.png"
 
     @property
+    def logs(self) -> Path:
+        """The logs, which stay for as long as the machine's object does."""
+        return self.state / "logs"
+
+    @property
     def console_log(self) -> Path:
         """The last output of the serial console."""
-        return self.state / "console.log"
+        return self.logs / "console.log"
 
     @property
     def qemu_log(self) -> Path:
-        """What QEMU itself had to say."""
-        return self.state / "qemu.log"
+        """What QEMU itself, and the engine about it, had to say."""
+        return self.logs / "qemu.log"
+
+    @property
+    def reboot(self) -> Path:
+        """Is there while the guest is asked to power off in order to be started anew."""
+        return self.runtime / "reboot"
 
 
 @dataclass(frozen=True)

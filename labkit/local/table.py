@@ -140,6 +140,7 @@ KINDS: tuple[Kind, ...] = (
         short_names=("po",),
         categories=("all",),
         verbs=READ_VERBS,
+        subresources=(("exec", "PodExecOptions", ("create", "get")), ("log", "Pod", ("get",))),
         columns=(
             NAME,
             Column("Ready", _ready),

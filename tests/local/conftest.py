@@ -49,13 +49,19 @@ class Guest:
     space: str
 
 
-def boot(engine: EngineProcess, space: str) -> Guest:
+def boot(engine: EngineProcess, space: str, **cloud_config: object) -> Guest:
     """Create the machine ``web`` and wait until its guest answers on port 22."""
-    config = seed(space, hostname="web")
+    config = seed(space, hostname="web", **cloud_config)
     post(engine, space, config, headless_service("web", space), machine("web", space))
     until(lambda: engine.phase(space, "web") == "Running")
     until(lambda: _answers(engine, space), 120)
     return Guest(engine, space)
+
+
+def condition_of(guest: Guest, name: str, kind: str) -> dict:
+    """One condition of a VMI, or an empty one."""
+    conditions = guest.engine.vmi(guest.space, name).get("status", {}).get("conditions", [])
+    return next((item for item in conditions if item["type"] == kind), {})
 
 
 def _answers(engine: EngineProcess, space: str) -> bool:

@@ -137,7 +137,7 @@ def test_an_unknown_field_is_an_error_when_strict_and_a_warning_otherwise(engine
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"livenessProbe": {"guestAgentPing": {}}}, "spec.template.spec.livenessProbe"),
+        ({"livenessProbe": {}}, "spec.template.spec.livenessProbe"),
         ({"domain": {"devices": {}}}, "spec.template.spec.domain.memory.guest"),
         (
             {"volumes": [{"name": "root", "containerDisk": {"image": "x"}}]},
@@ -247,9 +247,23 @@ def test_a_second_engine_on_the_same_folders_says_so_and_ends(engine: EngineProc
 def test_the_doctor_says_what_works_and_what_to_do(engine: EngineProcess, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "labkit.local", "--doctor", f"--images-dir={tmp_path}", "--accel=tcg"]
     rows = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
-    assert [row["name"] for row in rows] == ["QEMU", "qemu-img", "acceleration", "network", "image tiny"]
+    assert [row["name"] for row in rows] == [
+        "QEMU", "qemu-img", "kubectl exec", "acceleration", "network", "image tiny",
+    ]  # fmt: skip
     assert rows[-1]["remedy"] == "labkit images build tiny"
 
 
 def test_a_namespace_named_badly_is_refused(engine: EngineProcess) -> None:
     assert engine.request("POST", "/api/v1/namespaces", namespace("../x"))[0] == 422
+
+
+def test_a_deprecated_field_is_accepted_with_a_warning(engine: EngineProcess, space: str) -> None:
+    found = halted("web", space)
+    found["spec"] = {"running": False, "template": found["spec"]["template"]}
+    assert "Warning: spec.running is deprecated" in engine.kubectl("apply", "-f", "-", stdin=json.dumps(found))
+
+
+def test_a_manifest_applied_again_changes_nothing(engine: EngineProcess, space: str) -> None:
+    text = json.dumps(halted("web", space))
+    engine.kubectl("apply", "-f", "-", stdin=text)
+    assert "unchanged" in engine.kubectl("apply", "-f", "-", stdin=text)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import re
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from tests.local.conftest import Guest, post
+from labkit.local.qemu.serial import SerialConsole, Viewer
+from tests.local.conftest import Guest, condition_of, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, seed, until
 
 
@@ -202,3 +205,104 @@ def bridge_port(guest: Guest) -> str:
     found = re.search(r"isolated (on|off)", shown)
     assert found
     return found[0]
+
+
+def test_a_soft_reboot_starts_the_guest_anew_in_the_same_machine(guest: Guest) -> None:
+    before = guest.engine.vmi(guest.space, "web")
+    with guest.engine.stream(guest.space, "web", "console") as console:
+        console.recv(5)
+        assert put(guest, "softreboot") == (200, b"")
+        assert b"Restarting system" in read_until(console, b"tiny is ready", 90)
+    after = guest.engine.vmi(guest.space, "web")
+    assert (after["metadata"]["uid"], after["status"]["phase"]) == (before["metadata"]["uid"], "Running")
+
+
+def test_a_console_begins_with_the_last_output(guest: Guest) -> None:
+    with guest.engine.stream(guest.space, "web", "console") as console:
+        first = console.recv(5)
+    assert b"tiny is ready" in first
+    assert b"\x1b[6n" not in first
+
+
+def test_nothing_is_lost_or_repeated_where_earlier_output_meets_the_live_one(tmp_path: Path) -> None:
+    printed = [b"line %d\n" % n for n in range(2000)]
+
+    async def viewed() -> bytes:
+        seen: list[bytes] = []
+        done = asyncio.Event()
+
+        async def qemu(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for n, line in enumerate(printed):
+                writer.write(line)
+                if n % 100 == 0:
+                    await asyncio.sleep(0)
+            await writer.drain()
+            writer.close()
+
+        async def keep(data: bytes) -> None:
+            seen.append(data)
+
+        async with await asyncio.start_unix_server(qemu, tmp_path / "serial"):
+            console = SerialConsole(tmp_path / "serial", tmp_path / "log")
+            await console.open()
+            while not (tmp_path / "log").exists():  # noqa: ASYNC110 - until the first output has come
+                await asyncio.sleep(0)
+            await console.attach(done.set).pump(keep)
+            await console.close()
+        assert not done.is_set()
+        return b"".join(seen)
+
+    assert asyncio.run(viewed()) == b"".join(printed)
+
+
+def test_a_viewer_that_reads_nothing_is_cut_once_a_megabyte_waits_for_it() -> None:
+    was_cut: list[bool] = []
+    viewer = Viewer(b"", lambda: was_cut.append(True))
+    for _ in range(16):
+        viewer.feed(bytes(65536))
+    assert not was_cut
+    viewer.feed(b"one byte too many")
+    assert was_cut
+
+
+def test_a_halted_machine_can_be_started_paused(engine: EngineProcess, space: str) -> None:
+    post(engine, space, seed(space), machine("web", space, strategy="Halted"))
+    path = f"{SUBRESOURCES}/namespaces/{space}/virtualmachines/web/start"
+    assert engine.request("PUT", path, {"paused": True})[0] == 202
+    found = Guest(engine, space)
+    until(lambda: condition_of(found, "web", "Paused"))
+    assert "Paused" in engine.kubectl("get", "vm", "-n", space)
+    assert put(found, "unpause")[0] == 200
+    assert engine.kubectl("get", "vm", "web", "-n", space, "-o", "jsonpath={.spec.runStrategy}") == "Always"
+
+
+def test_a_machine_waits_for_the_secret_of_its_user_data(engine: EngineProcess, space: str) -> None:
+    post(engine, space, machine("web", space))
+    waiting = Guest(engine, space)
+    until(lambda: condition_of(waiting, "web", "Synchronized").get("reason") == "FailedMount")
+    assert engine.phase(space, "web") == "Scheduling"
+    post(engine, space, seed(space))
+    until(lambda: engine.phase(space, "web") == "Running")
+
+
+def test_options_may_be_yaml_and_a_dry_run_changes_nothing(guest: Guest) -> None:
+    path = f"{SUBRESOURCES}/namespaces/{guest.space}/virtualmachineinstances/web/pause"
+    api = guest.engine.api()
+    headers = {"Authorization": f"Bearer {guest.engine.token}", "Content-Type": "application/yaml"}
+    url = api.configuration.host + path
+    answer = api.rest_client.pool_manager.request("PUT", url, headers=headers, body="dryRun:\n- All\n")
+    assert (answer.status, answer.data) == (200, b"")
+    assert not condition_of(guest, "web", "Paused")
+    api.close()
+
+
+def test_a_machine_whose_network_has_ended_says_so_and_a_restart_mends_it(engine: EngineProcess, space: str) -> None:
+    post(engine, space, seed(space), machine("web", space, strategy="Always"))
+    until(lambda: engine.phase(space, "web") == "Running")
+    mark = f"--holder-dir={engine.runtime}/"
+    lines = [(p, " ".join(p.info["cmdline"] or [])) for p in psutil.process_iter(["cmdline"])]
+    max((p for p, line in lines if mark in line), key=lambda p: p.create_time()).kill()
+    lost = Guest(engine, space)
+    until(lambda: condition_of(lost, "web", "Synchronized").get("reason") == "NetworkLost")
+    assert put(lost, "restart", "virtualmachines")[0] == 202
+    until(lambda: engine.phase(space, "web") == "Running" and not condition_of(lost, "web", "Synchronized"))

@@ -13,6 +13,7 @@ from labkit.local.api.kinds import Admission
 from labkit.local.api.paths import parse
 from labkit.local.api.selectors import label_selector
 from labkit.local.api.status import ApiError
+from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.vm_plan import plan
 from labkit.local.network.names import SegmentRecord, free_network, names
 from tests.support.engine import headless_service, machine
@@ -150,3 +151,172 @@ def test_only_headless_services_give_names() -> None:
     pod = {"metadata": {"labels": {"app": "web"}}, "spec": {}, "status": {"phase": "Running", "podIP": "10.77.0.10"}}
     assert names([headless_service("web", "lab")], [pod]) == {"web.lab.svc.cluster.local": ["10.77.0.10"]}
     assert names([], [pod]) == {}
+
+
+# Admission: what KubeVirt's webhooks refuse and fill in
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """A machine's spec with one thing changed; a path's numbers are places in lists."""
+    spec: dict[str, Any] = copy.deepcopy(machine("web", "lab")["spec"]["template"]["spec"])
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place: Any = spec
+    for step in steps:
+        place = place[step] if isinstance(step, int) else place.setdefault(step, {})
+    place[last] = value
+    return spec
+
+
+def admitted(spec: dict[str, Any] | None, old: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    """A VMI with that spec, as it would be stored."""
+    found = {"kind": "VirtualMachineInstance", "metadata": {"name": "web", **metadata}, "spec": copy.deepcopy(spec)}
+    admit_vmi(Admission(found, old, lambda *_: None))
+    return found
+
+
+def causes(spec: dict[str, Any] | None, **metadata: Any) -> list[tuple[str, str]]:
+    """Field and reason of every fault."""
+    with pytest.raises(ApiError) as refused:
+        admitted(spec, **metadata)
+    assert (refused.value.code, refused.value.reason) == (422, "Invalid")
+    return [(cause["field"], cause["reason"]) for cause in refused.value.details["causes"]]
+
+
+INVALID, REQUIRED, UNKNOWN, TWICE = (
+    f"FieldValue{word}" for word in ("Invalid", "Required", "NotSupported", "Duplicate")
+)
+DEVICES = "domain.devices"
+SEED = {"name": "seed"}
+POD = {"name": "default", "pod": {}}
+NIC = {"name": "default", "bridge": {}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "reason"),
+    [
+        (f"{DEVICES}.disks.0.disk.bus", "ide", f"{DEVICES}.disks[0].disk.bus", UNKNOWN),
+        (f"{DEVICES}.disks.0.name", "other", f"{DEVICES}.disks[0].name", INVALID),
+        (f"{DEVICES}.disks.1.name", "root", f"{DEVICES}.disks[1].name", INVALID),
+        (f"{DEVICES}.disks.0.bootOrder", 0, f"{DEVICES}.disks[0].bootOrder", INVALID),
+        (f"{DEVICES}.disks.0.serial", "a b", f"{DEVICES}.disks[0].serial", INVALID),
+        ("volumes.1", {"name": "seed"}, "volumes[1]", INVALID),
+        ("volumes.1.cloudInitNoCloud", {"userData": "x" * 2049}, "volumes[1].cloudInitNoCloud", INVALID),
+        ("volumes.1.cloudInitNoCloud", {"userDataBase64": "QUFB" * 700}, "volumes[1].cloudInitNoCloud", INVALID),
+        ("volumes.1.cloudInitNoCloud", {"networkData": "x" * 2049}, "volumes[1].cloudInitNoCloud", INVALID),
+        ("volumes.1.cloudInitNoCloud", {"userData": "a", "secretRef": SEED}, "volumes[1].cloudInitNoCloud", INVALID),
+        ("volumes.1.cloudInitNoCloud", {}, "volumes[1].cloudInitNoCloud", INVALID),
+        ("domain.memory", {}, "domain.memory.guest", REQUIRED),
+        ("domain.memory.guest", "-1Gi", "domain.memory.guest", INVALID),
+        ("domain.resources.limits", {"memory": "128Mi"}, "domain.memory.guest", INVALID),
+        ("domain.cpu.cores", 65, "domain.cpu.cores", INVALID),
+        ("domain.machine.type", "pc-i440fx-7.2", "domain.machine.type", INVALID),
+        ("hostname", "no_label", "hostname", INVALID),
+        ("subdomain", "-", "subdomain", INVALID),
+        ("terminationGracePeriodSeconds", -1, "terminationGracePeriodSeconds", INVALID),
+        ("startStrategy", "Frozen", "startStrategy", UNKNOWN),
+        ("networks", [], f"{DEVICES}.interfaces[0].name", INVALID),
+        (f"{DEVICES}.interfaces", [], "networks[0].name", REQUIRED),
+        (f"{DEVICES}.interfaces", [NIC, NIC], f"{DEVICES}.interfaces[1].name", TWICE),
+        (f"{DEVICES}.interfaces.0.macAddress", "02:00:00:00:00:00", f"{DEVICES}.interfaces[0].macAddress", INVALID),
+        (f"{DEVICES}.interfaces.0.slirp", {}, f"{DEVICES}.interfaces[0].slirp", INVALID),
+        (f"{DEVICES}.interfaces.0.masquerade", {}, f"{DEVICES}.interfaces[0].masquerade", UNKNOWN),
+        (f"{DEVICES}.autoattachVSOCK", True, f"{DEVICES}.autoattachVSOCK", INVALID),
+        ("readinessProbe", {"periodSeconds": 1}, "readinessProbe", REQUIRED),
+        ("readinessProbe", {"guestAgentPing": {}, "tcpSocket": {"port": 1}}, "readinessProbe", INVALID),
+    ],
+)  # fmt: skip
+def test_a_fault_is_refused_with_its_field_and_kubernetes_word_for_it(
+    path: str, value: Any, field: str, reason: str
+) -> None:
+    assert causes(changed(path, value)) == [(f"spec.{field}", reason)]
+
+
+def test_all_faults_are_named_at_once() -> None:
+    spec = changed("domain.memory", {}) | {"networks": [POD, POD], "hostname": "A"}
+    fields = [field for field, _ in causes(spec)]
+    assert fields == ["spec.hostname", "spec.networks", "spec.networks[1].name", "spec.domain.memory.guest"]
+
+
+def test_a_request_above_its_limit_is_refused() -> None:
+    resources = {"requests": {"cpu": "2", "memory": "2Gi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}
+    found = causes(changed("domain.resources", resources))
+    assert [field for field, _ in found] == [f"spec.domain.resources.requests.{what}" for what in ("cpu", "memory")]
+
+
+def test_a_boot_order_is_used_once_over_disks_and_interfaces() -> None:
+    spec = changed(f"{DEVICES}.disks.0.bootOrder", 1)
+    spec["domain"]["devices"]["interfaces"][0]["bootOrder"] = 1
+    assert causes(spec) == [(f"spec.{DEVICES}.interfaces[0].bootOrder", INVALID)]
+
+
+def test_a_negative_count_cannot_be_read_at_all() -> None:
+    with pytest.raises(ApiError, match=r"spec\.domain\.cpu\.cores") as refused:
+        admitted(changed("domain.cpu.cores", -1))
+    assert refused.value.code == 400
+
+
+def test_a_network_probe_needs_the_pod_network() -> None:
+    spec = changed("readinessProbe", {"tcpSocket": {"port": 22}}) | {"networks": []}
+    spec["domain"]["devices"] |= {"interfaces": [], "autoattachPodInterface": False}
+    assert causes(spec) == [("spec.readinessProbe.tcpSocket", INVALID)]
+
+
+def test_labels_of_kubevirts_own_are_refused() -> None:
+    assert causes(changed("hostname", "web"), labels={"kubevirt.io/nodeName": "x"}) == [("metadata.labels", UNKNOWN)]
+
+
+def test_the_smallest_machine_gets_kubevirts_defaults() -> None:
+    disk = {"name": "root", "containerDisk": {"image": "registry:5000/disk"}}
+    spec = admitted({"domain": {"devices": {}, "memory": {"guest": "1Gi"}}, "volumes": [disk]})["spec"]
+    domain = spec["domain"]
+    assert (spec["architecture"], domain["machine"]["type"], spec["evictionStrategy"]) == ("amd64", "q35", "None")
+    assert domain["cpu"] == {"sockets": 1, "cores": 1, "threads": 1, "model": "host-model", "maxSockets": 4}
+    assert domain["memory"] == {"guest": "1Gi", "maxGuest": "4Gi"}
+    assert domain["devices"]["disks"] == [{"name": "root", "disk": {"bus": "sata"}}]
+    assert (domain["devices"]["interfaces"], spec["networks"]) == ([NIC], [POD])
+    assert spec["volumes"][0]["containerDisk"]["imagePullPolicy"] == "Always"
+
+
+def test_a_tagged_image_is_pulled_only_where_it_is_missing() -> None:
+    volumes = admitted(changed("volumes.0.containerDisk.image", "registry:5000/disk:v1"))["spec"]["volumes"]
+    assert volumes[0]["containerDisk"]["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_a_machine_cannot_be_changed_but_its_manifest_can_be_applied_again() -> None:
+    spec = changed("hostname", "web")
+    stored = admitted(spec)
+    assert admitted(spec, stored)["spec"] == stored["spec"]
+    with pytest.raises(ApiError, match="update of VMI object is restricted"):
+        admitted(spec | {"hostname": "other"}, stored)
+
+
+def vm_faults(**spec: Any) -> tuple[list[str], list[str]]:
+    """Fields and warnings of a VM with those parts in its spec; None takes one away."""
+    found = {"kind": "VirtualMachine"} | machine("web", "lab")
+    found["spec"] = {key: value for key, value in (found["spec"] | spec).items() if value is not None}
+    admission = Admission(found, None, lambda *_: None)
+    try:
+        admit_vm(admission)
+    except ApiError as error:
+        return [cause["field"] for cause in error.details["causes"]], admission.warnings
+    return [], admission.warnings
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({"running": True}, ["spec.running"]),
+        ({"runStrategy": None}, ["spec.running"]),
+        ({"runStrategy": "Sometimes"}, ["spec.runStrategy"]),
+        ({"runStrategy": "WaitAsReceiver"}, ["spec.runStrategy"]),
+        ({"template": None}, ["spec.template"]),
+        ({"template": {"spec": {}}}, ["spec.template.spec.domain.devices"]),
+    ],
+)
+def test_a_virtual_machine_says_once_how_it_runs_and_has_a_template(spec: dict, fields: list[str]) -> None:
+    assert vm_faults(**spec)[0] == fields
+
+
+def test_the_deprecated_field_running_is_warned_of() -> None:
+    warned = "spec.running is deprecated, please use spec.runStrategy instead."
+    assert vm_faults(running=True, runStrategy=None) == ([], [warned])

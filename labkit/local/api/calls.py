@@ -35,6 +35,8 @@ class Call:
     caller: Caller = ENGINE
     agent: str = "unknown"
     """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
+    said: list[str] = field(default_factory=list)
+    """Warnings of admission."""
 
     def manager(self, operation: str) -> Manager:
         """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""

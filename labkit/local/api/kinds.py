@@ -24,6 +24,8 @@ class Admission:
     lookup: Callable[[str, str, str], Obj | None]
     """Another object by kind key, namespace and name."""
     caller: Caller = ENGINE
+    warnings: list[str] = field(default_factory=list)
+    """What admission has to say though it lets the object in: sent as ``Warning`` headers."""
 
 
 Admit = Callable[[Admission], None]

@@ -67,7 +67,7 @@ class Resources:
         meta.pop("managedFields", None)
         self._admit(call, obj, None)
         meta["managedFields"] = self._tracked(call, None, obj)
-        return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), warnings)
+        return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), (*warnings, *call.said))
 
     def update(self, call: Call) -> Answer:
         """PUT: the whole object."""
@@ -77,7 +77,7 @@ class Resources:
         if call.kind.custom and not sent["metadata"].get("resourceVersion"):
             fault = status.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
             raise status.invalid(call.kind.kind, call.kind.group, call.name, [fault])
-        return Answer(200, self._replace(call, lambda _: sent), warnings)
+        return Answer(200, self._replace(call, lambda _: sent), (*warnings, *call.said))
 
     def patch(self, call: Call) -> Answer:
         """PATCH: on the object as it is now."""
@@ -96,7 +96,7 @@ class Resources:
             new, warnings = self._checked(call, new)
             return new
 
-        return Answer(200, self._replace(call, patched), warnings)
+        return Answer(200, self._replace(call, patched), (*warnings, *call.said))
 
     def _apply(self, call: Call) -> Answer:
         """PATCH with a part of an object, which its manager wants so: made where there is none."""
@@ -113,14 +113,14 @@ class Resources:
             return self._checked(call, new)[0]
 
         if self._store.get(call.kind.key, call.namespace, call.name) is not None:
-            return Answer(200, self._replace(call, merged, track=False), warnings)
+            return Answer(200, self._replace(call, merged, track=False), (*warnings, *call.said))
         wanted = Attributes("create", call.kind.group, call.kind.plural, call.namespace, call.name)
         if not call.caller.may(wanted):
             raise refusal(call.caller.user, wanted)
         new = merged({})
         new.pop("status", None)
         self._admit(call, new, None)
-        return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), warnings)
+        return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), (*warnings, *call.said))
 
     def _tracked(self, call: Call, old: Obj | None, new: Obj) -> list[Obj]:
         return tracked(old, new, call.manager("Update"), node_of(call.kind), resolve, timestamp())
@@ -215,7 +215,7 @@ class Resources:
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
         if causes := metadata.faults(kind, new["metadata"]):
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
-        kind.admit(Admission(new, old, self._store.get, call.caller))
+        kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
     def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
         """The body of a POST, PUT or apply: the right kind, the right namespace, only known fields."""

@@ -46,12 +46,15 @@ class Launcher:
                 message = f"'{binary}' is not installed: run 'apt-get install {package}'"
                 return Problem("Synchronized", "FailedCreate", message)
         for volume in vmi["spec"].get("volumes", []):
-            if "containerDisk" not in volume:
-                continue
             try:
-                images.resolve(volume["containerDisk"].get("image", ""), self._paths.images)
+                if "containerDisk" in volume:
+                    images.resolve(volume["containerDisk"].get("image", ""), self._paths.images)
+                elif "cloudInitNoCloud" in volume:
+                    plan.seed_files(vmi, volume["cloudInitNoCloud"], lambda name: self._secret(vmi, name))
             except images.ImageError as error:
                 return Problem("Synchronized", "ErrImagePull", str(error))
+            except plan.PlanError as error:
+                return Problem("Synchronized", "FailedMount", str(error))
         memory = psutil.virtual_memory()
         wanted = plan.memory_bytes(vmi) + _OVERHEAD
         promised = sum(quantity(get_path(other, "status.memory.guestAtBoot", 0)) for other in self._store.all(VMI))
@@ -71,7 +74,9 @@ class Launcher:
         remove_tree(paths.runtime)
         remove_tree(paths.state)
         make_private(paths.runtime)
-        make_private(paths.state)
+        make_private(paths.logs)
+        for log in (paths.console_log, paths.qemu_log):
+            log.touch(mode=0o600)
         for volume in vmi["spec"].get("volumes", []):
             await self._make_volume(vmi, volume)
         entry, tap = [], None

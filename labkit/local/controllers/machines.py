@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from labkit.local import processes
+from labkit.local import logs, processes
 from labkit.local.api.status import ApiError
+from labkit.local.controllers import probes
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.launch import TROUBLE, Launcher
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.files import remove_tree
+from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import ACCELERATION, FINAL, Observed, Problem, pod_spec, pod_status, vmi_status
 from labkit.local.network.names import mac_of
-from labkit.local.network.segments import Segments
+from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, parse_time, timestamp, uid_of
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
@@ -25,6 +31,13 @@ log = logging.getLogger(__name__)
 
 FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 _RETRY_SECONDS = 5.0
+_READ_LIMIT = 262_144
+_LOST = Problem("Synchronized", "NetworkLost", "the lab's private network has ended: restart the machine")
+_ENDS = {
+    "shutdown": "The VirtualMachineInstance was shut down.",
+    "crashed": "The VirtualMachineInstance crashed.",
+    "unhealthy": "The VirtualMachineInstance failed its liveness probe and was ended.",
+}
 
 
 class Machines:
@@ -69,9 +82,12 @@ class Machines:
         """The uid of the VMI's namespace, which names its network."""
         return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
 
-    def event(self, vmi: Obj, reason: str, message: str) -> None:
-        """Note something that was done to a machine."""
-        self._recorder.record(vmi, reason, message)
+    def event(self, vmi: Obj, reason: str, message: str, *, warning: bool = False) -> None:
+        """Note something about a machine: as an event, and in its log while there is one."""
+        self._recorder.record(vmi, reason, message, warning=warning)
+        log_file = self._paths.machine(uid_of(vmi)).qemu_log
+        if log_file.parent.exists():
+            logs.append(log_file, f"labkit: {reason}: {message}\n".encode())
 
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI and change.type != "DELETED":
@@ -93,7 +109,7 @@ class Machines:
             return await self._end(vmi, running)
         if running is None and phase == "Running":
             self._observe(vmi, "Failed")
-            self._recorder.record(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
+            self.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
             return None
         if running is None:
             return await self._bring_up(vmi)
@@ -109,25 +125,28 @@ class Machines:
             except ApiError as error:
                 why = f"failed to create virtual machine pod: {error}"
                 self._observe(vmi, "Pending", Problem("Synchronized", "FailedCreate", why))
-                self._recorder.record(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
+                self.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
                 return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
             self._observe(vmi, "Scheduling", problem)
-            self._recorder.record(vmi, problem.reason, problem.message, warning=True)
+            self.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")
-        vmi = self._observe(vmi, "Scheduled")
         try:
-            started = await self._connect(vmi, await self._launcher.launch(vmi))
+            process = await self._launcher.launch(vmi)
+            vmi = self._observe(vmi, "Scheduled")
+            started = await self._connect(vmi, process)
         except TROUBLE as error:
             await self._clear(vmi)
-            self._observe(vmi, "Failed", Problem("Synchronized", "FailedCreate", str(error)))
-            self._recorder.record(vmi, "FailedCreate", str(error), warning=True)
-            return None
+            # A full disk may have room again later; nothing else that goes wrong here mends itself.
+            full = os.strerror(errno.ENOSPC) in str(error)
+            self._observe(vmi, "Scheduling" if full else "Failed", Problem("Synchronized", "FailedCreate", str(error)))
+            self.event(vmi, "FailedCreate", str(error), warning=True)
+            return _RETRY_SECONDS if full else None
         self._running[uid_of(vmi)] = started
         self._store.update(VMI, namespace_of(vmi), name_of(vmi), _annotate(ACCELERATION, self._acceleration))
         self._observe(vmi, "Running")
-        self._recorder.record(vmi, "Started", "VirtualMachineInstance started.")
+        self.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
 
     async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
@@ -140,7 +159,31 @@ class Machines:
         except BaseException:
             await found.close()
             raise
+        found.facts.ready = "readinessProbe" not in vmi["spec"]
+        if plan.wants_network(vmi):
+            found.keep(self._watch_network(vmi, found))
+        for kind in PROBES:
+            if probe := vmi["spec"].get(kind):
+                dial, tell = partial(self.dial, vmi), partial(self._unhealthy, vmi)
+                found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
+
+    async def _watch_network(self, vmi: Obj, running: machine.Machine) -> None:
+        await self._segments.ended(self.network_uid(vmi))
+        self.event(vmi, _LOST.reason, _LOST.message, warning=True)
+        running.note(network=False)
+
+    def _unhealthy(self, vmi: Obj, fault: str) -> None:
+        pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
+        self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
+
+    async def dial(self, vmi: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
+        network = self.network_uid(vmi)
+        address = self._segments.address(network, uid_of(vmi))
+        if address is None:
+            raise NetworkError("the machine has no address")
+        return await asyncio.open_connection(sock=await self._segments.dial(network, address, port), limit=_READ_LIMIT)
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
@@ -162,11 +205,11 @@ class Machines:
         if not running.facts.ended:
             self._observe(vmi, "Running")
             return None
-        crashed = running.facts.ended == "crashed"
+        crashed = running.facts.ended != "shutdown"
+        said = _ENDS[running.facts.ended]
         await self._clear(vmi)
         self._observe(vmi, "Failed" if crashed else "Succeeded")
-        said = "The VirtualMachineInstance crashed." if crashed else "The VirtualMachineInstance was shut down."
-        self._recorder.record(vmi, "Stopped", said, warning=crashed)
+        self.event(vmi, "Stopped", said, warning=crashed)
         return None
 
     def _observe(self, vmi: Obj, phase: str, problem: Problem | None = None) -> Obj:
@@ -180,11 +223,12 @@ class Machines:
             phase=phase,
             acceleration=self._acceleration,
             paused=facts.paused,
+            ready=facts.ready,
             agent=facts.agent,
             os_info=facts.os_info if facts.agent else {},
             address=address or "",
             mac=plan.mac_address(vmi, mac_of(uid_of(vmi))),
-            problem=problem,
+            problem=problem or (None if facts.network else _LOST),
         )
         pod_name = name_of(pod_spec(vmi))
         pod = self._store.get("pods", space, pod_name)
@@ -198,7 +242,7 @@ class Machines:
     async def _end(self, vmi: Obj, running: machine.Machine | None) -> float | None:
         """Power button, then the plug once the grace period is over."""
         if running is not None and not running.facts.ended:
-            left = _grace_left(vmi)
+            left = _grace_left(vmi) if plan.has_acpi(vmi) else 0
             if left > 0:
                 self._observe(vmi, get_path(vmi, "status.phase"))
                 if not running.facts.powering_down:
@@ -218,7 +262,11 @@ class Machines:
             await running.kill()
         await processes.end_all(machine.mark(paths))
         remove_tree(paths.runtime)
-        remove_tree(paths.state)
+        for entry in () if deleting(vmi) else paths.state.glob("*"):
+            if entry != paths.logs:
+                entry.unlink()
+        if deleting(vmi):
+            remove_tree(paths.state)
         await self._segments.detach(self.network_uid(vmi), uid_of(vmi))
 
     async def _sweep(self) -> None:

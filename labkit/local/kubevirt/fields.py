@@ -10,7 +10,8 @@ _CPU: Tree = {
     "sockets": "integer",
     "threads": "integer",
     "model": "string",
-    **not_built("dedicatedCpuPlacement", "features", "isolateEmulatorThread", "maxSockets", "numa", "realtime"),
+    "maxSockets": "integer",
+    **not_built("dedicatedCpuPlacement", "features", "isolateEmulatorThread", "numa", "realtime"),
 }
 _DISK: Tree = {
     "name": "string",
@@ -26,11 +27,14 @@ _DISK: Tree = {
 _INTERFACE: Tree = {
     "name": "string",
     "bridge": {},
+    "bootOrder": "integer",
     "macAddress": "string",
     "model": "string",
+    # Refused by admission, in KubeVirt's words.
+    **dict.fromkeys(("masquerade", "slirp", "passt", "macvtap"), "any"),
     **not_built(
-        "acpiIndex", "binding", "bootOrder", "dhcpOptions", "macvtap", "masquerade", "passt", "passtBinding",
-        "pciAddress", "portRanges", "ports", "slirp", "sriov", "state", "tag",
+        "acpiIndex", "binding", "dhcpOptions", "passtBinding", "pciAddress", "portRanges", "ports", "sriov", "state",
+        "tag",
     ),
 }  # fmt: skip
 _DEVICES: Tree = {
@@ -43,15 +47,17 @@ _DEVICES: Tree = {
     "interfaces": [_INTERFACE],
     "inputs": [{"name": "string", "type": "string", "bus": "string"}],
     "rng": {},
+    "autoattachVSOCK": "boolean",
+    "downwardMetrics": "any",
     **not_built(
-        "autoattachMemBalloon", "autoattachVSOCK", "blockMultiQueue", "clientPassthrough", "disableHotplug",
-        "downwardMetrics", "filesystems", "gpus", "hostDevices", "networkInterfaceMultiqueue", "panicDevices",
-        "sound", "tpm", "useVirtioTransitional", "video", "watchdog",
+        "autoattachMemBalloon", "blockMultiQueue", "clientPassthrough", "disableHotplug", "filesystems", "gpus",
+        "hostDevices", "networkInterfaceMultiqueue", "panicDevices", "sound", "tpm", "useVirtioTransitional",
+        "video", "watchdog",
     ),
 }  # fmt: skip
 _DOMAIN: Tree = {
     "cpu": _CPU,
-    "memory": {"guest": "quantity", **not_built("hugepages", "maxGuest", "reservedOverhead")},
+    "memory": {"guest": "quantity", "maxGuest": "quantity", **not_built("hugepages", "reservedOverhead")},
     "resources": {
         "requests": _QUANTITIES,
         "limits": _QUANTITIES,
@@ -85,11 +91,26 @@ _VOLUME: Tree = {
         "networkDataSecretRef": _LOCAL_REFERENCE,
     },
     "emptyDisk": {"capacity": "quantity"},
+    **dict.fromkeys(("hostDisk", "downwardMetrics"), "any"),
     **not_built(
-        "cloudInitConfigDrive", "configMap", "containerPath", "dataVolume", "downwardAPI", "downwardMetrics",
-        "ephemeral", "hostDisk", "memoryDump", "persistentVolumeClaim", "secret", "serviceAccount", "sysprep",
+        "cloudInitConfigDrive", "configMap", "containerPath", "dataVolume", "downwardAPI", "ephemeral", "memoryDump",
+        "persistentVolumeClaim", "secret", "serviceAccount", "sysprep",
     ),
 }  # fmt: skip
+_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_PROBE: Tree = {
+    **dict.fromkeys(_NUMBERS, "integer"),
+    "exec": {"command": ["string"]},
+    "guestAgentPing": {},
+    "httpGet": {
+        "path": "string",
+        "port": "quantity",
+        "scheme": "string",
+        "httpHeaders": [{"name": "string", "value": "string"}],
+        **not_built("host"),
+    },
+    "tcpSocket": {"port": "quantity", **not_built("host")},
+}
 
 VMI_SPEC: Tree = {
     "architecture": "string",
@@ -103,14 +124,16 @@ VMI_SPEC: Tree = {
             **not_built("multus", "resourceClaim"),
         }
     ],
+    "readinessProbe": _PROBE,
+    "livenessProbe": _PROBE,
     "startStrategy": "string",
     "subdomain": "string",
     "terminationGracePeriodSeconds": "integer",
     "volumes": [_VOLUME],
     **not_built(
-        "accessCredentials", "affinity", "dnsConfig", "dnsPolicy", "livenessProbe", "nodeSelector",
-        "priorityClassName", "readinessProbe", "resourceClaims", "schedulerName", "serviceAccountName",
-        "tolerations", "topologySpreadConstraints", "utilityVolumes",
+        "accessCredentials", "affinity", "dnsConfig", "dnsPolicy", "nodeSelector", "priorityClassName",
+        "resourceClaims", "schedulerName", "serviceAccountName", "tolerations", "topologySpreadConstraints",
+        "utilityVolumes",
     ),
 }  # fmt: skip
 

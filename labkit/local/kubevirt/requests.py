@@ -13,51 +13,53 @@ from labkit.local.objects import Obj, get_path, name_of, uid_of
 def start(vm: Obj, vmi: Obj | None, options: Obj) -> None:
     """Ask for a start, changing ``vm`` in place. ApiError 409 or 500."""
     strategy = run_strategy(vm)
-    if _live(vmi):
+    if vmi is not None and get_path(vmi, "status.phase") not in (None, "", "Unknown", *FINAL):
         raise refused(vm, "VM is already running")
     if strategy in ("Always", "Once"):
         raise refused(vm, f"{strategy} does not support manual start requests")
     if strategy == "RerunOnFailure" and get_path(vmi, "status.phase") == "Failed":
         raise refused(vm, "RerunOnFailure does not support starting VM from failed state")
     paused = {"data": {"paused": "true"}} if options.get("paused") else {}
-    if strategy == "Halted" and not paused:
+    if strategy == "Halted":
         _set_strategy(vm, "Always")
-    elif strategy == "Halted":
-        raise refused(vm, "a Halted VM cannot be started paused by the embedded engine: set runStrategy Manual")
-    else:
-        _request(vm, [{"action": "Start", **paused}])
+    if strategy != "Halted" or paused:
+        _request(vm, [*_stop_of(vmi), {"action": "Start", **paused}])
 
 
 def stop(vm: Obj, vmi: Obj | None, options: Obj) -> None:
     """Ask for a stop, changing ``vm`` in place. ApiError 409 or 500."""
     strategy = run_strategy(vm)
-    if strategy == "Halted" and _live(vmi):
-        raise refused(vm, "Halted only supports manual stop requests with a shorter graceperiod")
     if strategy in ("Always", "Once"):
         _set_strategy(vm, "Halted")
         return
-    if vmi is None or not _live(vmi):
+    if vmi is None or get_path(vmi, "status.phase") in FINAL:
         raise refused(vm, "VM is not running")
-    _request(vm, [{"action": "Stop", "uid": uid_of(vmi)}])
+    grace = grace_of(options)
+    if strategy == "Halted" and (grace is None or grace >= vmi["spec"]["terminationGracePeriodSeconds"]):
+        raise refused(vm, "Halted only supports manual stop requests with a shorter graceperiod")
+    _request(vm, _stop_of(vmi))
 
 
 def restart(vm: Obj, vmi: Obj | None, options: Obj) -> None:
     """Ask for a restart, changing ``vm`` in place. ApiError 400, 409 or 500."""
-    grace = options.get("gracePeriodSeconds")
-    if grace not in (None, 0):
-        raise bad_request("For force restart, only gracePeriod=0 is supported for now")
+    grace = grace_of(options)
+    if grace is not None and grace != 0:
+        only = "For force restart, only gracePeriod=0 is supported for now"
+        raise bad_request(only if grace > 0 else "gracePeriod has to be greater or equal to 0")
     strategy = run_strategy(vm)
     if strategy in ("Halted", "Once"):
         raise refused(vm, f"RunStategy {strategy} does not support manual restart requests")
-    if vmi is None or not _live(vmi):
-        raise refused(vm, "VM is not running")
-    _request(vm, [{"action": "Stop", "uid": uid_of(vmi)}, {"action": "Start"}])
+    if vmi is None:
+        raise refused(vm, "VM is not running: Halted")
+    _request(vm, [*_stop_of(vmi), {"action": "Start"}])
 
 
 def grace_of(options: Obj) -> int | None:
     """The grace period that the options of a stop or restart ask for."""
     value: Any = options.get("gracePeriod", options.get("gracePeriodSeconds"))
-    return None if value is None else int(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise bad_request(f"the grace period '{value}' is not a number of seconds")
+    return value
 
 
 def refused(vm: Obj, why: str) -> ApiError:
@@ -65,8 +67,8 @@ def refused(vm: Obj, why: str) -> ApiError:
     return conflict("virtualmachine", GROUP, name_of(vm), why)
 
 
-def _live(vmi: Obj | None) -> bool:
-    return vmi is not None and get_path(vmi, "status.phase") not in (None, "", "Unknown", *FINAL)
+def _stop_of(vmi: Obj | None) -> list[Obj]:
+    return [{"action": "Stop", "uid": uid_of(vmi)}] if vmi else []
 
 
 def _set_strategy(vm: Obj, strategy: str) -> None:
@@ -79,6 +81,8 @@ def _set_strategy(vm: Obj, strategy: str) -> None:
 def _request(vm: Obj, requests: list[Obj]) -> None:
     waiting = get_path(vm, "status.stateChangeRequests", [])
     # A stop may overtake what is waiting; nothing else may.
-    if waiting and requests[0]["action"] != "Stop":
+    if waiting and [request["action"] for request in requests] != ["Stop"]:
         raise internal_error("unable to complete request: stop/start already underway")
-    vm.setdefault("status", {})["stateChangeRequests"] = requests
+    status = vm.setdefault("status", {})
+    status["stateChangeRequests"] = requests
+    status.pop("startFailure", None)

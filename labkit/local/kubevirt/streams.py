@@ -17,6 +17,7 @@ from labkit.local.qemu.serial import SerialConsole
 
 PROTOCOL = "plain.kubevirt.io"
 _CHUNK = 262_144
+_LONGEST_MESSAGE = 2**24
 _PING_SECONDS = 1.0
 _PONG_SECONDS = 60.0
 
@@ -63,7 +64,7 @@ class Stream:
     async def accept(cls, request: web.Request, *, ping: bool = False) -> Stream:
         """Shake hands: the protocol is echoed only to a client that offers it; frames are never compressed."""
         socket = web.WebSocketResponse(
-            protocols=(PROTOCOL,), compress=False, autoping=False, max_msg_size=0, timeout=0.1
+            protocols=(PROTOCOL,), compress=False, autoping=False, max_msg_size=_LONGEST_MESSAGE, timeout=0.1
         )
         await socket.prepare(request)
         return cls(request, socket, ping)
@@ -107,8 +108,11 @@ class Stream:
                 return
 
     async def _ping(self) -> None:
-        while asyncio.get_running_loop().time() - self._last_pong < _PONG_SECONDS:
-            await self.socket.ping(b"keep alive")
+        while (left := self._last_pong + _PONG_SECONDS - asyncio.get_running_loop().time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                # A client that reads nothing would keep even the ping waiting.
+                async with asyncio.timeout(left):
+                    await self.socket.ping(b"keep alive")
             await asyncio.sleep(_PING_SECONDS)
 
 
@@ -131,8 +135,8 @@ async def relay_socket(stream: Stream, reader: asyncio.StreamReader, writer: asy
 
 async def relay_serial(stream: Stream, console: SerialConsole) -> None:
     """Relay between a client and the machine's serial line, which outlives the session."""
-    console.listen(stream.send)
+    viewer = console.attach(stream.cut)
     try:
-        await stream.relay(console.ended(), console.write)
+        await stream.relay(viewer.pump(stream.send), console.write)
     finally:
-        console.unlisten(stream.send)
+        console.detach(viewer)

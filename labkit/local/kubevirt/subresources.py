@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from labkit.local.api.paths import ResourcePath
 from labkit.local.api.status import (
     ApiError,
     bad_request,
     conflict,
+    forbidden,
     internal_error,
     method_not_allowed,
     no_such_path,
@@ -23,23 +25,26 @@ from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.kubevirt import requests
 from labkit.local.kubevirt.admission import GROUP
 from labkit.local.kubevirt.streams import Sessions, Stream, relay_serial, relay_socket
-from labkit.local.network.segments import NetworkError, Segments
+from labkit.local.network.segments import NetworkError
 from labkit.local.objects import Obj, get_path, has_condition, name_of, uid_of
+from labkit.local.qemu import agent
 from labkit.local.qemu.machine import Machine, MachineError
-from labkit.local.qemu.plan import wants
+from labkit.local.qemu.plan import has_acpi, wants
 from labkit.local.store import Store
 
 Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
 _READ_LIMIT = 262_144
+_AGENT_SECONDS = 10.0
+_HARMLESS: Obj = {"guestAgentPing": {}}
+"""A liveness probe, or none at all, that a paused machine does not fail."""
 
 
 class Subresources:
     """All routes below a VM or VMI. Each is a row of ``_routes``."""
 
-    def __init__(self, store: Store, machines: Machines, segments: Segments) -> None:
+    def __init__(self, store: Store, machines: Machines) -> None:
         self._store = store
         self._machines = machines
-        self._segments = segments
         self.sessions = Sessions()
         self._routes: Mapping[tuple[str, str], tuple[str, Handler]] = {
             ("virtualmachines", "start"): ("PUT", self._change_vm(requests.start)),
@@ -50,7 +55,15 @@ class Subresources:
             ("virtualmachineinstances", "unpause"): ("PUT", self._unpause),
             ("virtualmachineinstances", "softreboot"): ("PUT", self._soft_reboot),
             ("virtualmachineinstances", "reset"): ("PUT", self._reset),
-            ("virtualmachineinstances", "guestosinfo"): ("GET", self._guest_os_info),
+            ("virtualmachineinstances", "guestosinfo"): ("GET", self._ask_guest(agent.INFO, agent.guest_info)),
+            ("virtualmachineinstances", "userlist"): (
+                "GET",
+                self._ask_guest([("guest-get-users", {})], lambda found: _list(agent.users(found[0]))),
+            ),
+            ("virtualmachineinstances", "filesystemlist"): (
+                "GET",
+                self._ask_guest([("guest-get-fsinfo", {})], lambda found: _list(agent.filesystems(found[0]))),
+            ),
             ("virtualmachineinstances", "vnc"): ("GET", self._vnc),
             ("virtualmachineinstances", "vnc/screenshot"): ("GET", self._screenshot),
             ("virtualmachineinstances", "console"): ("GET", self._console),
@@ -93,6 +106,9 @@ class Subresources:
 
     async def _pause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         vmi, machine = self._running(path, "VM is not running")
+        if "guestAgentPing" not in get_path(vmi, "spec.livenessProbe", _HARMLESS):
+            why = "Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported"
+            raise forbidden(f'virtualmachineinstance.{GROUP} "{name_of(vmi)}" is forbidden: {why}')
         if machine.facts.paused:
             raise _conflict(vmi, "VMI is already paused")
         if not await _dry_run(request):
@@ -113,10 +129,9 @@ class Subresources:
         vmi, machine = self._running(path, "VM is not running")
         if machine.facts.paused:
             raise _conflict(vmi, "VMI is paused")
-        if not machine.facts.agent:
-            # KubeVirt would press the power button and start anew; here only the guest itself can reboot softly.
+        if not machine.facts.agent and not has_acpi(vmi):
             raise _conflict(vmi, "VMI neither have the agent connected nor the ACPI feature enabled")
-        await machine.ask_agent("guest-shutdown", {"mode": "reboot"})
+        await machine.soft_reboot()
         self._machines.event(vmi, "SoftRebooted", "VirtualMachineInstance soft rebooted")
         return web.Response()
 
@@ -130,14 +145,19 @@ class Subresources:
         self._machines.event(vmi, "Reset", "VirtualMachineInstance reset")
         return web.Response()
 
-    async def _guest_os_info(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
-        vmi = self._vmi(path)
-        machine = self._machines.running(vmi)
-        if machine is None or not machine.facts.agent:
-            raise ApiError(500, "InternalError", "VMI does not have guest agent connected", plain=True)
-        info = machine.facts.os_info
-        shown = {"guestAgentVersion": "", "os": info, "hostname": "", "fsInfo": {"disks": []}, "userList": []}
-        return web.json_response(shown)
+    def _ask_guest(self, questions: Sequence[agent.Question], shown: Callable[[list[Any]], Any]) -> Handler:
+        async def handle(request: web.Request, path: ResourcePath) -> web.StreamResponse:
+            vmi = self._vmi(path)
+            machine = self._machines.running(vmi)
+            try:
+                if machine is None or not machine.facts.agent:
+                    raise agent.AgentError("VMI does not have guest agent connected")
+                answers = await agent.ask_all(machine.paths.agent, questions, seconds=_AGENT_SECONDS)
+            except agent.AgentError as error:
+                raise ApiError(500, "InternalError", str(error), plain=True) from error
+            return web.json_response(shown(answers))
+
+        return handle
 
     async def _screenshot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         vmi = self._store.get(VMI, path.namespace, path.name)
@@ -205,12 +225,10 @@ class Subresources:
             raise bad_request(f"the embedded engine forwards tcp only, not {protocol}")
         if not interfaces or not interfaces[0].get("ipAddress"):
             raise bad_request("no network interfaces are present")
-        address = interfaces[0]["ipAddress"]
         try:
-            connection = await self._segments.dial(self._machines.network_uid(vmi), address, port)
-        except NetworkError as error:
+            reader, writer = await self._machines.dial(vmi, port)
+        except (NetworkError, OSError) as error:
             raise internal_error(f"dialing VM: {error}") from error
-        reader, writer = await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
         try:
             stream = await Stream.accept(request, ping=True)
             await relay_socket(stream, reader, writer)
@@ -248,20 +266,19 @@ def _port(subresource: str) -> tuple[int, str]:
     return int(parts[0]), parts[1] if len(parts) == 2 else "tcp"
 
 
+def _list(items: list[Obj]) -> Obj:
+    return {"metadata": {}, "items": items}
+
+
 async def _options(request: web.Request) -> Obj:
-    """The optional JSON body."""
-    text = (await request.text()).strip()
-    if not text:
-        return {}
+    """The optional body, JSON or YAML."""
     try:
-        found: Any = json.loads(text)
-    except ValueError as error:
-        raise bad_request(f"the body is not JSON: {error}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
+        found: Any = YAML(typ="safe").load(await request.text())
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise bad_request(f"the body is neither JSON nor YAML: {error}") from error
+    if not isinstance(found, dict | None):
         raise bad_request("the body is not an object")
-    return found
+    return found or {}
 
 
 async def _dry_run(request: web.Request) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from labkit.local.kubevirt.admission import run_strategy
+from labkit.local.kubevirt.admission import run_strategy, set_defaults
 from labkit.local.kubevirt.vmi_status import FINAL
 from labkit.local.objects import (
     Obj,
@@ -24,7 +23,8 @@ from labkit.local.objects import (
     uid_of,
 )
 
-_MIRRORED = ("Ready", "Paused", "AgentConnected", "Synchronized", "PodScheduled", "LiveMigratable", "SoftwareEmulation")
+_RERUNNING = ("Always", "RerunOnFailure", "Once")
+"""The strategies under which a machine that never ran is tried again, later and later."""
 _LONGEST_WAIT = 300
 
 
@@ -44,7 +44,7 @@ def plan(vm: Obj, vmi: Obj | None, now: datetime) -> VmPlan:
     requests = [r for r in get_path(vm, "status.stateChangeRequests", []) if _still_due(r, vmi)]
     start, stop = (any(r["action"] == action for r in requests) for action in ("Start", "Stop"))
     ended = vmi is not None and get_path(vmi, "status.phase") in FINAL
-    failure = _start_failure(vm, vmi, now)
+    failure = _start_failure(vm, vmi, now) if strategy in _RERUNNING else None
     create, delete, again = None, False, None
     if vmi is not None and not deleting(vmi):
         delete = deleting(vm) or _must_end(strategy, ended=ended, start=start, stop=stop)
@@ -154,16 +154,16 @@ def _status(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failur
 def _conditions(vm: Obj, vmi: Obj | None) -> list[Obj]:
     if vmi is None:
         return [condition("Ready", False, "VMINotExists", "VMI does not exist"), *_kept_failure(vm)]
-    mirrored = [item for item in get_path(vmi, "status.conditions", []) if item["type"] in _MIRRORED]
-    found: list[dict[str, Any]] = [
-        {key: value for key, value in item.items() if key not in ("lastTransitionTime", "lastProbeTime")}
-        for item in mirrored
-    ] or [condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")]
-    template = get_path(vm, "spec.template.spec", {})
-    if get_path(vmi, "status.phase") not in FINAL and _changed(template, vmi["spec"]):
+    mirrored = [_untimed(item) for item in get_path(vmi, "status.conditions", [])]
+    found = mirrored or [condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")]
+    if get_path(vmi, "status.phase") not in FINAL and _outdated(vm, vmi):
         why = "a non-live-updatable field was changed in the template spec"
         found.append(condition("RestartRequired", True, "RestartRequired", why))
     return found
+
+
+def _untimed(item: Obj) -> Obj:
+    return {key: value for key, value in item.items() if key not in ("lastTransitionTime", "lastProbeTime")}
 
 
 def _kept_failure(vm: Obj) -> list[Obj]:
@@ -171,43 +171,34 @@ def _kept_failure(vm: Obj) -> list[Obj]:
     if not get_path(vm, "status.startFailure"):
         return []
     conditions = get_path(vm, "status.conditions", [])
-    return [
-        {key: value for key, value in item.items() if key not in ("lastTransitionTime", "lastProbeTime")}
-        for item in conditions
-        if item["type"] == "Synchronized"
-    ]
+    return [_untimed(item) for item in conditions if item["type"] == "Synchronized"]
 
 
-def _changed(template: Any, running: Any) -> bool:
-    """Whether the template now asks for something that the running spec (which has defaults too) has not."""
-    if isinstance(template, dict) and isinstance(running, dict):
-        return any(_changed(value, running.get(key)) for key, value in template.items())
-    if isinstance(template, list) and isinstance(running, list):
-        return len(template) > len(running) or any(_changed(*pair) for pair in zip(template, running, strict=False))
-    return bool(template != running)
+def _outdated(vm: Obj, vmi: Obj) -> bool:
+    """Whether the template would now make another machine; how it is started and ended may differ."""
+    wanted = machine_of(vm)["spec"]
+    set_defaults(wanted, vmi["spec"])
+    free = ("startStrategy", "terminationGracePeriodSeconds")
+    return any(wanted.get(key) != vmi["spec"].get(key) for key in {*wanted, *vmi["spec"]} - {*free})
 
 
 def _printable(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failure: Obj | None) -> str:
-    if deleting(vm):
-        return "Terminating"
-    phase = get_path(vmi, "status.phase", "") if vmi else ""
-    alive = vmi is not None and phase not in FINAL
-    stopping = any(request["action"] == "Stop" for request in requests) or strategy == "Halted"
-    if vmi is not None and (deleting(vmi) or (alive and stopping)):
-        return "Stopping"
-    if vmi is not None and alive:
-        return _printable_alive(vmi, phase)
-    if failure and strategy in ("Always", "RerunOnFailure", "Once"):
-        return "CrashLoopBackOff"
-    return "Stopped"
-
-
-def _printable_alive(vmi: Obj, phase: str) -> str:
-    if phase == "Running":
-        return "Paused" if has_condition(vmi, "Paused") else "Running"
-    for item in get_path(vmi, "status.conditions", []):
-        if item["type"] == "PodScheduled" and item.get("reason") == "Unschedulable":
-            return "ErrorUnschedulable"
-        if item["type"] == "Synchronized" and item.get("reason") in ("ErrImagePull", "ImagePullBackOff"):
-            return str(item["reason"])
-    return "Starting"
+    """The first word that holds, in KubeVirt's order."""
+    phase = get_path(vmi, "status.phase", "Pending") if vmi else "Succeeded"
+    alive = phase not in FINAL
+    conditions = get_path(vmi, "status.conditions", [])
+    faults = {item.get("reason") for item in conditions if item["status"] == "False"} if alive else set()
+    stopping = strategy == "Halted" or any(request["action"] == "Stop" for request in requests)
+    order = {
+        "Terminating": deleting(vm),
+        "Stopping": vmi is not None and (deleting(vmi) or (alive and stopping)),
+        "Paused": phase == "Running" and has_condition(vmi or {}, "Paused"),
+        "Running": phase == "Running",
+        "ErrorUnschedulable": "Unschedulable" in faults,
+        "ErrImagePull": "ErrImagePull" in faults,
+        "ImagePullBackOff": "ImagePullBackOff" in faults,
+        "Starting": alive,
+        "CrashLoopBackOff": bool(failure),
+        "Stopped": True,
+    }
+    return next(word for word, holds in order.items() if holds)

@@ -38,7 +38,9 @@ class Observed:
 
     phase: str
     acceleration: str = ""
-    paused: bool = False
+    paused: str = ""
+    """Why the machine is paused, or nothing."""
+    ready: bool = True
     agent: bool = False
     os_info: dict[str, str] = field(default_factory=dict)
     address: str = ""
@@ -97,7 +99,10 @@ def _conditions(vmi: Obj, seen: Observed) -> list[Obj]:
         migratable = "the embedded engine has one node"
         found.append(condition("LiveMigratable", False, "DisksNotLiveMigratable", migratable))
         if seen.paused:
-            found.append(condition("Paused", True, "PausedByUser", "VMI was paused by user"))
+            whose = (
+                "VMI was paused by user" if seen.paused == "PausedByUser" else "a disk could not be written: no space"
+            )
+            found.append(condition("Paused", True, seen.paused, whose))
         if seen.agent:
             found.append(condition("AgentConnected", True))
         if seen.acceleration == "tcg":
@@ -110,12 +115,20 @@ def _ready(vmi: Obj, seen: Observed) -> Obj:
     if deleting(vmi):
         return condition("Ready", False, "PodTerminating", "virt-launcher pod is terminating")
     if seen.phase == "Running" and not seen.paused:
-        return condition("Ready", True)
+        unready = condition("Ready", False, "ContainersNotReady", "containers with unready status: [compute]")
+        return condition("Ready", True) if seen.ready else unready
     if seen.phase == "Running":
         return condition("Ready", False, "ReadinessGatesNotReady", "the virtual machine is paused")
     if seen.phase == "Pending":
         return condition("Ready", False, "PodNotExists", "virt-launcher pod has not yet been scheduled")
     return condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")
+
+
+def containers_of(vmi: Obj) -> list[str]:
+    """The containers of a VMI's pod: the machine, and what keeps the output of its serial console."""
+    devices = vmi["spec"]["domain"]["devices"]
+    logged = all(devices.get(key) is not False for key in ("autoattachSerialConsole", "logSerialConsole"))
+    return ["compute", "guest-console-log"] if logged else ["compute"]
 
 
 def pod_spec(vmi: Obj) -> Obj:
@@ -125,10 +138,12 @@ def pod_spec(vmi: Obj) -> Obj:
         "kubevirt.io": "virt-launcher",
         "kubevirt.io/created-by": uid_of(vmi),
         "vm.kubevirt.io/name": name_of(vmi),
+        "vmi.kubevirt.io/id": name_of(vmi)[:63],
     }
+    resources = launcher_resources(vmi)
     spec: Obj = {
         "nodeName": NODE,
-        "containers": [{"name": "compute", "image": "qemu", "resources": launcher_resources(vmi)["compute"]}],
+        "containers": [{"name": name, "image": "qemu", "resources": resources[name]} for name in containers_of(vmi)],
         "restartPolicy": "Never",
         "hostname": get_path(vmi, "spec.hostname") or name_of(vmi).split(".")[0][:63],
     }
@@ -141,7 +156,10 @@ def pod_spec(vmi: Obj) -> Obj:
             "name": f"virt-launcher-{name_of(vmi)[:200]}-{uid_of(vmi).replace('-', '')[:5]}",
             "namespace": namespace_of(vmi),
             "labels": labels,
-            "annotations": {"kubevirt.io/domain": name_of(vmi)},
+            "annotations": {
+                "kubevirt.io/domain": name_of(vmi),
+                "kubectl.kubernetes.io/default-container": "compute",
+            },
             "ownerReferences": [owner_reference(vmi)],
         },
         "spec": spec,
@@ -174,19 +192,24 @@ def launcher_resources(vmi: Obj) -> Obj:
 def pod_status(vmi: Obj, pod: Obj, seen: Observed, now: str) -> Obj:
     """The pod's status that goes with what was observed of the machine."""
     running = seen.phase == "Running"
-    ready = running and not seen.paused and not deleting(vmi)
+    ready = running and not seen.paused and seen.ready and not deleting(vmi)
     phase = seen.phase if seen.phase in FINAL else "Running" if running else "Pending"
-    conditions = [condition("Ready", ready), condition("ContainersReady", running), condition("PodScheduled", True)]
+    held = {"compute": seen.ready and running}
+    conditions = [
+        condition("Ready", ready),
+        condition("ContainersReady", running and seen.ready),
+        condition("PodScheduled", True),
+    ]
+    state = {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}} if running else {}
     status: Obj = {
         "phase": phase,
         "conditions": merge_conditions(get_path(pod, "status.conditions", []), conditions, now),
         "containerStatuses": [
-            {
-                "name": "compute", "image": "qemu", "imageID": "", "ready": ready, "restartCount": 0,
-                "state": {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}} if running else {},
-            }
+            {"name": name, "image": "qemu", "imageID": "", "ready": held.get(name, running), "restartCount": 0}
+            | {"state": state}
+            for name in containers_of(vmi)
         ],
-    }  # fmt: skip
+    }
     if running and seen.address:
         status |= {"podIP": seen.address, "podIPs": [{"ip": seen.address}]}
     return status

@@ -80,6 +80,15 @@ class Segments:
             await self._ask(segment, request)
             self._told[namespace_uid] = request
 
+    async def ended(self, namespace_uid: str) -> None:
+        """Wait for the end of a network, however it comes about."""
+        holder = processes.adopt(self._mark(self._paths.segment(namespace_uid)))
+        if holder is not None:
+            try:
+                await holder.wait()
+            finally:
+                holder.forget()
+
     async def tap(self, namespace_uid: str, name: str) -> int:
         """A new port of the network as an open file, which the caller closes. Raises NetworkError."""
         return await self._ask_for_file(self._paths.segment(namespace_uid), {"op": "tap", "name": name})

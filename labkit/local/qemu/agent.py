@@ -1,15 +1,19 @@
-"""The guest agent's channel: one question at a time, each with a time limit."""
+"""The guest agent's channel: a few questions at a time, with a time limit; its answers in KubeVirt's words."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 _LONGEST_ANSWER = 2**20
 _LONGEST_FACT = 256
+_POLL_SECONDS = 0.2
+
+Question = tuple[str, dict[str, Any]]
 
 
 class AgentError(Exception):
@@ -18,36 +22,63 @@ class AgentError(Exception):
 
 async def ask(channel: Path, command: str, arguments: dict[str, Any] | None = None, *, seconds: float = 5.0) -> Any:
     """Put one question to the guest agent and return its answer. Raises AgentError."""
+    answer = (await ask_all(channel, [(command, arguments or {})], seconds=seconds))[0]
+    if isinstance(answer, AgentError):
+        raise answer
+    return answer
+
+
+async def ask_all(channel: Path, questions: Sequence[Question], *, seconds: float) -> list[Any]:
+    """The answers to several questions; an AgentError stands for one that was refused. Raises AgentError."""
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_unix_connection(str(channel), limit=_LONGEST_ANSWER)
             try:
-                return await _converse(reader, writer, command, arguments)
+                return await _converse(reader, writer, questions)
             finally:
                 writer.close()
     except TimeoutError as error:
-        raise AgentError(f"the guest agent did not answer {command} within {seconds:g} s") from error
+        raise AgentError(f"the guest agent did not answer {questions[0][0]} within {seconds:g} s") from error
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         raise AgentError(f"the guest agent's channel failed: {error}") from error
 
 
+async def run(channel: Path, command: Sequence[str], *, seconds: float) -> bool:
+    """Whether a command in the guest ends well within a time. Raises AgentError."""
+    try:
+        async with asyncio.timeout(seconds):
+            started = await ask(channel, "guest-exec", {"path": command[0], "arg": list(command[1:])}, seconds=seconds)
+            while True:
+                state = await ask(channel, "guest-exec-status", {"pid": started["pid"]})
+                if state["exited"]:
+                    return bool(state.get("exitcode") == 0)
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        raise AgentError(f"the command did not end within {seconds:g} s") from error
+
+
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: str, arguments: dict[str, Any] | None
-) -> Any:
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, questions: Sequence[Question]
+) -> list[Any]:
     # Answers to questions of an earlier connection may still come: everything up to our own number is skipped.
     number = secrets.randbelow(2**31)
-    _send(writer, {"execute": "guest-sync", "arguments": {"id": number}})
+    _send(writer, "guest-sync", {"id": number})
     while (await _receive(reader)).get("return") != number:
         pass
-    _send(writer, {"execute": command} | ({"arguments": arguments} if arguments else {}))
-    answer = await _receive(reader)
-    if "error" in answer:
-        raise AgentError(f"the guest agent refused {command}: {answer['error'].get('desc', 'no reason given')}")
-    return answer.get("return")
+    answers: list[Any] = []
+    for command, arguments in questions:
+        _send(writer, command, arguments)
+        answer = await _receive(reader)
+        if "error" in answer:
+            why = answer["error"].get("desc", "no reason given")
+            answers.append(AgentError(f"the guest agent refused {command}: {why}"))
+        else:
+            answers.append(answer.get("return"))
+    return answers
 
 
-def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    writer.write(json.dumps(message).encode() + b"\n")
+def _send(writer: asyncio.StreamWriter, command: str, arguments: dict[str, Any]) -> None:
+    writer.write(json.dumps({"execute": command} | ({"arguments": arguments} if arguments else {})).encode() + b"\n")
 
 
 async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
@@ -58,17 +89,63 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def guest_os_info(answer: dict[str, Any]) -> dict[str, str]:
+_OS_WORDS = {
+    "id": "id", "name": "name", "version": "version", "version-id": "versionId", "pretty-name": "prettyName",
+    "kernel-release": "kernelRelease", "kernel-version": "kernelVersion", "machine": "machine",
+}  # fmt: skip
+_USER_WORDS = {"user": "userName", "domain": "domain", "login-time": "loginTime"}
+_DISK_WORDS = {
+    "name": "diskName", "mountpoint": "mountPoint", "type": "fileSystemType", "used-bytes": "usedBytes",
+    "total-bytes": "totalBytes",
+}  # fmt: skip
+
+
+def guest_os_info(answer: Any) -> dict[str, Any]:
     """``guest-get-osinfo`` in the words of a VMI's ``status.guestOSInfo``."""
-    words = {
-        "id": "id",
-        "name": "name",
-        "version": "version",
-        "version-id": "versionId",
-        "pretty-name": "prettyName",
-        "kernel-release": "kernelRelease",
-        "kernel-version": "kernelVersion",
-        "machine": "machine",
+    return _translated(answer, _OS_WORDS)
+
+
+def users(answer: Any) -> list[dict[str, Any]]:
+    """``guest-get-users`` as KubeVirt lists the users that are logged in."""
+    return _each(answer, _USER_WORDS)
+
+
+def filesystems(answer: Any) -> list[dict[str, Any]]:
+    """``guest-get-fsinfo`` as KubeVirt lists mounted file systems."""
+    return [{"usedBytes": 0, "totalBytes": 0, **item} for item in _each(answer, _DISK_WORDS)]
+
+
+REBOOT: tuple[Question, ...] = (("guest-shutdown", {"mode": "reboot"}),)
+INFO: tuple[Question, ...] = tuple(
+    (f"guest-{name}", {}) for name in ("info", "get-host-name", "get-osinfo", "get-timezone", "get-users", "get-fsinfo")
+)
+"""The questions behind :func:`guest_info`."""
+
+
+def guest_info(answers: Sequence[Any]) -> dict[str, Any]:
+    """A VirtualMachineInstanceGuestAgentInfo from the answers to ``INFO``; what was refused is left out."""
+    info, host, system, zone, logged_in, mounted = answers
+    commands = info.get("supported_commands") if isinstance(info, dict) else []
+    where = _translated(zone, {"zone": "zone", "offset": "offset"})
+    return {
+        **_translated(info, {"version": "guestAgentVersion"}),
+        **_translated(host, {"host-name": "hostname"}),
+        "supportedCommands": _each(commands, {"name": "name", "enabled": "enabled"}),
+        "os": guest_os_info(system),
+        "timezone": f"{where.get('zone', '')}, {where.get('offset', 0)}",
+        "userList": users(logged_in),
+        "fsInfo": {"disks": filesystems(mounted)},
     }
-    # The guest writes what it likes: no more of it is kept than a name needs.
-    return {ours: str(answer[theirs])[:_LONGEST_FACT] for theirs, ours in words.items() if theirs in answer}
+
+
+def _each(answer: Any, words: dict[str, str]) -> list[dict[str, Any]]:
+    return [_translated(item, words) for item in answer] if isinstance(answer, list) else []
+
+
+def _translated(answer: Any, words: dict[str, str]) -> dict[str, Any]:
+    # The guest writes what it likes, if anything: no more of it is kept than a name needs.
+    given = answer if isinstance(answer, dict) else {}
+    found = {ours: given[theirs] for theirs, ours in words.items() if theirs in given}
+    return {
+        key: value if isinstance(value, int | float) else str(value)[:_LONGEST_FACT] for key, value in found.items()
+    }

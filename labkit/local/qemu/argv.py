@@ -38,6 +38,7 @@ class Nic:
     mac: str
     tap_fd: int
     model: str = "virtio"
+    boot: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class MachineConfig:
     graphics: bool = True
     serial: bool = True
     rng: bool = False
+    acpi: bool = True
     tablets: tuple[str, ...] = ()
     paused: bool = False
     firmware_serial: str = ""
@@ -87,7 +89,7 @@ def _board(config: MachineConfig) -> list[str]:
         "-name", f"guest={_escaped(config.name)}",
         "-nodefaults",
         "-no-user-config",
-        "-machine", MACHINE_TYPE,
+        "-machine", MACHINE_TYPE if config.acpi else f"{MACHINE_TYPE},acpi=off",
         # TCG's buffer of translated code would otherwise take a quarter of the guest's memory again.
         "-accel", "tcg,thread=multi,tb-size=64" if tcg else "kvm",
         "-cpu", "qemu64" if tcg else "host",
@@ -156,6 +158,7 @@ def _network(nic: Nic) -> list[str]:
     model = "virtio-net-pci" if nic.model == "virtio" else nic.model
     # No boot from the network, so no ROM for it either.
     device = f"{model},netdev=net0,id=nic0,mac={nic.mac},bus=pcie.0,addr=0x2,romfile="
+    device += f",bootindex={nic.boot}" if nic.boot else ""
     return ["-netdev", f"tap,id=net0,fd={nic.tap_fd}", "-device", device]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 _CONNECT_SECONDS = 15.0
 _LONGEST_AGENT_WAIT = 10.0
+_REBOOT_SECONDS = 3.0
 
 
 class MachineError(Exception):
@@ -34,14 +35,22 @@ class MachineError(Exception):
 class Facts:
     """What is known of a machine now.
 
-    ``ended`` is '', 'shutdown' (the guest powered off) or 'crashed'; ``powering_down``: its power button was pressed.
+    ``ended`` is '', 'shutdown' (the guest powered off), 'crashed' or 'unhealthy' (its liveness probe failed);
+    ``powering_down``: its power button was pressed; ``paused`` says why; ``ready`` is what its readiness probe found;
+    ``network``: whether its network stands.
     """
 
-    paused: bool = False
+    paused: str = ""
     agent: bool = False
     os_info: dict[str, str] = field(default_factory=dict)
     ended: str = ""
     powering_down: bool = False
+    ready: bool = True
+    network: bool = True
+
+
+BY_USER, BY_DISK = "PausedByUser", "PausedIOError"
+"""Why a machine is paused: told to, or a disk could not be written."""
 
 
 def mark(paths: MachinePaths) -> str:
@@ -79,11 +88,15 @@ class Machine:
             chardevs: Any = await self.execute("query-chardev")
         except (TimeoutError, OSError, QMPError) as error:
             raise MachineError(f"QEMU does not answer on its monitor: {self.complaint() or error}") from error
-        self._learn_state(str(status["status"]))
+        await self._learn_state(str(status["status"]))
         self.facts.agent = any(item["label"] == "agent0" and item["frontend-open"] for item in chardevs)
         self._tasks = [asyncio.create_task(self._watch_monitor()), asyncio.create_task(self._watch_process())]
         if self.facts.agent:
             self._ask_who()
+
+    def keep(self, task: Coroutine[Any, Any, None]) -> None:
+        """Run something for as long as the machine is held."""
+        self._tasks.append(asyncio.create_task(task))
 
     async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """One monitor command. Raises MachineError."""
@@ -97,12 +110,12 @@ class Machine:
     async def pause(self) -> None:
         """Freeze the guest."""
         await self.execute("stop")
-        self._set(paused=True)
+        self.note(paused=BY_USER)
 
     async def unpause(self) -> None:
         """Let the guest run on."""
         await self.execute("cont")
-        self._set(paused=False)
+        self.note(paused="")
 
     async def power_down(self) -> None:
         """Press the power button; a paused guest could not notice, so it is woken first."""
@@ -110,12 +123,20 @@ class Machine:
             await self.unpause()
         await self.execute("system_powerdown")
 
-    async def ask_agent(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
-        """One question to the guest agent. Raises MachineError."""
-        try:
-            return await agent.ask(self.paths.agent, command, arguments)
-        except agent.AgentError as error:
-            raise MachineError(str(error)) from error
+    async def soft_reboot(self) -> None:
+        """Have the guest end properly and start anew in place: by its power button, QEMU being reset once it is off.
+
+        Asked of the guest agent where that is connected. Raises MachineError.
+        """
+        if self.facts.agent:
+            try:
+                answers = await agent.ask_all(self.paths.agent, agent.REBOOT, seconds=_REBOOT_SECONDS)
+            except agent.AgentError:
+                return  # It ended before it could answer, which is how this goes well.
+            if not isinstance(answers[0], agent.AgentError):
+                return
+        self.paths.reboot.touch(mode=0o600)
+        await self.execute("system_powerdown")
 
     async def screenshot(self) -> bytes:
         """A PNG of the screen. Raises MachineError."""
@@ -141,6 +162,14 @@ class Machine:
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self._monitor.disconnect()
         self.process.forget()
+
+    def note(self, **facts: Any) -> None:
+        """Keep what was found out, and say so where it is new."""
+        before = Facts(**vars(self.facts))
+        for name, value in facts.items():
+            setattr(self.facts, name, value)
+        if self.facts != before:
+            self._changed()
 
     def complaint(self) -> str:
         """The last thing that QEMU printed."""
@@ -168,7 +197,7 @@ class Machine:
     async def _watch_process(self) -> None:
         await self.process.wait()
         if not self.facts.ended:
-            self._set(ended="crashed")
+            self.note(ended="crashed")
 
     async def _watch_monitor(self) -> None:
         while True:
@@ -178,11 +207,15 @@ class Machine:
                 continue
             if name == "SHUTDOWN":
                 # Only what the guest did itself is a proper end; "host-signal" means that somebody killed QEMU.
-                self._set(ended="shutdown" if data.get("guest") else "crashed")
+                if not (data.get("guest") and await self._start_anew()):
+                    self.note(ended="shutdown" if data.get("guest") else "crashed")
+            elif name == "BLOCK_IO_ERROR" and data.get("action") == "stop":
+                self.note(paused=BY_DISK)
             elif name in ("STOP", "RESUME"):
-                self._set(paused=name == "STOP" and not self.facts.ended)
+                stopped = name == "STOP" and not self.facts.ended
+                self.note(paused=(self.facts.paused or BY_USER) if stopped else "")
             elif name == "VSERPORT_CHANGE" and data.get("id") == "agent":
-                self._set(agent=bool(data.get("open")))
+                self.note(agent=bool(data.get("open")))
                 if self.facts.agent:
                     self._ask_who()
 
@@ -192,7 +225,7 @@ class Machine:
         while self.facts.agent and not self.facts.os_info:
             try:
                 answer = await agent.ask(self.paths.agent, "guest-get-osinfo")
-                self._set(os_info=agent.guest_os_info(answer))
+                self.note(os_info=agent.guest_os_info(answer))
             except agent.AgentError as error:
                 log.debug("%s: %s", self.paths.runtime.name, error)
                 delay = min(delay * 2, _LONGEST_AGENT_WAIT)
@@ -203,16 +236,22 @@ class Machine:
             self._asking = asyncio.create_task(self._learn_guest())
             self._tasks.append(self._asking)
 
-    def _learn_state(self, status: str) -> None:
-        self.facts.paused = status in ("paused", "prelaunch", "io-error")
-        if status == "shutdown":
+    async def _start_anew(self) -> bool:
+        """Reset a guest that powered off because it was to be rebooted; whether that was so."""
+        if self.facts.powering_down or not self.paths.reboot.exists():
+            return False
+        self.paths.reboot.unlink()
+        try:
+            await self.execute("system_reset")
+            await self.execute("cont")
+        except MachineError as error:
+            log.warning("%s was not started anew: %s", self.paths.runtime.name, error)
+            return False
+        return True
+
+    async def _learn_state(self, status: str) -> None:
+        self.facts.paused = {"paused": BY_USER, "prelaunch": BY_USER, "io-error": BY_DISK}.get(status, "")
+        if status == "shutdown" and not await self._start_anew():
             self.facts.ended = "shutdown"
         elif status in ("guest-panicked", "internal-error"):
             self.facts.ended = "crashed"
-
-    def _set(self, **facts: Any) -> None:
-        before = Facts(**vars(self.facts))
-        for name, value in facts.items():
-            setattr(self.facts, name, value)
-        if self.facts != before:
-            self._changed()

@@ -35,6 +35,11 @@ def wants(vmi: Obj, device: str) -> bool:
     return bool(get_path(vmi, f"spec.domain.devices.{device}", True))
 
 
+def has_acpi(vmi: Obj) -> bool:
+    """Whether the machine has a power button."""
+    return get_path(vmi, "spec.domain.features.acpi.enabled") is not False
+
+
 def volume_file(paths: MachinePaths, volume: Obj) -> Path:
     """The file of a volume under the machine's state folder."""
     suffix = "iso" if "cloudInitNoCloud" in volume else "qcow2"
@@ -67,7 +72,8 @@ def machine_config(
     nic = None
     if interface and tap_fd is not None:
         mac = mac_address(vmi, default_mac)
-        nic = Nic(mac=mac, tap_fd=tap_fd, model=interface.get("model", "virtio"))
+        model, boot = interface.get("model") or "virtio", interface.get("bootOrder", 0)
+        nic = Nic(mac=mac, tap_fd=tap_fd, model=model, boot=boot)
     tablets = [item.get("bus", "usb") for item in devices.get("inputs", [])]
     if devices.get("autoattachInputDevice") and not tablets:
         tablets = ["usb"]
@@ -86,6 +92,7 @@ def machine_config(
         graphics=wants(vmi, "autoattachGraphicsDevice"),
         serial=wants(vmi, "autoattachSerialConsole"),
         rng="rng" in devices,
+        acpi=has_acpi(vmi),
         tablets=tuple(tablets),
         paused=vmi["spec"].get("startStrategy") == "Paused",
     )
@@ -100,9 +107,10 @@ def mac_address(vmi: Obj, default: str) -> str:
 
 def _disks(vmi: Obj, paths: MachinePaths) -> tuple[Disk, ...]:
     volumes = {volume["name"]: volume for volume in vmi["spec"].get("volumes", [])}
-    listed = vmi["spec"]["domain"]["devices"]["disks"]
-    # Disks with a bootOrder first, by it; without any, all of them in the order of the manifest.
-    ordered = any("bootOrder" in disk for disk in listed)
+    devices = vmi["spec"]["domain"]["devices"]
+    listed = devices["disks"]
+    # What has a bootOrder first, by it; without any, all disks in the order of the manifest.
+    ordered = any("bootOrder" in device for device in (*listed, *devices.get("interfaces", [])))
     found = []
     for place, disk in enumerate(listed, start=1):
         volume = volumes[disk["name"]]

@@ -1,28 +1,68 @@
 """The serial console: the engine keeps QEMU's one connection, so that output goes somewhere when nobody looks.
 
-A session sees what comes after it began, as on KubeVirt; the last output is kept in a bounded file for diagnosis.
+What the machine prints is kept with its times in two bounded files; a new session begins with the last of it.
+A session that stops reading is cut: neither the machine nor the next session waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-_CHUNK = 65536
-_LOG_LIMIT = 256 * 1024
+from labkit.local import logs
 
-Listener = Callable[[bytes], Awaitable[None]]
+_CHUNK = 65536
+_SCROLL_BACK = 32 * 1024
+"""Bytes of earlier output that a new session begins with."""
+_UNREAD_LIMIT = 1024 * 1024
+"""Bytes that may wait for one session before it is cut."""
+# A terminal answers these, and the answer would be typed into the machine.
+_QUERY = re.compile(rb"\x1b\[[?>=]?[0-9;]*[cn]|\x1bZ|\x1b\][0-9;]*\?(\x07|\x1b\\)|\x05")
+
+
+class Viewer:
+    """One session's share of the output. ``cut`` is called once it has fallen too far behind."""
+
+    def __init__(self, first: bytes, cut: Callable[[], None]) -> None:
+        self._cut = cut
+        self._waiting = [first] if first else []
+        self._size = 0
+        self._ended = False
+        self._more = asyncio.Event()
+        self._more.set()
+
+    def feed(self, data: bytes) -> None:
+        """More output; it never waits."""
+        self._size += len(data)
+        self._waiting.append(data)
+        self._more.set()
+        if self._size > _UNREAD_LIMIT:
+            self._cut()
+
+    def end(self) -> None:
+        """There will be no more output."""
+        self._ended = True
+        self._more.set()
+
+    async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand everything to ``send``, which may wait, until the line ends. Raises what it raises."""
+        while self._waiting or not self._ended:
+            await self._more.wait()
+            self._more.clear()
+            waiting, self._waiting, self._size = self._waiting, [], 0
+            if waiting:
+                await send(b"".join(waiting))
 
 
 class SerialConsole:
-    """One machine's serial line. At most one listener at a time."""
+    """One machine's serial line. At most one viewer at a time."""
 
     def __init__(self, socket: Path, log: Path | None) -> None:
         self._socket = socket
         self._log = log
-        self._listener: Listener | None = None
+        self._viewer: Viewer | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -38,19 +78,16 @@ class SerialConsole:
         self._writer.write(data)
         await self._writer.drain()
 
-    def listen(self, listener: Listener) -> None:
-        """Hand all further output to ``listener``, which may make the machine wait."""
-        self._listener = listener
+    def attach(self, cut: Callable[[], None]) -> Viewer:
+        """Give all further output to a new viewer, which begins with the last output so far."""
+        # Nothing is awaited between the look at the log and the next output: none is lost or repeated.
+        self._viewer = Viewer(_QUERY.sub(b"", logs.last_bytes(self._log, _SCROLL_BACK)) if self._log else b"", cut)
+        return self._viewer
 
-    def unlisten(self, listener: Listener) -> None:
-        """Stop handing output to that listener, if it still is the one."""
-        if self._listener == listener:
-            self._listener = None
-
-    async def ended(self) -> None:
-        """Wait until QEMU has closed the line."""
-        if self._task:
-            await asyncio.wait([self._task])
+    def detach(self, viewer: Viewer) -> None:
+        """Stop feeding that viewer, if it still is the one."""
+        if self._viewer is viewer:
+            self._viewer = None
 
     async def close(self) -> None:
         """Let go of the line."""
@@ -64,31 +101,11 @@ class SerialConsole:
         try:
             while data := await reader.read(_CHUNK):
                 if self._log:
-                    append_bounded(self._log, data, _LOG_LIMIT)
-                await self._hand_on(data)
+                    logs.append(self._log, data)
+                if self._viewer:
+                    self._viewer.feed(data)
         except ConnectionError:
             return  # QEMU was killed: the same end as a close.
-
-    async def _hand_on(self, data: bytes) -> None:
-        listener = self._listener
-        if listener is None:
-            return
-        try:
-            await listener(data)
-        except ConnectionError:
-            # That client is gone; the line must live on for the next one.
-            self.unlisten(listener)
-
-
-def append_bounded(file: Path, data: bytes, limit: int) -> None:
-    """Append to a private file that keeps between the last ``limit`` and twice as many bytes."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    with open(descriptor, "r+b") as log:
-        log.write(data)
-        log.flush()
-        size = os.fstat(log.fileno()).st_size
-        if size > 2 * limit:
-            log.seek(size - limit)
-            kept = log.read()
-            log.truncate(0)
-            log.write(kept)
+        finally:
+            if self._viewer:
+                self._viewer.end()

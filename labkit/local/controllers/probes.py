@@ -1,0 +1,111 @@
+"""Readiness and liveness probes of running machines: asked inside the lab's network, or of the guest agent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from labkit.local.kubevirt.rules import HANDLERS
+from labkit.local.network.segments import NetworkError
+from labkit.local.objects import Obj
+from labkit.local.qemu import agent
+from labkit.local.qemu.machine import Machine
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How often a probe asks (seconds), and how many answers in a row change its verdict."""
+
+    delay: float
+    period: float
+    timeout: float
+    success: int
+    failure: int
+
+    @classmethod
+    def of(cls, probe: Obj) -> Timing:
+        """That of a defaulted probe."""
+        keys = ("periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
+        return cls(probe.get("initialDelaySeconds", 0), *(probe[key] for key in keys))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is believed now (``good``), and how many answers in a row have said so (``same``) or otherwise."""
+
+    good: bool
+    streak: int = 0
+    """Answers in a row that contradict the belief."""
+
+    def after(self, answer: bool, timing: Timing) -> Verdict:
+        """The verdict after one more answer."""
+        if answer == self.good:
+            return Verdict(self.good)
+        needed = timing.success if answer else timing.failure
+        return Verdict(answer) if self.streak + 1 >= needed else Verdict(self.good, self.streak + 1)
+
+
+Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Connects to a port of the machine. Raises NetworkError or OSError."""
+Tell = Callable[[str], None]
+
+
+async def watch(machine: Machine, kind: str, probe: Obj, dial: Dial, tell: Tell) -> None:
+    """Ask one probe for as long as the machine runs; a verdict goes to the machine, each failure to ``tell``."""
+    timing = Timing.of(probe)
+    verdict = Verdict(kind == "livenessProbe")
+    await asyncio.sleep(timing.delay)
+    while not machine.facts.ended:
+        # A paused guest's agent cannot answer, which says nothing about its health.
+        if not (machine.facts.paused and "guestAgentPing" in probe):
+            fault = await _ask(machine, probe, dial, timing.timeout)
+            verdict = verdict.after(not fault, timing)
+            if fault:
+                tell(f"{'Readiness' if kind == 'readinessProbe' else 'Liveness'} probe failed: {fault}")
+            if kind == "readinessProbe":
+                machine.note(ready=verdict.good)
+            elif not verdict.good:
+                machine.note(ended="unhealthy")
+        await asyncio.sleep(timing.period)
+
+
+async def _ask(machine: Machine, probe: Obj, dial: Dial, seconds: float) -> str:
+    """The fault that one try shows, or nothing."""
+    what = next(name for name in HANDLERS if name in probe)
+    try:
+        async with asyncio.timeout(seconds):
+            if what == "guestAgentPing":
+                await agent.ask(machine.paths.agent, "guest-ping", seconds=seconds)
+            elif what == "exec":
+                well = await agent.run(machine.paths.agent, probe["exec"]["command"], seconds=seconds)
+                return "" if well else "the command ended with a status other than 0"
+            else:
+                return await _connect(probe[what], dial, http=what == "httpGet")
+    except TimeoutError:
+        return f"no answer within {seconds:g} s"
+    except (agent.AgentError, NetworkError, OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+async def _connect(target: Obj, dial: Dial, *, http: bool) -> str:
+    reader, writer = await dial(target["port"])
+    try:
+        if not http:
+            return ""
+        if target.get("scheme") == "HTTPS":
+            await writer.start_tls(ssl._create_unverified_context(), server_hostname="")  # noqa: S323 - as the kubelet
+        headers = {"Host": "machine", "User-Agent": "kube-probe/1.32", "Accept": "*/*", "Connection": "close"}
+        headers |= {item["name"]: item["value"] for item in target.get("httpHeaders", [])}
+        lines = [
+            f"GET /{target.get('path', '').removeprefix('/')} HTTP/1.1",
+            *(f"{k}: {v}" for k, v in headers.items()),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        words = (await reader.readline()).decode(errors="replace").split(" ")
+        code = int(words[1]) if len(words) > 1 else 0
+        return "" if 200 <= code < 400 else f"HTTP probe failed with statuscode: {code}"
+    finally:
+        writer.close()

@@ -1,0 +1,114 @@
+"""``pods/log`` and ``pods/exec``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiohttp import web
+
+from labkit.local import logs
+from labkit.local.api.paths import ResourcePath
+from labkit.local.api.status import ApiError, bad_request, method_not_allowed
+from labkit.local.kubevirt.vmi_status import FINAL
+from labkit.local.objects import Obj, controller_uid, get_path, name_of, parse_time
+from labkit.local.paths import EnginePaths
+from labkit.local.pods import process, sandbox
+from labkit.local.pods.channels import Channels, check
+from labkit.local.store import Store
+
+_YES = ("true", "1")
+Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
+
+
+class Pods:
+    """Answers for the pods that stand for machines."""
+
+    def __init__(self, store: Store, paths: EnginePaths) -> None:
+        self._store = store
+        self._paths = paths
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        """What the server asks here, by kind and subresource."""
+        return {("pods", "log"): self.log, ("pods", "exec"): self.exec}
+
+    async def log(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        """GET: a container's log, and what is added to it where ``follow`` is asked for. ApiError 400 or 404."""
+        if request.method != "GET":
+            raise method_not_allowed(request.method, "pods/log")
+        pod = self._store.require("pods", path.namespace, path.name)
+        container, query = _container(pod, request), request.query
+        if query.get("previous") in _YES:
+            raise bad_request(f'previous terminated container "{container}" in pod "{path.name}" not found')
+        folder = self._paths.machine(controller_uid(pod) or "").logs
+        file = folder / ("console.log" if container == "guest-console-log" else "qemu.log")
+        chosen, following = _selection(query), query.get("follow") in _YES
+        if not file.exists():
+            raise bad_request(f'container "{container}" in pod "{path.name}" is waiting to start: ContainerCreating')
+
+        def more() -> bool:
+            now = self._store.get("pods", path.namespace, path.name)
+            listening = request.transport is not None and not request.transport.is_closing()
+            return following and listening and now is not None and get_path(now, "status.phase") not in FINAL
+
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        try:
+            async for text in logs.read(file, chosen, more):
+                await response.write(text)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # The reader has gone, which is how following a log ends.
+        return response
+
+    async def exec(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        """GET or POST, upgraded: run a command in a container. ApiError 400, 404 or 501."""
+        pod = self._store.require("pods", path.namespace, path.name)
+        container, query = _container(pod, request), request.query
+        check(request)
+        command = query.getall("command", [])
+        if not command:
+            raise bad_request("you must specify at least one command for the container")
+        folder = self._folder(pod, container)
+        if shutil.which(sandbox.BINARY) is None:
+            why = f"'{sandbox.BINARY}' is not installed: run 'apt-get install {sandbox.PACKAGE}'"
+            raise ApiError(501, "NotImplemented", why)
+        line = sandbox.command_line(command, folder, name_of(pod))
+        wanted = {name: query.get(name) in _YES for name in ("stdin", "tty")}
+        channels = await Channels.accept(request)
+        await channels.run(await process.start(line, **wanted))
+        return channels.socket
+
+    def _folder(self, pod: Obj, container: str) -> Path:
+        if (phase := get_path(pod, "status.phase")) != "Running":
+            raise bad_request(f'container "{container}" of pod "{name_of(pod)}" cannot be used: the pod is {phase}')
+        return self._paths.machine(controller_uid(pod) or "").logs
+
+
+def _container(pod: Obj, request: web.Request) -> str:
+    names = [str(container["name"]) for container in pod["spec"]["containers"]]
+    wanted = request.query.get("container") or (names[0] if len(names) == 1 else "")
+    if wanted in names:
+        return wanted
+    fault = f'container "{wanted}" is not valid for pod' if wanted else "a container name must be specified for pod"
+    raise bad_request(f"{fault} {name_of(pod)}, choose one of: [{' '.join(names)}]")
+
+
+def _selection(query: Mapping[str, str]) -> logs.Selection:
+    numbers: dict[str, int | None] = {}
+    for key in ("tailLines", "sinceSeconds", "limitBytes"):
+        text = query.get(key)
+        if text is not None and not text.isdigit():
+            raise bad_request(f"{key} '{text}' is not a number")
+        numbers[key] = None if text is None else int(text)
+    seconds, since = numbers["sinceSeconds"], None
+    if seconds is not None:
+        since = datetime.now(UTC) - timedelta(seconds=seconds)
+    elif text := query.get("sinceTime"):
+        try:
+            since = parse_time(text)
+        except ValueError as error:
+            raise bad_request(f"sinceTime '{text}' is not a time") from error
+    return logs.Selection(numbers["tailLines"], since, numbers["limitBytes"], query.get("timestamps") in _YES)
