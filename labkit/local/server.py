@@ -13,11 +13,12 @@ from labkit.local.access.guard import Guard
 from labkit.local.access.requests import needed
 from labkit.local.api import discovery, openapi, status
 from labkit.local.api.bodies import Body, decode
+from labkit.local.api.calls import Call
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import Kind
 from labkit.local.api.lists import not_ahead, number
 from labkit.local.api.paths import ResourcePath, parse
-from labkit.local.api.resources import Answer, Call, Resources
+from labkit.local.api.resources import Answer, Resources
 from labkit.local.api.watches import Event, Watch, follow
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.objects import Obj
@@ -54,6 +55,7 @@ class Server:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
+        logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
@@ -72,7 +74,11 @@ class Server:
             return web.json_response(status.internal_error(str(error)).body(), status=500)
         except web.HTTPRequestEntityTooLarge:
             return web.json_response(status.too_much(_BODY_LIMIT).body(), status=413)
-        except (web.HTTPException, ConnectionError):
+        except web.RequestPayloadError as error:
+            return web.json_response(status.bad_request(f"the body cannot be read: {error}").body(), status=400)
+        except ConnectionError:
+            return web.Response(status=400)  # Nobody is there to read it.
+        except web.HTTPException:
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
@@ -134,6 +140,7 @@ class Server:
         call = Call(
             kind, path.namespace, path.name, dict(request.query.items()), body.value, body.media_type,
             path.subresource, body.duplicates, request["caller"],
+            request.headers.get("User-Agent", "").partition("/")[0] or "unknown",
         )  # fmt: skip
         if kind.namespaced and not path.namespace and verb not in ("list", "watch"):
             raise status.method_not_allowed(request.method, f"{kind.key} without a namespace")
@@ -217,6 +224,14 @@ def _line(event: Event, kind: Kind, tabled: str | None) -> bytes:
         metadata = {"resourceVersion": event.obj["metadata"]["resourceVersion"]}
         text = json.dumps(table(kind.columns, [event.obj], metadata, tabled))
     return f'{{"type":"{event.type}","object":{text}}}\n'.encode()
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """A request that is no HTTP is its sender's fault: no traceback of ours, and none of its bytes (a token's?)."""
+    if record.exc_info and record.exc_info[0]:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[0].__name__}", ()
+        record.exc_info = None
+    return True
 
 
 async def _body(request: web.Request) -> Body:

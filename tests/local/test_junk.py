@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ ROWS: list[tuple[str, str, str, bytes, str, int]] = [
     ("a huge integer", "POST", SECRETS, b'{"metadata":{"name":"junk","generation":' + b"9" * 30 + b"}}", JSON, 400),
     ("a huger integer", "POST", SECRETS, b'{"metadata":{"generation":' + b"9" * 9000 + b"}}", JSON, 400),
     ("twice the same key", "POST", f"{SECRETS}?fieldValidation=Strict", b'{"data":{},"data":{}}', JSON, 400),
-    ("protobuf", "POST", SECRETS, b"k8s\0", "application/vnd.kubernetes.protobuf", 415),
+    ("protobuf of no kind", "POST", SECRETS, b"k8s\0", "application/vnd.kubernetes.protobuf", 415),
     ("torn protobuf", "POST", SECRETS, b"k8s\0\x0a\x7f", "application/vnd.kubernetes.protobuf", 400),
     ("a form", "POST", SECRETS, b"a=b", "application/x-www-form-urlencoded", 415),
     ("no media type", "POST", SECRETS, b"{}", "%", 415),
@@ -144,10 +146,35 @@ def test_a_body_may_be_yaml(engine: EngineProcess, space: str) -> None:
     assert json.loads(text)["metadata"]["annotations"] == {"when": "2020-01-01"}
 
 
+NO_HTTP = (
+    b"\x00\x01\x02\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    b"POST %s HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Length: 9\r\n\r\n{",
+    b"POST %s HTTP/1.1\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST %s HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+)
+
+
+def say(engine: EngineProcess, data: bytes) -> None:
+    """Send bytes over TLS; wait for an answer, or not, for a moment."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    server = urlsplit(json.loads(engine.kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+    address = str(server.hostname), server.port or 0
+    with contextlib.suppress(OSError), context.wrap_socket(socket.create_connection(address)) as connection:
+        connection.settimeout(0.3)
+        connection.sendall(data.replace(b"%s", SECRETS.encode(), 1).replace(b"%s", engine.token.encode()))
+        connection.recv(100)
+
+
 def test_no_junk_leaves_a_traceback_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with running_engine(tmp_path) as engine:
         for _, method, path, body, media_type, _ in ROWS:
             raw(engine, method, path, body, media_type)
+        for data in NO_HTTP:
+            say(engine, data)
+        assert engine.request("GET", "/readyz")[0] == 200
     logged = capfd.readouterr().err
     assert "serving on" in logged
     assert "Traceback" not in logged

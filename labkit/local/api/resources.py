@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from labkit.local.access.rules import ENGINE, Caller
+from labkit.local.access.requests import refusal
+from labkit.local.access.rules import Attributes
 from labkit.local.api import metadata, status
+from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
+from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
-from labkit.local.api.kinds import Admission, Kind
-from labkit.local.api.lists import listing, number
-from labkit.local.api.patches import apply_patch
+from labkit.local.api.kinds import Admission
+from labkit.local.api.lists import listing
+from labkit.local.api.patches import APPLY, apply_patch
 from labkit.local.api.schemas import node_of, resolve
-from labkit.local.api.selectors import Matcher, field_selector, label_selector
-from labkit.local.objects import Obj, name_of, namespace_of, uid_of
+from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -29,44 +30,6 @@ _KEPT = (
     "name",
     "namespace",
 )
-
-_DELETE_OPTIONS: dict[str, Callable[[Any], bool]] = {
-    "propagationPolicy": lambda value: value in (None, "Background", "Foreground", "Orphan"),
-    "gracePeriodSeconds": lambda value: value is None or (type(value) is int and value >= 0),
-    "preconditions": lambda value: value is None or isinstance(value, dict),
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request on one kind. ``body`` is decoded JSON, ``media_type`` its content type."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    query: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    media_type: str = "application/json"
-    subresource: str = ""
-    duplicates: tuple[str, ...] = ()
-    caller: Caller = ENGINE
-    said: list[str] = field(default_factory=list)
-    """Warnings of admission."""
-
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing may be stored; 400 for any other word than All."""
-        in_body = self.body.get("dryRun") if isinstance(self.body, dict) else None
-        asked = [self.query["dryRun"]] if self.query.get("dryRun") else in_body or []
-        if asked not in ([], ["All"]):
-            raise status.bad_request(f"dryRun {asked} is not All")
-        return bool(asked)
-
-    def matcher(self) -> Matcher:
-        """The request's label selector and field selector as one."""
-        labels = label_selector(self.query.get("labelSelector", ""))
-        chosen = field_selector(self.kind.key, self.query.get("fieldSelector", ""))
-        return lambda obj: labels(obj) and chosen(obj)
 
 
 @dataclass(frozen=True)
@@ -97,11 +60,13 @@ class Resources:
         obj, warnings = self._decoded(call)
         meta = obj["metadata"]
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = meta["generateName"] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+            meta["name"] = meta["generateName"][:58] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
         if meta.get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         obj.pop("status", None)
+        meta.pop("managedFields", None)
         self._admit(call, obj, None)
+        meta["managedFields"] = self._tracked(call, None, obj)
         return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), (*warnings, *call.said))
 
     def update(self, call: Call) -> Answer:
@@ -116,6 +81,8 @@ class Resources:
 
     def patch(self, call: Call) -> Answer:
         """PATCH: on the object as it is now."""
+        if call.media_type == APPLY:
+            return self._apply(call)
         node = None if call.kind.custom else node_of(call.kind)
         warnings: tuple[str, ...] = ()
 
@@ -130,6 +97,33 @@ class Resources:
             return new
 
         return Answer(200, self._replace(call, patched), (*warnings, *call.said))
+
+    def _apply(self, call: Call) -> Answer:
+        """PATCH with a part of an object, which its manager wants so: made where there is none."""
+        manager, force = call.manager("Apply"), call.query.get("force") == "true"
+        config, warnings = self._decoded(call, partial=True)
+        meta = config["metadata"]
+        if meta.setdefault("name", call.name) != call.name:
+            raise status.bad_request("the name of the object does not match the name on the URL")
+        if meta.pop("managedFields", None):
+            raise status.bad_request("metadata.managedFields must be nil")
+
+        def merged(live: Obj) -> Obj:
+            new = applied(live, config, manager, force, node_of(call.kind), resolve, timestamp())
+            return self._checked(call, new)[0]
+
+        if self._store.get(call.kind.key, call.namespace, call.name) is not None:
+            return Answer(200, self._replace(call, merged, track=False), (*warnings, *call.said))
+        wanted = Attributes("create", call.kind.group, call.kind.plural, call.namespace, call.name)
+        if not call.caller.may(wanted):
+            raise refusal(call.caller.user, wanted)
+        new = merged({})
+        new.pop("status", None)
+        self._admit(call, new, None)
+        return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), (*warnings, *call.said))
+
+    def _tracked(self, call: Call, old: Obj | None, new: Obj) -> list[Obj]:
+        return tracked(old, new, call.manager("Update"), node_of(call.kind), resolve, timestamp())
 
     def delete(self, call: Call) -> Answer:
         """DELETE: the object, now or when its finalizers are done."""
@@ -153,7 +147,7 @@ class Resources:
         return [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
-        options = _delete_options(call)
+        options = call.delete_options()
         wanted = options.get("preconditions") or {}
         for part in ("uid", "resourceVersion"):
             if wanted.get(part) not in (None, obj["metadata"][part]):
@@ -178,7 +172,7 @@ class Resources:
             kept = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != owner]
             self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
 
-    def _replace(self, call: Call, make: Callable[[Obj], Obj]) -> Obj:
+    def _replace(self, call: Call, make: Callable[[Obj], Obj], *, track: bool = True) -> Obj:
         kind = call.kind
 
         def mutate(current: Obj) -> None:
@@ -190,10 +184,13 @@ class Resources:
                     why = "the object has been modified; please apply your changes to the latest version and try again"
                     raise status.conflict(kind.plural, kind.group, call.name, why)
             if call.subresource == "status":
-                new = old | {"status": new.get("status", {})}
+                sent = {"managedFields": meta["managedFields"]} if "managedFields" in meta else {}
+                new = old | {"status": new.get("status", {}), "metadata": old["metadata"] | sent}
             else:
                 new = self._with_kept(new, old)
                 self._admit(call, new, old)
+            if track:
+                new["metadata"]["managedFields"] = self._tracked(call, old, new)
             new["metadata"] = new["metadata"] | {"resourceVersion": old["metadata"]["resourceVersion"]}
             current.clear()
             current.update(new)
@@ -220,10 +217,10 @@ class Resources:
             raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
         kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
-    def _decoded(self, call: Call) -> tuple[Obj, tuple[str, ...]]:
-        """The body of a POST or PUT: the right kind, the right namespace, only known fields."""
+    def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
+        """The body of a POST, PUT or apply: the right kind, the right namespace, only known fields."""
         kind, obj = call.kind, call.body
-        if call.media_type not in ACCEPTED:
+        if call.media_type not in ACCEPTED and not partial:
             raise status.unsupported_media_type(call.media_type, ACCEPTED)
         if not isinstance(obj, dict) or not isinstance(obj.get("metadata", {}), dict):
             raise status.bad_request("the body of the request is not an object of the Kubernetes API")
@@ -233,10 +230,13 @@ class Resources:
         obj = {**obj, "metadata": dict(obj.get("metadata") or {})}
         if kind.namespaced and obj["metadata"].setdefault("namespace", call.namespace) != call.namespace:
             raise status.bad_request("the namespace of the provided object does not match the namespace on the URL")
-        return self._checked(call, obj)
+        return self._checked(call, obj, partial=partial)
 
-    def _checked(self, call: Call, obj: Obj) -> tuple[Obj, tuple[str, ...]]:
-        """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore)."""
+    def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
+        """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore).
+
+        A ``partial`` one may lack what its kind requires: it is checked again once it is merged.
+        """
         kind = call.kind
         kept, found = check(node_of(kind), obj, kind.refused)
         if found.wrong:
@@ -249,26 +249,9 @@ class Resources:
         odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
         if odd and mode == "Strict":
             raise status.bad_request(f"strict decoding error: {', '.join(odd)}")
-        if found.causes:
+        if found.causes and not partial:
             raise status.invalid(kind.kind, kind.group, str(obj["metadata"].get("name", "")), found.causes)
         return kept, odd if mode == "Warn" else ()
-
-
-def _delete_options(call: Call) -> Obj:
-    """DeleteOptions from the body and the query; 400 naming what is wrong in them."""
-    options = dict(call.body) if isinstance(call.body, dict) else {}
-    if "propagationPolicy" in call.query:
-        options["propagationPolicy"] = call.query["propagationPolicy"]
-    if "gracePeriodSeconds" in call.query:
-        options["gracePeriodSeconds"] = number(call.query, "gracePeriodSeconds")
-    if options.get("orphanDependents"):
-        options["propagationPolicy"] = "Orphan"
-    found = [f"{key}: {options.get(key)!r}" for key, right in _DELETE_OPTIONS.items() if not right(options.get(key))]
-    if call.body is not None and not isinstance(call.body, dict):
-        found.append("the body is not an object")
-    if found:
-        raise status.bad_request(f"DeleteOptions: {'; '.join(found)}")
-    return options
 
 
 def _setter(references: list[Obj]) -> Callable[[Obj], None]:

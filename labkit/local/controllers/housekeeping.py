@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 from labkit.local.api.kinds import Kind
 from labkit.local.controllers.queue import Key, WorkQueue
@@ -19,7 +18,7 @@ from labkit.local.objects import (
     owners_of,
     timestamp,
     uid_of,
-)  # fmt: skip
+)
 from labkit.local.store import FOREGROUND, Change, Store
 
 _AT_A_TIME = 100
@@ -71,8 +70,9 @@ class Namespaces:
                 await asyncio.sleep(0)
         left = self._store.everything(name)
         if left:
-            conditions = remaining_conditions([(self._store.kinds[kind], obj) for kind, obj in left])
-            self._store.update("namespaces", "", name, _set_conditions(conditions))
+            found = remaining_conditions([(self._store.kinds[kind], obj) for kind, obj in left])
+            conditions = merge_conditions(get_path(namespace, "status.conditions", []), found, timestamp())
+            self._store.update("namespaces", "", name, lambda obj: obj["status"].update(conditions=conditions))
         else:
             self._store.update("namespaces", "", name, _release)
         return None
@@ -96,17 +96,6 @@ def remaining_conditions(left: list[tuple[Kind, Obj]]) -> list[Obj]:
         waits["FinalizersRemaining"] = ("SomeFinalizersRemain", why)
     found = [condition(f"Namespace{name}", False, *words) for name, *words in fine if name not in waits]
     return found + [condition(f"Namespace{name}", True, *words) for name, words in waits.items()]
-
-
-def _set_conditions(conditions: list[Obj]) -> Callable[[Obj], None]:
-    def mutate(namespace: Obj) -> None:
-        old = get_path(namespace, "status.conditions", [])
-        merged = merge_conditions(old, conditions, timestamp())
-        namespace["status"]["conditions"] = [
-            {key: value for key, value in item.items() if key != "lastProbeTime"} for item in merged
-        ]
-
-    return mutate
 
 
 def _release(namespace: Obj) -> None:

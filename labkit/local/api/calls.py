@@ -1,0 +1,83 @@
+"""One request on one kind, and what its query and body ask for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.local.access.rules import ENGINE, Caller
+from labkit.local.api import status
+from labkit.local.api.apply import Manager
+from labkit.local.api.kinds import Kind
+from labkit.local.api.selectors import Matcher, field_selector, label_selector
+from labkit.local.objects import Obj, name_of
+
+_DELETE_OPTIONS: dict[str, Callable[[Any], bool]] = {
+    "propagationPolicy": lambda value: value in (None, "Background", "Foreground", "Orphan"),
+    "gracePeriodSeconds": lambda value: value is None or (type(value) is int and value >= 0),
+    "preconditions": lambda value: value is None or isinstance(value, dict),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. ``body`` is decoded, ``media_type`` its content type, ``duplicates`` are keys it had twice."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    media_type: str = "application/json"
+    subresource: str = ""
+    duplicates: tuple[str, ...] = ()
+    caller: Caller = ENGINE
+    agent: str = "unknown"
+    """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
+    said: list[str] = field(default_factory=list)
+    """Warnings of admission."""
+
+    def manager(self, operation: str) -> Manager:
+        """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""
+        name = self.query.get("fieldManager", "")
+        if not name.isprintable() or len(name) > 128 or (operation == "Apply" and not name):
+            what = (
+                "Invalid value: up to 128 printable characters"
+                if name
+                else "Required value: is required for apply patch"
+            )
+            reason = "FieldValueInvalid" if name else "FieldValueRequired"
+            raise status.invalid("PatchOptions", "meta.k8s.io", "", [status.Cause("fieldManager", what, reason)])
+        return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be stored; ApiError 400 for any other word than All."""
+        in_body = self.body.get("dryRun") if isinstance(self.body, dict) else None
+        asked = [self.query["dryRun"]] if self.query.get("dryRun") else in_body or []
+        if asked not in ([], ["All"]):
+            raise status.bad_request(f"dryRun {asked} is not All")
+        return bool(asked)
+
+    def matcher(self) -> Matcher:
+        """The request's name, label selector and field selector as one."""
+        labels = label_selector(self.query.get("labelSelector", ""))
+        chosen = field_selector(self.kind.key, self.query.get("fieldSelector", ""))
+        return lambda obj: self.name in ("", name_of(obj)) and labels(obj) and chosen(obj)
+
+    def delete_options(self) -> Obj:
+        """DeleteOptions from the body and the query; ApiError 400 naming what is wrong in them."""
+        if not isinstance(self.body, dict | None):
+            raise status.bad_request("DeleteOptions: the body is not an object")
+        options = dict(self.body or {})
+        if "propagationPolicy" in self.query:
+            options["propagationPolicy"] = self.query["propagationPolicy"]
+        if grace := self.query.get("gracePeriodSeconds"):
+            options["gracePeriodSeconds"] = int(grace) if grace.isascii() and grace.isdigit() else grace
+        if options.get("orphanDependents"):
+            options["propagationPolicy"] = "Orphan"
+        wrong = [f"{key}: {options[key]!r}" for key, fits in _DELETE_OPTIONS.items() if not fits(options.get(key))]
+        if wrong:
+            raise status.bad_request(f"DeleteOptions: {'; '.join(wrong)}")
+        return options
