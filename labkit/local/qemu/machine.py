@@ -36,7 +36,7 @@ class Facts:
     """What is known of a machine now.
 
     ``ended`` is '', 'shutdown' (the guest powered off), 'crashed' or 'unhealthy' (its liveness probe failed);
-    ``powering_down``: its power button was pressed; ``paused`` says why; ``ready`` is what its readiness probe found;
+    ``powering_down``: its power button was pressed; ``paused`` says why; ``ready`` is what its readiness probe found.
     """
 
     paused: str = ""
