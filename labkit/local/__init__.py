@@ -11,6 +11,8 @@ DEBIAN_PACKAGES: tuple[str, ...] = (
     "dnsmasq-base",
     "iproute2",
     "util-linux",
+    "nftables",
+    "slirp4netns",
     "bubblewrap",
 )
 """Debian packages that the engine needs at run time; ``qemu-system-gui`` is not one of them."""

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.local.network.filter import compile_filter
+from labkit.local.network.names import Member
 from labkit.local.pods import sandbox
 from labkit.local.qemu import accel, argv, images
 
@@ -33,6 +35,7 @@ def examine(images_dir: Path, acceleration: str | None) -> list[dict[str, Any]]:
         lambda: _binary("kubectl exec", sandbox.BINARY, sandbox.PACKAGE),
         lambda: _acceleration(acceleration),
         _network,
+        _way_out,
         lambda: _tiny(images_dir),
     )
     return [asdict(look()) for look in looks]
@@ -54,7 +57,7 @@ def _acceleration(override: str | None) -> Finding:
 
 def _network() -> Finding:
     for tool, package in (
-        ("ip", "iproute2"), ("bridge", "iproute2"), ("dnsmasq", "dnsmasq-base"),
+        ("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("nft", "nftables"),
         ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux"),
     ):  # fmt: skip
         if shutil.which(tool) is None:
@@ -62,13 +65,24 @@ def _network() -> Finding:
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return Finding("network", False, "/dev/net/tun cannot be opened", "chmod 0666 /dev/net/tun (as root)")
     own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
-    probe = "ip link add br0 type bridge && ip tuntap add t0 mode tap"
-    done = subprocess.run(["unshare", *own, "--net", "--", "sh", "-c", probe], capture_output=True, text=True)
+    probe = "ip link add br0 type bridge && ip tuntap add t0 mode tap && nft -f -"
+    rules = compile_filter("10.77.0.1", {}, [Member("t0", "02:00:00:00:00:01", "10.77.0.10")], [], []).text
+    line = ["unshare", *own, "--net", "--", "sh", "-c", probe]
+    done = subprocess.run(line, input=rules, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines()
         remedy = "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run as root"
-        return Finding("network", False, f"no private network can be made: {said[-1] if said else 'no reason'}", remedy)
-    return Finding("network", True, "private networks can be made")
+        if "nft" in done.stderr or "rule" in done.stderr:
+            remedy = "a kernel with nftables for ip and bridge, and connection tracking (modprobe as root)"
+        return Finding("network", False, f"no private network can be made: {said[0] if said else 'no reason'}", remedy)
+    return Finding("network", True, "private networks can be made, and policies be enforced")
+
+
+def _way_out() -> Finding:
+    if shutil.which("slirp4netns") is None:
+        lost = "slirp4netns is not installed: labs reach nothing outside, whatever their policies allow"
+        return Finding("way out", True, lost, "apt-get install slirp4netns")
+    return Finding("way out", True, "labs reach outside where their policies let them")
 
 
 def _tiny(folder: Path) -> Finding:

@@ -104,7 +104,7 @@ async def _serve(options: Options) -> None:
     recorder = Recorder(store)
     segments = Segments(paths)
     namespaces, garbage = Namespaces(store), Garbage(store)
-    networks = Networks(store, segments)
+    networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
     launcher = Launcher(store, segments, networks, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)

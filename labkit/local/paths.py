@@ -74,6 +74,11 @@ class SegmentPaths:
         """The holder's socket. Its folder's path on a command line is the mark of its processes."""
         return self.runtime / "control.sock"
 
+    @property
+    def namespace(self) -> Path:
+        """Leads to the network namespace. Its path on a command line is the mark of the way out's process."""
+        return self.runtime / "net"
+
 
 @dataclass(frozen=True)
 class EnginePaths:

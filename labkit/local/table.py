@@ -12,6 +12,7 @@ from labkit.local.api.kinds import READ_VERBS, Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
+from labkit.local.network.policies import admit_network_policy
 from labkit.local.objects import Obj, get_path
 
 _SERVICE_SPEC = (
@@ -161,7 +162,7 @@ KINDS: tuple[Kind, ...] = (
         "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy",
         short_names=("netpol",),
         counts_generations=True,
-        admit=admission.admit_network_policy,
+        admit=admit_network_policy,
         columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
     Kind(

@@ -54,7 +54,7 @@ def boot(engine: EngineProcess, space: str, **cloud_config: object) -> Guest:
     config = seed(space, hostname="web", **cloud_config)
     post(engine, space, config, headless_service("web", space), machine("web", space))
     until(lambda: engine.phase(space, "web") == "Running")
-    until(lambda: _answers(engine, space), 120)
+    until(lambda: answers(engine, space), 120)
     return Guest(engine, space)
 
 
@@ -64,7 +64,8 @@ def condition_of(guest: Guest, name: str, kind: str) -> dict:
     return next((item for item in conditions if item["type"] == kind), {})
 
 
-def _answers(engine: EngineProcess, space: str) -> bool:
+def answers(engine: EngineProcess, space: str) -> bool:
+    """Whether SSH greets from the machine ``web``."""
     try:
         with engine.stream(space, "web", "portforward/22") as stream:
             return stream.recv(5)[:3] == b"SSH"

@@ -1,4 +1,4 @@
-"""The engine's decisions, which need neither network nor clock: plans, patches, selectors, names, policies."""
+"""The engine's decisions, which need neither network nor clock: plans, patches, selectors, addresses."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from labkit.local.api.admission import admit_network_policy, own_traffic_allowed
 from labkit.local.api.kinds import Admission
 from labkit.local.api.paths import parse
 from labkit.local.api.selectors import label_selector
 from labkit.local.api.status import ApiError
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.vm_plan import plan
-from labkit.local.network.names import SegmentRecord, free_network, names
-from tests.support.engine import headless_service, machine
+from labkit.local.network.names import SegmentRecord, free_network
+from tests.support.engine import machine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -98,59 +97,11 @@ def test_a_path_names_namespace_object_and_subresource() -> None:
     assert found.subresource == "portforward/22/tcp"
 
 
-def policy(**spec: Any) -> dict[str, Any]:
-    about = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}}
-    return {**about, "spec": {"podSelector": {}, **spec}}
-
-
-OWN: dict[str, Any] = {"podSelector": {}}
-DNS = {"ports": [{"protocol": "UDP", "port": 53}]}
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"policyTypes": ["Ingress", "Egress"]},
-        {"ingress": [{"from": [OWN]}], "egress": [{"to": [OWN]}, DNS]},
-        {"ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}]},
-    ],
-)
-def test_policies_that_a_closed_network_makes_true_are_accepted(spec: dict) -> None:
-    admit_network_policy(Admission(policy(**spec), None, lambda *_: None))
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"egress": [{}]},
-        {"egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]},
-        {"egress": [{"to": [{"podSelector": {"matchLabels": {"app": "web"}}}]}]},
-        {"ingress": [{"from": [OWN], "ports": [{"port": 80}]}]},
-        {"podSelector": {"matchLabels": {"app": "web"}}},
-    ],
-)
-def test_policies_that_cannot_be_enforced_are_refused(spec: dict) -> None:
-    with pytest.raises(ApiError, match="the embedded engine cannot enforce"):
-        admit_network_policy(Admission(policy(**spec), None, lambda *_: None))
-
-
-def test_machines_hear_one_another_only_where_every_closing_direction_is_opened_again() -> None:
-    closed = policy(policyTypes=["Ingress", "Egress"])
-    opened = policy(policyTypes=["Ingress", "Egress"], ingress=[{"from": [OWN]}], egress=[{"to": [OWN]}])
-    assert [own_traffic_allowed(p) for p in ([], [closed], [closed, opened])] == [True, False, True]
-
-
 def test_a_machine_keeps_its_address_and_a_freed_one_is_given_again() -> None:
     record = SegmentRecord(free_network(["10.77.0.0/24"])).with_machine("a").with_machine("b")
     assert record.addresses == {"a": "10.77.1.10", "b": "10.77.1.11"}
     assert record.with_machine("a") == record
     assert record.without_machine("a").with_machine("c").addresses["c"] == "10.77.1.10"
-
-
-def test_only_headless_services_give_names() -> None:
-    pod = {"metadata": {"labels": {"app": "web"}}, "spec": {}, "status": {"phase": "Running", "podIP": "10.77.0.10"}}
-    assert names([headless_service("web", "lab")], [pod]) == {"web.lab.svc.cluster.local": ["10.77.0.10"]}
-    assert names([], [pod]) == {}
 
 
 # Admission: what KubeVirt's webhooks refuse and fill in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from labkit.local.api import status
 from labkit.local.api.bounds import invalid, not_allowed, required
@@ -104,61 +103,6 @@ def admit_service(admission: Admission) -> None:
     ):
         spec.setdefault(key, value)
     new["status"] = {"loadBalancer": {}}
-
-
-def admit_network_policy(admission: Admission) -> None:
-    """Only what one closed segment per namespace makes true; anything else is refused, never ignored.
-
-    Nothing leads in or out of a segment, so ingress from elsewhere needs no rule, and DNS is the segment's own.
-    Machines of one namespace all hear one another, or (where no policy lets them) none does.
-    """
-    spec = admission.new.setdefault("spec", {})
-    causes = []
-    if spec.get("podSelector"):
-        causes.append(_cannot("spec.podSelector", "a policy for some machines of a namespace only"))
-    for n, rule in enumerate(spec.get("egress") or []):
-        if not (_is_dns(rule) or _is_own_namespace(rule, "to")):
-            causes.append(_cannot(f"spec.egress[{n}]", "egress other than DNS and the namespace's own pods"))
-    for n, rule in enumerate(spec.get("ingress") or []):
-        if _names_own_pods(rule) and not _is_own_namespace(rule, "from"):
-            causes.append(_cannot(f"spec.ingress[{n}]", "ingress from some pods or ports of the namespace only"))
-    refuse(admission, causes)
-    types = ["Ingress"] + (["Egress"] if spec.get("egress") is not None else [])
-    spec.setdefault("policyTypes", types)
-    spec.setdefault("podSelector", {})
-
-
-def own_traffic_allowed(policies: list[Obj]) -> bool:
-    """Whether machines of a namespace with these (admitted) policies may reach one another."""
-    for direction, key, peers in (("Ingress", "ingress", "from"), ("Egress", "egress", "to")):
-        closing = [p["spec"] for p in policies if direction in p["spec"]["policyTypes"]]
-        rules = [rule for spec in closing for rule in spec.get(key) or []]
-        if closing and not any(_is_own_namespace(rule, peers) for rule in rules):
-            return False
-    return True
-
-
-def _cannot(field: str, what: str) -> Cause:
-    return Cause(field, f"the embedded engine cannot enforce {what}", "FieldValueNotSupported")
-
-
-def _is_dns(rule: Obj) -> bool:
-    ports: list[Any] = rule.get("ports") or []
-    return bool(ports) and all(port.get("port") == 53 and "endPort" not in port for port in ports)
-
-
-def _is_own_namespace(rule: Obj, peers: str) -> bool:
-    """A rule that lets all pods of the namespace through on all ports; extra peers only for ingress."""
-    entries: list[Obj] = rule.get(peers) or []
-    own = any(entry == {"podSelector": {}} for entry in entries) or (peers == "from" and not entries)
-    alone = peers == "from" or all(entry == {"podSelector": {}} for entry in entries)
-    return own and alone and not rule.get("ports")
-
-
-def _names_own_pods(rule: Obj) -> bool:
-    """Whether an ingress rule speaks of pods of this namespace (no peers at all means everyone)."""
-    entries: list[Obj] = rule.get("from") or []
-    return not entries or any("podSelector" in e and "namespaceSelector" not in e for e in entries)
 
 
 def endpoint_ready(pod: Obj) -> bool:

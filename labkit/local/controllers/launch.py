@@ -81,10 +81,10 @@ class Launcher:
             await self._make_volume(vmi, volume)
         entry, tap = [], None
         if plan.wants_network(vmi):
-            await self._segments.attach(network, namespace_of(vmi), uid)
+            await self._segments.attach(network, uid)
             await self._networks.settle(namespace_of(vmi))
             entry = await self._segments.entry(network)
-            tap = await self._segments.tap(network, paths.runtime.name)
+            tap = await self._segments.tap(network, uid)
         try:
             config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid))
             command = [*entry, *argv.arguments(config)]

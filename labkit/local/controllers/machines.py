@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 _RETRY_SECONDS = 5.0
 _READ_LIMIT = 262_144
-_LOST = Problem("Synchronized", "NetworkLost", "the lab's private network has ended: restart the machine")
 _ENDS = {
     "shutdown": "The VirtualMachineInstance was shut down.",
     "crashed": "The VirtualMachineInstance crashed.",
@@ -160,30 +159,26 @@ class Machines:
             await found.close()
             raise
         found.facts.ready = "readinessProbe" not in vmi["spec"]
-        if plan.wants_network(vmi):
-            found.keep(self._watch_network(vmi, found))
         for kind in PROBES:
             if probe := vmi["spec"].get(kind):
-                dial, tell = partial(self.dial, vmi), partial(self._unhealthy, vmi)
+                dial, tell = partial(self.dial, vmi, probe=True), partial(self._unhealthy, vmi)
                 found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
-
-    async def _watch_network(self, vmi: Obj, running: machine.Machine) -> None:
-        await self._segments.ended(self.network_uid(vmi))
-        self.event(vmi, _LOST.reason, _LOST.message, warning=True)
-        running.note(network=False)
 
     def _unhealthy(self, vmi: Obj, fault: str) -> None:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
         self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
 
-    async def dial(self, vmi: Obj, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def dial(
+        self, vmi: Obj, port: int, *, probe: bool = False
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
         network = self.network_uid(vmi)
         address = self._segments.address(network, uid_of(vmi))
         if address is None:
             raise NetworkError("the machine has no address")
-        return await asyncio.open_connection(sock=await self._segments.dial(network, address, port), limit=_READ_LIMIT)
+        connection = await self._segments.dial(network, address, port, probe=probe)
+        return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
@@ -228,7 +223,7 @@ class Machines:
             os_info=facts.os_info if facts.agent else {},
             address=address or "",
             mac=plan.mac_address(vmi, mac_of(uid_of(vmi))),
-            problem=problem or (None if facts.network else _LOST),
+            problem=problem,
         )
         pod_name = name_of(pod_spec(vmi))
         pod = self._store.get("pods", space, pod_name)

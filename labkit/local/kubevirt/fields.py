@@ -30,10 +30,11 @@ _INTERFACE: Tree = {
     "bootOrder": "integer",
     "macAddress": "string",
     "model": "string",
+    "ports": [{"name": "string", "port": "integer", "protocol": "string"}],
     # Refused by admission, in KubeVirt's words.
     **dict.fromkeys(("masquerade", "slirp", "passt", "macvtap"), "any"),
     **not_built(
-        "acpiIndex", "binding", "dhcpOptions", "passtBinding", "pciAddress", "portRanges", "ports", "sriov", "state",
+        "acpiIndex", "binding", "dhcpOptions", "passtBinding", "pciAddress", "portRanges", "sriov", "state",
         "tag",
     ),
 }  # fmt: skip

@@ -141,12 +141,19 @@ def pod_spec(vmi: Obj) -> Obj:
         "vmi.kubevirt.io/id": name_of(vmi)[:63],
     }
     resources = launcher_resources(vmi)
+    # As on KubeVirt, an interface's ports are the pod's: NetworkPolicies may call them by name.
+    ports = [
+        {"protocol": "TCP"} | {key if key != "port" else "containerPort": value for key, value in port.items()}
+        for interface in get_path(vmi, "spec.domain.devices.interfaces", [])
+        for port in interface.get("ports", [])
+    ]
     spec: Obj = {
         "nodeName": NODE,
         "containers": [{"name": name, "image": "qemu", "resources": resources[name]} for name in containers_of(vmi)],
         "restartPolicy": "Never",
         "hostname": get_path(vmi, "spec.hostname") or name_of(vmi).split(".")[0][:63],
     }
+    spec["containers"][0]["ports"] = ports
     if "subdomain" in vmi["spec"]:
         spec["subdomain"] = vmi["spec"]["subdomain"]
     return {

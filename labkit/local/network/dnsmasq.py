@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from labkit.local.network.names import Member
 
 BINARY = "dnsmasq"
 BRIDGE = "br0"
+UPLINK = "up0"
+UPLINK_NETWORK = "169.254.77.0/24"
+"""Of the way out's own end: link-local, so that it hides no address of the computer's network."""
+UPLINK_DNS = "169.254.77.3"
+OPEN_PORT = 1053
+"""Where outside names are looked up too: only those machines are led there that may ask for them."""
 
 
-def command(directory: Path, *, address: str, search: Sequence[str], root: bool) -> list[str]:
+def command(directory: Path, *, address: str, search: Sequence[str], root: bool, upstream: str = "") -> list[str]:
     """DHCP (known machines only, fixed addresses) and DNS (the segment's own names only) on the bridge.
 
+    With ``upstream``, instead: DNS alone, on ``OPEN_PORT``, asking that server for names that are not of the cluster.
     It ends with the holder. As root it keeps that user, which alone may read the private folder again when told of a
     change, but hardly a capability.
     """
     kept = "-all,+net_admin,+net_raw,+net_bind_service,+setgid,+setuid"
     limits = ["setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
+    dhcp = [
+        f"--pid-file={directory}/dnsmasq.pid",
+        f"--dhcp-leasefile={directory}/leases",
+        f"--dhcp-hostsfile={directory}/hosts",
+        f"--dhcp-range={address.rsplit('.', 1)[0]}.0,static,255.255.255.0,12h",
+        "--dhcp-authoritative",
+        "--dhcp-ignore-names",
+        f"--dhcp-option=option:dns-server,{address}",
+        f"--dhcp-option=option:domain-search,{','.join(search)}",
+        f"--domain={search[0]}",
+        "--local=/#/",
+    ]
+    forwarding = [
+        f"--pid-file={directory}/forward.pid",
+        f"--port={OPEN_PORT}",
+        f"--server={upstream}",
+        f"--local=/{search[-1]}/",
+        "--domain-needed",
+    ]
     return [
         *limits,
         *(["--bounding-set", kept, "--inh-caps", kept] if root else []),
@@ -25,9 +53,6 @@ def command(directory: Path, *, address: str, search: Sequence[str], root: bool)
         "--log-facility=-",
         "--quiet-dhcp",
         "--conf-file=/dev/null",
-        f"--pid-file={directory}/dnsmasq.pid",
-        f"--dhcp-leasefile={directory}/leases",
-        f"--dhcp-hostsfile={directory}/hosts",
         f"--addn-hosts={directory}/names",
         *(["--user=root", "--group=root"] if root else []),
         "--no-hosts",
@@ -35,21 +60,14 @@ def command(directory: Path, *, address: str, search: Sequence[str], root: bool)
         f"--interface={BRIDGE}",
         "--bind-interfaces",
         "--except-interface=lo",
-        f"--dhcp-range={address.rsplit('.', 1)[0]}.0,static,255.255.255.0,12h",
-        "--dhcp-authoritative",
-        "--dhcp-ignore-names",
-        "--dhcp-option=option:router",
-        f"--dhcp-option=option:dns-server,{address}",
-        f"--dhcp-option=option:domain-search,{','.join(search)}",
-        f"--domain={search[0]}",
-        "--local=/#/",
+        *(forwarding if upstream else dhcp),
         "--local-ttl=1",
     ]
 
 
-def hosts_file(addresses: Mapping[str, str]) -> str:
+def hosts_file(members: Iterable[Member]) -> str:
     """MAC to address, for DHCP."""
-    return "".join(f"{mac},{address},12h\n" for mac, address in sorted(addresses.items()))
+    return "".join(f"{member.mac},{member.address},12h\n" for member in members)
 
 
 def names_file(names: Mapping[str, Sequence[str]]) -> str:

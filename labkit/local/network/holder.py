@@ -1,11 +1,13 @@
 """The process that is a namespace's network: started inside a new network namespace, it lives as long as the network.
 
 ``python -m labkit.local.network.holder --holder-dir=DIR --address=10.77.3.1 --search=DOMAIN,…`` makes a bridge, runs
-dnsmasq on it and listens on ``DIR/control.sock``. Each connection sends one line of JSON and gets one back:
+dnsmasq on it and listens on ``DIR/control.sock``. With ``--join=PID`` it takes over the network of that process, whose
+holder was killed. Each connection sends one line of JSON and gets one back:
 
-* ``{"op": "dial", "host", "port"}``: a TCP connection made in here, handed over as an open file;
-* ``{"op": "tap", "name"}``: a new tap on the bridge, handed over as an open file; it vanishes with its last holder;
-* ``{"op": "configure", "hosts", "names", "isolated"}``: dnsmasq's files, and whether machines may hear one another.
+* ``{"op": "configure", "hosts", "names", "rules"}``: dnsmasq's files, and the filter as ``nft`` reads it;
+* ``{"op": "tap", "name"}``: a new tap on the bridge, handed over as an open file; it vanishes with its last holder.
+  There is none before the first filter;
+* ``{"op": "dial", "host", "port", "mark"}``: a TCP connection made in here, handed over as an open file.
 
 An answer is ``{"ok": true}`` or ``{"error": sentence}``. The process ends on SIGTERM, and its
 network with it.
@@ -14,23 +16,34 @@ network with it.
 from __future__ import annotations
 
 import argparse
-import asyncio
+import ctypes
 import fcntl
 import json
 import os
 import signal
 import socket
+import socketserver
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from labkit.local.network.dnsmasq import BRIDGE, command
+from labkit.local.network.dnsmasq import BRIDGE, UPLINK_DNS, command
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x2, 0x1000, 0x4000
+_CAPABILITY_VERSION, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 0x20080522, 47, 2
+_SETTINGS = {
+    f"ipv4/conf/{BRIDGE}/proxy_arp_pvlan": "1",
+    f"ipv4/conf/{BRIDGE}/send_redirects": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv4/icmp_ratelimit": "0",  # so that who is refused learns it at once
+    "ipv4/ip_forward": "1",
+}
 _DIAL_SECONDS = 10.0
 _START_SECONDS = 5.0
 _LONGEST_REQUEST = 2**20
@@ -43,154 +56,151 @@ class Holder:
         self._directory = directory
         self._address = address
         self._search = search
-        self._isolated = False
-        self._dnsmasq: subprocess.Popen[bytes] | None = None
+        self._filtered = False
+        self._lock = threading.Lock()
+        self._dnsmasq: dict[str, subprocess.Popen[bytes]] = {}
 
     def build(self) -> None:
-        """Bridge, address, dnsmasq. Raises OSError or CalledProcessError with what ``ip`` said."""
+        """Bridge, address, dnsmasq. Raises OSError with what ``ip`` said."""
         _ip("link", "set", "lo", "up")
-        _ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
-        _ip("addr", "add", f"{self._address}/24", "dev", BRIDGE)
+        if BRIDGE not in (name for _, name in socket.if_nameindex()):
+            _ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        _ip("addr", "replace", f"{self._address}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
-        # A guest must find DHCP, DNS and other machines here, never a way through this namespace.
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
+        # Machines hear one another through here only: all their frames come to us, and the filter decides.
+        _ip("ntable", "change", "name", "arp_cache", "dev", BRIDGE, "proxy_delay", "0")
+        for key, value in _SETTINGS.items():
+            Path("/proc/sys/net", key).write_text(value)
         for file in ("hosts", "names"):
             (self._directory / file).touch(mode=0o600)
-        line = command(self._directory, address=self._address, search=self._search, root=os.getuid() == 0)
-        self._dnsmasq = subprocess.Popen(line, stdin=subprocess.DEVNULL)
+        # From this thread: a process that dies with its parent dies with the thread that started it.
+        for name, upstream in (("dnsmasq", ""), ("forward", UPLINK_DNS)):
+            root = os.getuid() == 0
+            line = command(self._directory, address=self._address, search=self._search, root=root, upstream=upstream)
+            self._dnsmasq[name] = subprocess.Popen(line, stdin=subprocess.DEVNULL)
         # Before its pid file is there, the SIGHUP that tells it of a change would kill it.
         deadline = time.monotonic() + _START_SECONDS
-        while not (self._directory / "dnsmasq.pid").exists():
+        while not all((self._directory / f"{name}.pid").exists() for name in self._dnsmasq):
             self._check_dnsmasq()
             if time.monotonic() > deadline:
                 raise OSError("dnsmasq did not start in time")
             time.sleep(0.005)
 
     def _check_dnsmasq(self) -> None:
-        if self._dnsmasq and self._dnsmasq.poll() is not None:
-            raise OSError(
-                f"dnsmasq, which gives machines their addresses, ended with status {self._dnsmasq.returncode}"
-            )
+        for process in self._dnsmasq.values():
+            if process.poll() is not None:
+                raise OSError(f"dnsmasq, which answers machines, ended with status {process.returncode}")
 
     def close(self) -> None:
         """End dnsmasq."""
-        if self._dnsmasq:
-            self._dnsmasq.terminate()
-            self._dnsmasq.wait()
+        for process in self._dnsmasq.values():
+            process.terminate()
+            process.wait()
 
-    async def answer(self, request: dict[str, Any]) -> int | None:
-        """Carry out one request; an open file to hand over, or None. Raises OSError, ValueError, CalledProcessError."""
+    def answer(self, request: dict[str, Any]) -> int | None:
+        """Carry out one request; an open file to hand over, or None. Raises OSError, ValueError."""
         operation = request["op"]
         if operation == "dial":
-            return await _dial(str(request["host"]), int(request["port"]))
-        if operation == "tap":
-            return self._tap(str(request["name"]))
-        if operation == "configure":
-            self._configure(request["hosts"], request["names"], bool(request["isolated"]))
-            return None
+            return _dial(str(request["host"]), int(request["port"]), int(request["mark"]))
+        with self._lock:
+            if operation == "tap":
+                return self._tap(str(request["name"]))
+            if operation == "configure":
+                self._configure(request["hosts"], request["names"], request["rules"])
+                return None
         raise ValueError(f"'{operation}' is not an operation")
 
     def _tap(self, name: str) -> int:
+        if not self._filtered:
+            raise ValueError("there is no filter yet")
         descriptor = os.open("/dev/net/tun", os.O_RDWR)
         try:
             fcntl.ioctl(
                 descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
             )
-            _ip("link", "set", name, "master", BRIDGE, "up")
-            self._isolate(name)
+            _ip("link", "set", name, "master", BRIDGE)
+            _ip("link", "set", name, "type", "bridge_slave", "isolated", "on")
+            _ip("link", "set", name, "up")
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _configure(self, hosts: str, names: str, isolated: bool) -> None:
+    def _configure(self, hosts: str, names: str, rules: str) -> None:
+        _run("nft", "-f", "-", text=rules)
+        self._filtered = True
         self._check_dnsmasq()
         (self._directory / "hosts").write_text(hosts)
         (self._directory / "names").write_text(names)
-        if isolated != self._isolated:
-            self._isolated = isolated
-            # Not from /sys, which shows the network namespace of whoever mounted it.
-            ports = json.loads(_run("ip", "-json", "link", "show", "master", BRIDGE) or "[]")
-            for port in ports:
-                self._isolate(port["ifname"])
-        if self._dnsmasq:
-            self._dnsmasq.send_signal(signal.SIGHUP)
-
-    def _isolate(self, port: str) -> None:
-        state = "on" if self._isolated else "off"
-        _run("bridge", "link", "set", "dev", port, "isolated", state)
+        for process in self._dnsmasq.values():
+            process.send_signal(signal.SIGHUP)
 
 
-async def _dial(host: str, port: int) -> int:
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    try:
-        async with asyncio.timeout(_DIAL_SECONDS):
-            await asyncio.get_running_loop().sock_connect(connection, (host, port))
-    except TimeoutError as error:
-        connection.close()
-        raise OSError(f"connection to {host}:{port} timed out") from error
-    except BaseException:
-        connection.close()
-        raise
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection.detach()
+def _dial(host: str, port: int, mark: int) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        connection.settimeout(_DIAL_SECONDS)
+        connection.connect((host, port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection.detach()
 
 
 def _ip(*arguments: str) -> None:
     _run("ip", *arguments)
 
 
-def _run(*line: str) -> str:
-    done = subprocess.run(line, capture_output=True, text=True)
+def _run(*line: str, text: str = "") -> None:
+    try:
+        done = subprocess.run(line, input=text, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise OSError(f"'{line[0]}' is not installed") from error
     if done.returncode:
         raise OSError(f"'{' '.join(line)}' failed: {done.stderr.strip()}")
-    return done.stdout
 
 
-async def _serve_one(holder: Holder, connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    with connection:
-        request = b""
-        while not request.endswith(b"\n"):
-            piece = await loop.sock_recv(connection, 65536)
-            if not piece or len(request) > _LONGEST_REQUEST:
-                return
-            request += piece
+def _join(pid: int) -> None:
+    """Enter the network of a process and keep what may be done there, as ``unshare --keep-caps`` does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in ("net",) if os.getuid() == 0 else ("user", "net"):
+        descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+        if libc.setns(descriptor, 0):
+            raise OSError(ctypes.get_errno(), f"cannot enter the network of process {pid}")
+        os.close(descriptor)
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    held = ctypes.create_string_buffer(24)
+    libc.capget(header, held)
+    effective, permitted, _, more_effective, more_permitted, _ = struct.unpack("6I", held.raw)
+    libc.capset(
+        header, struct.pack("6I", effective, permitted, permitted, more_effective, more_permitted, more_permitted)
+    )
+    for capability in range(64):
+        libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: str, holder: Holder) -> None:
+        super().__init__(address, _Request)
+        self.holder = holder
+
+
+class _Request(socketserver.StreamRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        reply, files = b'{"ok": true}\n', []
         try:
-            descriptor = await holder.answer(json.loads(request))
+            descriptor = self.server.holder.answer(json.loads(self.rfile.readline(_LONGEST_REQUEST)))
+            files = [] if descriptor is None else [descriptor]
         except (OSError, ValueError, KeyError) as error:
-            await loop.sock_sendall(connection, json.dumps({"error": str(error)}).encode() + b"\n")
-            return
-        reply = b'{"ok": true}\n'
-        if descriptor is None:
-            await loop.sock_sendall(connection, reply)
-            return
+            reply = json.dumps({"error": str(error)}).encode() + b"\n"
         try:
-            # One short message on a socket with an empty buffer: it cannot block.
-            socket.send_fds(connection, [reply], [descriptor])
+            socket.send_fds(self.connection, [reply], files)
         finally:
-            os.close(descriptor)
-
-
-async def _serve(holder: Holder, listener: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    running: set[asyncio.Task[None]] = set()
-
-    async def accept() -> None:
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            connection.setblocking(False)
-            task = asyncio.create_task(_serve_one(holder, connection))
-            running.add(task)
-            task.add_done_callback(running.discard)
-
-    accepting = asyncio.create_task(accept())
-    await stop.wait()
-    accepting.cancel()
+            for descriptor in files:
+                os.close(descriptor)
 
 
 def main() -> int:
@@ -199,20 +209,21 @@ def main() -> int:
     parser.add_argument("--holder-dir", type=Path, required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--search", required=True)
+    parser.add_argument("--join", type=int)
     options = parser.parse_args()
     os.umask(0o077)
     holder = Holder(options.holder_dir, options.address, options.search.split(","))
     try:
+        if options.join:
+            _join(options.join)
         holder.build()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Bound under another name first: once the socket can be seen, it answers.
         hidden = options.holder_dir / ".control"
         hidden.unlink(missing_ok=True)
-        listener.bind(str(hidden))
-        listener.listen(64)
-        listener.setblocking(False)
+        server = _Server(str(hidden), holder)
         hidden.rename(options.holder_dir / "control.sock")
-        asyncio.run(_serve(holder, listener))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        server.serve_forever()
     except OSError as error:
         print(error, file=sys.stderr)
         return 1

@@ -22,6 +22,17 @@ class NetworkFull(Exception):
 
 
 @dataclass(frozen=True)
+class Member:
+    """A machine: its port on the bridge, what is bound to that, its pod's labels and named ports (name, protocol)."""
+
+    port: str
+    mac: str
+    address: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SegmentRecord:
     """What must survive a restart: the network and each machine's address, by VMI uid."""
 

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from labkit.local import processes
 from labkit.local.files import make_private, remove_tree, write_atomically
 from labkit.local.network import dnsmasq
-from labkit.local.network.names import SegmentRecord, free_network, gateway, search_domains
+from labkit.local.network.filter import PROBE_MARK, Filter
+from labkit.local.network.names import Member, SegmentRecord, free_network, gateway, search_domains
 from labkit.local.paths import EnginePaths, SegmentPaths
 
 _START_SECONDS = 10.0
@@ -27,6 +28,10 @@ class NetworkError(Exception):
     """A network, or a connection in it, that cannot be had: one sentence."""
 
 
+class UplinkError(NetworkError):
+    """A network stands but is closed, where policies would let something out: one sentence."""
+
+
 class Segments:
     """All networks of this engine. Methods are safe to call at the same time for different namespaces."""
 
@@ -35,6 +40,10 @@ class Segments:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._records: dict[str, SegmentRecord] = {}
         self._told: dict[str, dict[str, Any]] = {}
+        self._watched: dict[str, processes.Detached] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+        self.lost: Callable[[], None] = lambda: None
+        """Called when a process of a network ended; ``configure`` brings it back."""
         for file in paths.networks.glob("n*.json"):
             self._records[file.stem] = SegmentRecord(**json.loads(file.read_text()))
 
@@ -43,18 +52,13 @@ class Segments:
         record = self._records.get(self._paths.segment(namespace_uid).record.stem)
         return record.addresses.get(machine_uid) if record else None
 
-    async def attach(self, namespace_uid: str, namespace: str, machine_uid: str) -> str:
-        """Make the namespace's network if need be and give a machine its address. Raises NetworkError, NetworkFull."""
+    async def attach(self, namespace_uid: str, machine_uid: str) -> None:
+        """Give a machine its address. Raises NetworkFull."""
         segment = self._paths.segment(namespace_uid)
         async with self._locks[namespace_uid]:
             record = self._records.get(segment.record.stem)
             record = record or SegmentRecord(free_network(found.network for found in self._records.values()))
-            record = record.with_machine(machine_uid)
-            self._save(segment, record)
-            if await self._holder(segment) is None:
-                self._told.pop(namespace_uid, None)
-                await self._start(segment, record, namespace)
-            return record.addresses[machine_uid]
+            self._save(segment, record.with_machine(machine_uid))
 
     async def detach(self, namespace_uid: str, machine_uid: str) -> None:
         """Take a machine's address back; the last one takes the network with it."""
@@ -69,42 +73,62 @@ class Segments:
             else:
                 await self._end(segment)
 
+    def port(self, machine_uid: str) -> str:
+        """The name of a machine's port."""
+        return self._paths.machine(machine_uid).runtime.name
+
     async def configure(
-        self, namespace_uid: str, hosts: Mapping[str, str], names: Mapping[str, Sequence[str]], isolated: bool
+        self,
+        namespace_uid: str,
+        namespace: str,
+        members: Sequence[Member],
+        names: Mapping[str, Sequence[str]],
+        rules: Callable[[str], Filter],
     ) -> None:
-        """Tell a network its machines (MAC to address), its names, and whether machines may hear one another."""
+        """Make a network that has machines, and tell it those, its names and its filter (of the gateway's address).
+
+        Raises NetworkError.
+        """
         segment = self._paths.segment(namespace_uid)
-        files = {"hosts": dnsmasq.hosts_file(hosts), "names": dnsmasq.names_file(names)}
-        request = {"op": "configure", "isolated": isolated, **files}
-        if segment.control.exists() and self._told.get(namespace_uid) != request:
-            await self._ask(segment, request)
-            self._told[namespace_uid] = request
+        async with self._locks[namespace_uid]:
+            record = self._records.get(segment.record.stem)
+            if record is None:
+                return
+            holder = self._process(self._mark(segment))
+            if holder is None or not segment.control.exists():
+                self._told.pop(namespace_uid, None)
+                holder = await self._start(segment, record, namespace)
+            found = rules(gateway(record.network))
+            files = {"hosts": dnsmasq.hosts_file(members), "names": dnsmasq.names_file(names)}
+            request = {"op": "configure", "rules": found.text, **files}
+            if self._told.get(namespace_uid) != request:
+                await self._ask(segment, request)
+                if not found.uplink:
+                    await processes.end_all(self._uplink_mark(segment))
+                self._told[namespace_uid] = request
+            if found.uplink and not self._process(self._uplink_mark(segment)):
+                await self._let_out(segment, holder.pid)
 
-    async def ended(self, namespace_uid: str) -> None:
-        """Wait for the end of a network, however it comes about."""
-        holder = processes.adopt(self._mark(self._paths.segment(namespace_uid)))
-        if holder is not None:
-            try:
-                await holder.wait()
-            finally:
-                holder.forget()
+    async def tap(self, namespace_uid: str, machine_uid: str) -> int:
+        """A machine's port as an open file, which the caller closes. Raises NetworkError."""
+        request = {"op": "tap", "name": self.port(machine_uid)}
+        return await self._ask_for_file(self._paths.segment(namespace_uid), request)
 
-    async def tap(self, namespace_uid: str, name: str) -> int:
-        """A new port of the network as an open file, which the caller closes. Raises NetworkError."""
-        return await self._ask_for_file(self._paths.segment(namespace_uid), {"op": "tap", "name": name})
+    async def dial(self, namespace_uid: str, host: str, port: int, *, probe: bool = False) -> socket.socket:
+        """A TCP connection to a machine, made inside its network. Raises NetworkError.
 
-    async def dial(self, namespace_uid: str, host: str, port: int) -> socket.socket:
-        """A TCP connection to a machine, made inside its network. Raises NetworkError."""
-        request = {"op": "dial", "host": host, "port": port}
+        Policies see it as coming from virt-api's pod; those of a ``probe``, which a kubelet makes, are not asked.
+        """
+        request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
         return socket.socket(fileno=await self._ask_for_file(self._paths.segment(namespace_uid), request))
 
     async def entry(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest inside the network. Raises NetworkError."""
-        pid = await self._holder(self._paths.segment(namespace_uid))
-        if pid is None:
+        holder = self._process(self._mark(self._paths.segment(namespace_uid)))
+        if holder is None:
             raise NetworkError("the network of this namespace is gone")
-        user = [] if os.getuid() == 0 else [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
-        return ["nsenter", *user, f"--net=/proc/{pid}/ns/net", "--"]
+        user = [] if os.getuid() == 0 else [f"--user=/proc/{holder.pid}/ns/user", "--preserve-credentials"]
+        return ["nsenter", *user, f"--net=/proc/{holder.pid}/ns/net", "--"]
 
     async def sweep(self, namespaces: set[str], machines: set[str]) -> None:
         """Remove the networks of namespaces that are gone, and addresses of machines that are (uids)."""
@@ -129,24 +153,42 @@ class Segments:
     def _mark(segment: SegmentPaths) -> str:
         return f"--holder-dir={segment.runtime}\0"
 
-    async def _holder(self, segment: SegmentPaths) -> int | None:
-        """The pid of the running holder."""
-        found = processes.adopt(self._mark(segment)) if segment.control.exists() else None
-        if found is None:
-            return None
-        found.forget()
-        return found.pid
+    @staticmethod
+    def _uplink_mark(segment: SegmentPaths) -> str:
+        return f"\0{segment.namespace}\0"
 
-    async def _start(self, segment: SegmentPaths, record: SegmentRecord, namespace: str) -> None:
+    def _process(self, mark: str) -> processes.Detached | None:
+        """A running process of a network; ``lost`` is called when it ends."""
+        found = self._watched.get(mark)
+        if found is None or not found.running:
+            found = processes.adopt(mark)
+            if found is None:
+                return None
+            self._watch(mark, found)
+        return found
+
+    def _watch(self, mark: str, process: processes.Detached) -> None:
+        async def wait() -> None:
+            await process.wait()
+            self.lost()
+
+        self._watched[mark] = process
+        self._waiting.add(task := asyncio.create_task(wait()))
+        task.add_done_callback(self._waiting.discard)
+
+    async def _start(self, segment: SegmentPaths, record: SegmentRecord, namespace: str) -> processes.Detached:
+        """Start a holder. Where machines live on in the network of a killed one, it takes that network over."""
         await self._clear(segment)
         make_private(segment.runtime)
+        living = [pid for uid in record.addresses for pid in processes.find(f"path={self._paths.machine(uid).qmp},")]
         own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
         command = [
-            "unshare", *own, "--net", "--",
+            *([] if living else ["unshare", *own, "--net", "--"]),
             sys.executable, "-m", "labkit.local.network.holder",
             f"--holder-dir={segment.runtime}",
             f"--address={gateway(record.network)}",
             f"--search={','.join(search_domains(namespace))}",
+            *([f"--join={living[0]}"] if living else []),
         ]  # fmt: skip
         log = segment.runtime / "holder.log"
         try:
@@ -161,6 +203,32 @@ class Segments:
                 await process.stop(1)
                 raise NetworkError(f"the private network could not be made: {_last_line(log)}; {_REMEDY}")
             await asyncio.sleep(0.01)
+        self._watch(self._mark(segment), process)
+        return process
+
+    async def _let_out(self, segment: SegmentPaths, holder: int) -> None:
+        """Start the way out: a process of the computer's own network with a card in this one. Raises UplinkError."""
+        segment.namespace.unlink(missing_ok=True)
+        segment.namespace.symlink_to(f"/proc/{holder}/ns/net")
+        ready, told = os.pipe()
+        # Its sandbox needs a root, whom an ordinary user's namespace has not.
+        own = ["--enable-sandbox"] if os.getuid() == 0 else [f"--userns-path=/proc/{holder}/ns/user"]
+        command = [
+            "slirp4netns", "--configure", "--disable-host-loopback", "--enable-seccomp", *own,
+            f"--cidr={dnsmasq.UPLINK_NETWORK}", f"--ready-fd={told}",
+            "--netns-type=path", str(segment.namespace), dnsmasq.UPLINK,
+        ]  # fmt: skip
+        log = segment.runtime / "uplink.log"
+        with open(ready, "rb") as said:
+            try:
+                process = processes.start(command, log, pass_fds=[told])
+            except FileNotFoundError as error:
+                raise UplinkError("there is no way out of the network: 'slirp4netns' is not installed") from error
+            finally:
+                os.close(told)
+            if not await asyncio.to_thread(said.read, 1):
+                raise UplinkError(f"no way out of the network could be made: {_last_line(log)}; {_REMEDY}")
+        self._watch(self._uplink_mark(segment), process)
 
     async def _end(self, segment: SegmentPaths) -> None:
         await self._clear(segment)
@@ -169,7 +237,8 @@ class Segments:
 
     async def _clear(self, segment: SegmentPaths) -> None:
         await processes.end_all(self._mark(segment))
-        await processes.end_all(f"--dhcp-leasefile={segment.runtime}/leases\0")
+        await processes.end_all(f"\0--addn-hosts={segment.runtime}/names\0")
+        await processes.end_all(self._uplink_mark(segment))
         remove_tree(segment.runtime)
 
     async def _ask(self, segment: SegmentPaths, request: dict[str, Any]) -> list[int]:

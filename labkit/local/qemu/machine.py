@@ -36,8 +36,7 @@ class Facts:
     """What is known of a machine now.
 
     ``ended`` is '', 'shutdown' (the guest powered off), 'crashed' or 'unhealthy' (its liveness probe failed);
-    ``powering_down``: its power button was pressed; ``paused`` says why; ``ready`` is what its readiness probe found;
-    ``network``: whether its network stands.
+    ``powering_down``: its power button was pressed; ``paused`` says why; ``ready`` is what its readiness probe found.
     """
 
     paused: str = ""
@@ -46,7 +45,6 @@ class Facts:
     ended: str = ""
     powering_down: bool = False
     ready: bool = True
-    network: bool = True
 
 
 BY_USER, BY_DISK = "PausedByUser", "PausedIOError"
