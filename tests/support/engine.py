@@ -39,6 +39,7 @@ class EngineProcess(Cluster):
     def __init__(self, folder: Path, images: Path) -> None:
         self.state, self.runtime, self.images = folder / "s", folder / "r", images
         super().__init__(self.state / "engine" / "kubeconfig")
+        self.log = folder / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *more: str) -> list[str]:
@@ -48,7 +49,8 @@ class EngineProcess(Cluster):
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stderr=log)
         until(self._answers)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -104,6 +106,7 @@ def running_engine(images: Path | None = None) -> Iterator[EngineProcess]:
         for process in psutil.process_iter(["cmdline"]):
             if str(engine.runtime) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
                 process.kill()
+        print(engine.log.read_text(errors="replace"), file=sys.stderr)
         shutil.rmtree(folder)
 
 
