@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from labkit.local.access.guard import Guard
 from labkit.local.access.requests import needed
@@ -25,6 +25,10 @@ from labkit.local.qemu.machine import MachineError
 from labkit.local.store import Store
 
 log = logging.getLogger(__name__)
+# What is no HTTP gets a 400 for an answer, and no traceback in the log.
+logging.getLogger("aiohttp.server").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], http_exceptions.HttpProcessingError))
+)
 
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20

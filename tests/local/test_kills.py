@@ -131,6 +131,7 @@ def as_it_should_be(engine: EngineProcess) -> bool:
     return not ended and running(engine) == wanted == set(vmis) and len(qemu(engine)) == len(wanted)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections that the kill cuts
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_killed_in_the_middle_of_anything_it_comes_back_and_tidies_up(engine: EngineProcess, kills: int) -> None:
     chance = random.Random(kills)  # noqa: S311 - the same moments each time
