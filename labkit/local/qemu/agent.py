@@ -39,7 +39,7 @@ async def ask_all(channel: Path, questions: Sequence[Question], *, seconds: floa
                 writer.close()
     except TimeoutError as error:
         raise AgentError(f"the guest agent did not answer {questions[0][0]} within {seconds:g} s") from error
-    except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+    except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError) as error:
         raise AgentError(f"the guest agent's channel failed: {error}") from error
 
 
