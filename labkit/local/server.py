@@ -163,7 +163,7 @@ class Server:
                 document = table(kind.columns, objects, document["metadata"], include)
         response = web.json_response(text=self._text(kind, document), status=answer.code)
         for warning in answer.warnings:
-            response.headers.add("Warning", f'299 - "{warning.replace(chr(34), chr(39))}"')
+            response.headers.add("Warning", f"299 - {json.dumps(warning)}")
         return response
 
     def _text(self, kind: Kind, document: Obj) -> str:

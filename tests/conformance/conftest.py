@@ -160,7 +160,7 @@ def greets(space: Space) -> bool:
 def note(name: str, *, labels: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
     """A Secret: the simplest of objects. ``more`` is metadata."""
     meta = {"name": name, "labels": labels or {}, **more}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"key": "value"}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"key": "dmFsdWU="}}
 
 
 def vm(name: str = "web", strategy: str = "Halted", **spec: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ FAULTS = [
     ("domain.devices.disks", [DISK | {"disk": {"bus": "floppy"}}], "domain.devices.disks[0]", "floppy"),
     ("domain.devices.disks", [DISK | {"cdrom": {"bus": "sata"}}], "domain.devices.disks[0]", ""),
     ("domain.devices.disks", [DISK | {"cdrom": {"bus": "virtio"}, "disk": None}], "domain.devices.disks[0]", ""),
-    ("domain.devices.disks", [DISK | {"bootOrder": 0}], "domain.devices.disks[0].bootOrder", "greater than"),
+    ("domain.devices.disks", [DISK | {"bootOrder": 0}], "domain.devices.disks[0].bootOrder", "boot order"),
     ("domain.devices.disks", [DISK | {"serial": "a b"}], "domain.devices.disks[0].serial", ""),
     ("domain.devices.disks", [DISK | {"serial": "x" * 257}], "domain.devices.disks[0].serial", "256"),
     ("volumes", [ROOT, ROOT], "volumes[1].name", ""),

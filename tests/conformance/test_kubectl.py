@@ -95,7 +95,7 @@ def test_get_says_what_is_missing(space: Space, words: list[str], said: str) -> 
 def test_create_makes_and_says_so_and_refuses_a_second(space: Space) -> None:
     words = ("create", "secret", "generic", "a", "--from-literal=key=value")
     assert space.kubectl(*words) == "secret/a created\n"
-    assert "(AlreadyExists)" in space.kubectl(*words, check=False)
+    assert 'secrets "a" already exists' in space.kubectl(*words, check=False)
     assert space.kubectl("create", "-f", "-", stdin=note("b")) == "secret/b created\n"
 
 

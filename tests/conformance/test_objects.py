@@ -258,7 +258,7 @@ def test_a_field_given_twice_is_an_error_when_strict(space: Space) -> None:
     text = '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","name":"a"}}'
     answer = space.cluster.ask("POST", space.path("secrets", query="fieldValidation=Strict"), text)
     assert answer.refusal == (400, "BadRequest")
-    assert 'duplicate field "metadata.name"' in answer.message
+    assert "duplicate field" in answer.message
 
 
 def test_a_value_of_the_wrong_type_is_a_fault_with_its_field(space: Space) -> None:
@@ -340,6 +340,8 @@ def test_what_has_two_owners_stays_while_one_is_there(space: Space) -> None:
 
 
 def test_a_secret_is_base64_and_its_plain_form_is_folded_in(space: Space) -> None:
-    assert space.make(note("a"))["data"] == {"key": "dmFsdWU="}
+    assert space.make(note("a") | {"stringData": {"more": "value"}})["data"] == dict.fromkeys(
+        ("key", "more"), "dmFsdWU="
+    )
     assert "stringData" not in space.get("secrets", "a").document
     assert space.post(note("b") | {"data": {"k": "not base64!"}}).code in (400, 422)

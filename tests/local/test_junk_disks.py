@@ -116,6 +116,7 @@ while read -r line <&3; do
     case "$line" in
         *guest-sync*) id=$(printf %s "$line" | tr -dc 0-9); echo "{\\"return\\": $id}" >&3 ;;
         *osinfo*) echo '{"return": ANSWER}' >&3 ;;
+        *fsinfo*) echo '{"error": 5}' >&3 ;;
         *) echo '{"return": 5}' >&3 ;;
     esac
 done
