@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from labkit.local.table import KINDS
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 2.0
+_IDLE_SECONDS = 90.0
+_OPEN_FILES = 16384
 
 
 class EngineError(Exception):
@@ -62,6 +65,9 @@ def run(options: Options) -> None:
     _check(paths)
     make_private(paths.engine)
     make_private(paths.runtime)
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < _OPEN_FILES <= most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, most))
     locks = [_lock(folder) for folder in (paths.engine, paths.runtime)]
     try:
         asyncio.run(_serve(options))
@@ -121,6 +127,7 @@ async def _serve(options: Options) -> None:
         Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}).application(),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=_IDLE_SECONDS,
         handler_cancellation=False,
     )
     await runner.setup()

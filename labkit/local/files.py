@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a private file (0600) so that a reader, a restart or a power cut finds the old content or the new."""
+    """Write a private file (0600) so that a reader, a restart or a power cut finds the old content or the new.
+
+    What is there already is not written again: an engine starts on a full disk too.
+    """
+    if path.is_file() and path.read_bytes() == content:
+        return
     make_private(path.parent)
     temporary = path.with_name(f".{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from labkit.local.access.guard import Guard
 from labkit.local.access.requests import needed
@@ -26,6 +26,10 @@ from labkit.local.qemu.machine import MachineError
 from labkit.local.store import Store
 
 log = logging.getLogger(__name__)
+# What is no HTTP gets a 400 for an answer, and no traceback in the log.
+logging.getLogger("aiohttp.server").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], http_exceptions.HttpProcessingError))
+)
 
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20
@@ -166,7 +170,7 @@ class Server:
                 document = table(kind.columns, objects, document["metadata"], include)
         response = web.json_response(text=self._text(kind, document), status=answer.code)
         for warning in answer.warnings:
-            response.headers.add("Warning", f'299 - "{warning.replace(chr(34), chr(39))}"')
+            response.headers.add("Warning", f"299 - {json.dumps(warning)}")
         return response
 
     def _text(self, kind: Kind, document: Obj) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
+from tests.support.cluster import Cluster
 from tests.support.home import Home, new_home
 
 
@@ -56,8 +56,7 @@ def test_status_shows_machines_and_how_to_sign_in(home: Home) -> None:
 
 def test_kubectl_sees_the_machine(home: Home) -> None:
     path = home.labkit("engine", "kubeconfig", "--path").stdout.strip()
-    command = ["kubectl", "--kubeconfig", path, "get", "vms,vmis", "--all-namespaces"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = Cluster(Path(path)).kubectl("get", "vms,vmis", "--all-namespaces")
     assert "virtualmachine.kubevirt.io/box" in shown
     assert "virtualmachineinstance.kubevirt.io/box" in shown
     assert "Running" in shown

@@ -32,7 +32,7 @@ def pod_of(guest: Guest) -> str:
 
 def kubectl(guest: Guest, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """The real kubectl, its outputs apart."""
-    line = ["kubectl", f"--kubeconfig={guest.engine.kubeconfig}", "-n", guest.space, *words]
+    line = guest.engine.kubectl_command("-n", guest.space, *words)
     return subprocess.run(line, capture_output=True, timeout=60, **options)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,14 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-from kubernetes import client, config
 
 from labkit import settings
-from tests.support.streams import Stream, open_stream
+from tests.support.cluster import SUBRESOURCES as SUBRESOURCES
+from tests.support.cluster import Cluster
 
 T = TypeVar("T")
-PROTOCOL = "plain.kubevirt.io"
-SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
 
 
 def until(what: Callable[[], T], seconds: float = 30.0) -> T:
@@ -37,12 +33,13 @@ def until(what: Callable[[], T], seconds: float = 30.0) -> T:
     return found
 
 
-class EngineProcess:
+class EngineProcess(Cluster):
     """An engine, its folders and clients for it. ``folder`` must be short: sockets are made below it."""
 
     def __init__(self, folder: Path, images: Path) -> None:
         self.state, self.runtime, self.images = folder / "s", folder / "r", images
-        self.kubeconfig = self.state / "engine" / "kubeconfig"
+        super().__init__(self.state / "engine" / "kubeconfig")
+        self.log = folder / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *more: str) -> list[str]:
@@ -52,7 +49,8 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stderr=log)
         until(self._answers)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -76,47 +74,6 @@ class EngineProcess:
         """Files of machines and networks."""
         folders = (self.runtime, self.state / "engine" / "machines", self.state / "engine" / "networks")
         return [str(path) for folder in folders for path in folder.glob("*") if path.name != "lock"]
-
-    def api(self) -> client.ApiClient:
-        """The real Kubernetes client."""
-        return config.new_client_from_config(str(self.kubeconfig))
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """The real kubectl's output (and complaints)."""
-        line = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90)
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
-        """One raw request with the engine's token: status and body."""
-        api = self.api()
-        sent = None if body is None else json.dumps(body)
-        given = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **headers}
-        answer = api.rest_client.pool_manager.request(method, api.configuration.host + path, headers=given, body=sent)
-        api.close()
-        return int(answer.status), bytes(answer.data)
-
-    @property
-    def token(self) -> str:
-        """The bearer token."""
-        return (self.state / "engine" / "token").read_text()
-
-    def stream(self, namespace: str, machine: str, subresource: str, **options: Any) -> Stream:
-        """A WebSocket into a machine; close it (or use it as a context)."""
-        cluster = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        path = f"{SUBRESOURCES}/namespaces/{namespace}/virtualmachineinstances/{machine}/{subresource}"
-        options.setdefault("subprotocols", [PROTOCOL])
-        options.setdefault("additional_headers", {"Authorization": f"Bearer {self.token}"})
-        return open_stream(
-            cluster["server"].replace("https", "wss") + path,
-            ssl=ssl.create_default_context(cadata=authority),
-            compression=None,
-            max_size=None,
-            close_timeout=1,
-            **options,
-        )
 
     def vmi(self, namespace: str, name: str) -> dict[str, Any]:
         """A VMI as it is now; an empty one where there is none."""
@@ -149,6 +106,7 @@ def running_engine(images: Path | None = None) -> Iterator[EngineProcess]:
         for process in psutil.process_iter(["cmdline"]):
             if str(engine.runtime) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
                 process.kill()
+        print(engine.log.read_text(errors="replace"), file=sys.stderr)
         shutil.rmtree(folder)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from labkit.settings import Settings, load
+from tests.support.cluster import Cluster
 
 LABKIT = Path(sys.executable).parent / "labkit"
 ENGINE_PARTS = ("labkit.local", "labkit.supervisor", "labkit.cli", "qemu-system", "dnsmasq")
@@ -54,8 +55,9 @@ class Home:
 
     def kubectl(self, *words: str) -> str:
         """What the real kubectl prints of this home's engine."""
-        command = ["kubectl", "--kubeconfig", str(self.settings.engine_kubeconfig), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        done = Cluster(self.settings.engine_kubeconfig).run_kubectl(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def processes(self, word: str = "") -> list[psutil.Process]:
         """What runs for this home (its folders stand on the command line, or in the environment)."""

@@ -20,6 +20,8 @@ _CHUNK = 262_144
 _LONGEST_MESSAGE = 2**24
 _PING_SECONDS = 1.0
 _PONG_SECONDS = 60.0
+_LONGEST_MESSAGE = 16 * 2**20
+"""Bytes; KubeVirt has no limit, but here a whole message is held in memory."""
 
 Send = Callable[[bytes], Awaitable[None]]
 

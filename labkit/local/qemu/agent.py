@@ -39,7 +39,7 @@ async def ask_all(channel: Path, questions: Sequence[Question], *, seconds: floa
                 writer.close()
     except TimeoutError as error:
         raise AgentError(f"the guest agent did not answer {questions[0][0]} within {seconds:g} s") from error
-    except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+    except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError) as error:
         raise AgentError(f"the guest agent's channel failed: {error}") from error
 
 
@@ -55,6 +55,8 @@ async def run(channel: Path, command: Sequence[str], *, seconds: float) -> bool:
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
         raise AgentError(f"the command did not end within {seconds:g} s") from error
+    except (KeyError, TypeError) as error:
+        raise AgentError("the guest agent's answer is not one of a guest agent") from error
 
 
 async def _converse(
@@ -70,7 +72,7 @@ async def _converse(
         _send(writer, command, arguments)
         answer = await _receive(reader)
         if "error" in answer:
-            why = answer["error"].get("desc", "no reason given")
+            why = answer["error"].get("desc") if isinstance(answer["error"], dict) else answer["error"]
             answers.append(AgentError(f"the guest agent refused {command}: {why}"))
         else:
             answers.append(answer.get("return"))

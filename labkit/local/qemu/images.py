@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -39,7 +40,10 @@ def resolve(reference: str, images: Path) -> Path:
 
 
 async def create_overlay(backing: Path, target: Path) -> None:
-    """A private, empty layer on top of an image. Raises ImageError."""
+    """A private, empty layer on top of an image. Raises ImageError, also for one that would read other files here."""
+    found = json.loads(await _qemu_img("info", "-f", "qcow2", "--output=json", "--force-share", str(backing)))
+    if "backing-filename" in found or "data-file" in found["format-specific"]["data"]:
+        raise ImageError(f"the image '{backing}' is not whole: make it so with 'qemu-img convert -O qcow2'")
     await _create("-b", str(backing), "-F", "qcow2", str(target))
 
 
@@ -49,14 +53,19 @@ async def create_empty(target: Path, size: int) -> None:
 
 
 async def _create(*arguments: str) -> None:
-    command = [QEMU_IMG, "create", "-q", "-f", "qcow2", *arguments]
+    await _qemu_img("create", "-q", "-f", "qcow2", *arguments)
+
+
+async def _qemu_img(*arguments: str) -> bytes:
+    pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, umask=0o077)
+        process = await asyncio.create_subprocess_exec(QEMU_IMG, *arguments, stdout=pipe, stderr=pipe, umask=0o077)
     except FileNotFoundError as error:
         raise ImageError(f"{QEMU_IMG} is not installed: run 'apt-get install qemu-utils'") from error
-    _, complaint = await process.communicate()
+    answer, complaint = await process.communicate()
     if process.returncode:
         raise ImageError(f"{QEMU_IMG} failed: {complaint.decode(errors='replace').strip()}")
+    return answer
 
 
 def write_seed(target: Path, files: dict[str, bytes]) -> None:
