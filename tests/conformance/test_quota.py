@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.conformance.conftest import Space, note, vm, vmi
 from tests.support.engine import until
 
+Make = Callable[[str], dict[str, Any]]
 VMS = "count/virtualmachines.kubevirt.io"
 VMIS = "count/virtualmachineinstances.kubevirt.io"
 
@@ -25,14 +27,11 @@ def used(space: Space) -> dict[str, str]:
     return dict(space.get("resourcequotas", "q").document["status"]["used"])
 
 
-@pytest.mark.parametrize(
-    ("key", "objects"),
-    [("count/secrets", [note("a"), note("b")]), (VMS, [vm("a"), vm("b")]), (VMIS, [vmi("a"), vmi("b")])],
-)
-def test_what_is_over_the_limit_is_refused_and_says_which(space: Space, key: str, objects: list[Any]) -> None:
+@pytest.mark.parametrize(("key", "make"), [("count/secrets", note), (VMS, vm), (VMIS, vmi)])
+def test_what_is_over_the_limit_is_refused_and_says_which(space: Space, key: str, make: Make) -> None:
     limit(space, **{key: "1"})
-    assert space.post(objects[0]).code == 201
-    answer = space.post(objects[1])
+    assert space.post(make("a")).code == 201
+    answer = space.post(make("b"))
     assert answer.refusal == (403, "Forbidden")
     assert f"exceeded quota: q, requested: {key}=1, used: {key}=1, limited: {key}=1" in answer.message
 

@@ -91,7 +91,7 @@ def test_lines_are_chosen_by_number_time_and_size(guest: Guest) -> None:
 
 
 def test_a_followed_log_goes_on(guest: Guest) -> None:
-    line = ["kubectl", f"--kubeconfig={guest.engine.kubeconfig}", "-n", guest.space]
+    line = guest.engine.kubectl_command("-n", guest.space)
     command = [*line, "logs", "-f", "--tail=0", pod_of(guest), "-c", CONSOLE]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
@@ -148,7 +148,7 @@ def test_a_terminal_has_the_size_that_it_is_given(guest: Guest) -> None:
 
 def test_kubectl_gives_a_real_terminal(guest: Guest) -> None:
     ours, theirs = pty.openpty()
-    line = ["kubectl", f"--kubeconfig={guest.engine.kubeconfig}", "-n", guest.space]
+    line = guest.engine.kubectl_command("-n", guest.space)
     done = subprocess.run(
         [*line, "exec", "-it", pod_of(guest), "--", "sh", "-c", "test -t 0 && exit 5"],
         stdin=theirs, stdout=theirs, stderr=theirs, timeout=30,

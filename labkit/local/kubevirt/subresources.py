@@ -51,6 +51,7 @@ class Subresources:
             ("virtualmachines", "stop"): ("PUT", self._change_vm(requests.stop)),
             ("virtualmachines", "restart"): ("PUT", self._change_vm(requests.restart)),
             ("virtualmachines", "portforward"): ("GET", self._portforward),
+            ("virtualmachines", "expand-spec"): ("GET", self._expand),
             ("virtualmachineinstances", "pause"): ("PUT", self._pause),
             ("virtualmachineinstances", "unpause"): ("PUT", self._unpause),
             ("virtualmachineinstances", "softreboot"): ("PUT", self._soft_reboot),
@@ -101,6 +102,10 @@ class Subresources:
             return web.Response(status=202)
 
         return handle
+
+    async def _expand(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        """The VM with what it takes from elsewhere, which is nothing: there are no instance types here."""
+        return web.json_response(self._store.require(VM, path.namespace, path.name))
 
     # VirtualMachineInstances
 
