@@ -35,6 +35,7 @@ from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
 from labkit.local.pods.routes import Pods
 from labkit.local.qemu import accel
 from labkit.local.server import Server
+from labkit.local.storage.claims import Claims
 from labkit.local.store import Store
 from labkit.local.table import KINDS
 
@@ -112,7 +113,8 @@ async def _serve(options: Options) -> None:
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
-    launcher = Launcher(store, segments, networks, paths, acceleration.name)
+    claims = Claims(store, recorder, paths)
+    launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
     subresources = Subresources(store, machines)
 
@@ -132,7 +134,7 @@ async def _serve(options: Options) -> None:
     )
     await runner.setup()
     await machines.start()
-    controllers = (quotas, namespaces, defaults, garbage, networks, virtual_machines)
+    controllers = (quotas, namespaces, defaults, garbage, networks, virtual_machines, claims)
     for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()

@@ -92,10 +92,13 @@ _VOLUME: Tree = {
         "networkDataSecretRef": _LOCAL_REFERENCE,
     },
     "emptyDisk": {"capacity": "quantity"},
+    "persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean", **not_built("hotpluggable")},
+    "dataVolume": {"name": "string", **not_built("hotpluggable")},
+    "ephemeral": {"persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean"}},
     **dict.fromkeys(("hostDisk", "downwardMetrics"), "any"),
     **not_built(
-        "cloudInitConfigDrive", "configMap", "containerPath", "dataVolume", "downwardAPI", "ephemeral", "memoryDump",
-        "persistentVolumeClaim", "secret", "serviceAccount", "sysprep",
+        "cloudInitConfigDrive", "configMap", "containerPath", "downwardAPI", "memoryDump", "secret", "serviceAccount",
+        "sysprep",
     ),
 }  # fmt: skip
 _NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
