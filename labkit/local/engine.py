@@ -58,6 +58,7 @@ class Options:
     port: int = 0
     acceleration: str | None = None
     exit_with_parent: bool = False
+    import_from_anywhere: bool = False
 
 
 def run(options: Options) -> None:
@@ -113,7 +114,7 @@ async def _serve(options: Options) -> None:
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
-    claims = Claims(store, recorder, paths)
+    claims = Claims(store, recorder, paths, options.import_from_anywhere)
     launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
     subresources = Subresources(store, machines)

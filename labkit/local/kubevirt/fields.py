@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labkit.local.api.fields import METADATA, Tree, not_built
+from labkit.local.storage.kinds import DATA_VOLUME_SPEC
 
 _QUANTITIES: Tree = {"memory": "quantity", "cpu": "quantity"}
 _CPU: Tree = {
@@ -145,5 +146,8 @@ VM_SPEC: Tree = {
     "running": "boolean",
     "runStrategy": "string",
     "template": {"metadata": METADATA, "spec": VMI_SPEC},
-    **not_built("dataVolumeTemplates", "instancetype", "preference", "updateVolumesStrategy"),
+    "dataVolumeTemplates": [
+        {"apiVersion": "string", "kind": "string", "metadata": METADATA, "spec": DATA_VOLUME_SPEC, "status": "any"}
+    ],
+    **not_built("instancetype", "preference", "updateVolumesStrategy"),
 }
