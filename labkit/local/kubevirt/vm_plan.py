@@ -144,6 +144,8 @@ def _status(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failur
     }
     if "runStrategy" in old or vmi is not None:
         status["runStrategy"] = strategy if vmi is not None else old["runStrategy"]
+    # Whoever set these takes them off again.
+    status |= {key: old[key] for key in ("snapshotInProgress", "restoreInProgress") if key in old}
     if requests:
         status["stateChangeRequests"] = requests
     if failure:

@@ -32,7 +32,7 @@ from labkit.local.objects import (
 )  # fmt: skip
 from labkit.local.paths import EnginePaths
 from labkit.local.storage import datavolumes, disks, sources
-from labkit.local.storage.kinds import DV, PVC
+from labkit.local.storage.kinds import CONTENT, DV, PVC
 from labkit.local.storage.rules import CLASS, admit_claim, size_of
 from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import claims_of
@@ -41,6 +41,8 @@ from labkit.local.store import Change, Store
 FINALIZER = "kubernetes.io/pvc-protection"
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY = 300.0
+LOCKS = ("snapshotInProgress", "restoreInProgress")
+"""Where a VM's status names what must not be disturbed."""
 
 
 class Claims:
@@ -71,7 +73,7 @@ class Claims:
         self._look(change.kind, obj)
         if change.kind == PVC and (deleting(obj) or change.type == "DELETED") and key in self._filling:
             self._filling[key].reschedule(0)
-        if change.kind == PVC and change.type == "DELETED":
+        if change.kind in (PVC, CONTENT) and change.type == "DELETED":
             self.queue.add(("", uid_of(obj)))
 
     def _look(self, kind: str, obj: Obj) -> None:
@@ -88,6 +90,17 @@ class Claims:
     def file(self, claim: Obj) -> Path:
         """A claim's disk; it exists once it is complete."""
         return self._paths.volumes / uid_of(claim) / "disk.qcow2"
+
+    def snapshot_file(self, content: Obj, backup: Obj) -> Path:
+        """Where a snapshot keeps the disk of one of its volumes."""
+        return self._paths.volumes / uid_of(content) / f"{backup['volumeName']}.qcow2"
+
+    def bound(self, namespace: str, name: str) -> Obj:
+        """A claim that has its disk. Raises Later."""
+        claim = self._store.get(PVC, namespace, name)
+        if claim is None or get_path(claim, "status.phase") != "Bound":
+            raise Later("ClaimNotReady", f"PVC {namespace}/{name} is not there, or not bound yet")
+        return claim
 
     def files(self, vmi: Obj) -> Mapping[str, Path]:
         """The disks of the claims that a machine uses, by the claims' names."""
@@ -107,6 +120,11 @@ class Claims:
 
     def obstacle(self, vmi: Obj) -> Problem | None:
         """What keeps a machine from having its claims now."""
+        vm = self._store.get(VM, namespace_of(vmi), name_of(vmi))
+        for lock in LOCKS:
+            if holder := get_path(vm, f"status.{lock}"):
+                why = f"the disks of VirtualMachine {name_of(vmi)} are held by {holder} ({lock})"
+                return Problem("Synchronized", "FailedAttachVolume", why, "Pending")
         for name, writes in claims_of(vmi["spec"]).items():
             claim, volume = (self._store.get(kind, namespace_of(vmi), name) for kind in (PVC, DV))
             if get_path(volume, "status.phase") == "Failed":
@@ -192,19 +210,25 @@ class Claims:
             if kind == "blank":
                 await disks.create(file, size)
             elif kind == "pvc":
-                origin = self._store.get(PVC, source["namespace"], source["name"])
-                if origin is None or get_path(origin, "status.phase") != "Bound":
-                    where = f"{source['namespace']}/{source['name']}"
-                    raise Later("CloneSourceNotReady", f"the source PVC {where} is not there, or not bound yet")
+                origin = self.bound(source["namespace"], source["name"])
                 with self.locked([origin], "CloneSourceInUse"):
                     self._tell(key, "InProgress")
                     await self._copy(self.file(origin), file, size)
-            elif kind in ("http", "registry"):
+            elif kind == "snapshot":
+                await self._copy(self._snapshot(key[0], source["name"]), file, size)
+            else:
                 await self._import(key, kind, source, file, size)
         if disks.virtual_size(file) < size and not self.users(claim):
             with self.locked([claim], "Resizing"):
                 self._check_room(size)
                 await disks.grow(file, size)
+
+    def _snapshot(self, space: str, name: str) -> Path:
+        for content in self._store.all(CONTENT, space):
+            for backup in content["spec"]["volumeBackups"]:
+                if backup["volumeSnapshotName"] == name and content["status"]["readyToUse"]:
+                    return self.snapshot_file(content, backup)
+        raise Later("ProvisioningFailed", f"no finished VirtualMachineSnapshot holds the VolumeSnapshot {name}")
 
     async def _copy(self, source: Path, file: Path, size: int) -> None:
         if disks.virtual_size(source) > size:

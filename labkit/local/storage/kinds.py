@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from labkit.local.api.columns import AGE, NAME, Column, field
+from collections.abc import Callable
+
+from labkit.local.api.columns import AGE, NAME, Column, age, field
 from labkit.local.api.fields import Tree, not_built
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import READ_VERBS, Kind
 from labkit.local.objects import Obj, get_path
-from labkit.local.storage.rules import CDI, admit_claim, admit_data_volume
+from labkit.local.storage.rules import (
+    CDI,
+    POLICIES,
+    SNAPSHOTS,
+    admit_claim,
+    admit_data_volume,
+    admit_restore,
+    admit_snapshot,
+)  # fmt: skip
 
 PVC = "persistentvolumeclaims"
 DV = f"datavolumes.{CDI}"
+SNAPSHOT = f"virtualmachinesnapshots.{SNAPSHOTS}"
+CONTENT = f"virtualmachinesnapshotcontents.{SNAPSHOTS}"
+RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
 _MODES = {"ReadWriteOnce": "RWO", "ReadWriteOncePod": "RWOP", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX"}
 
+_TARGET: Tree = dict.fromkeys(("apiGroup", "kind", "name"), "string")
 _CLAIM: Tree = {
     "accessModes": ["string"],
     "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
@@ -45,6 +59,10 @@ DATA_VOLUME_SPEC: Tree = {
 
 def _modes(claim: Obj) -> str:
     return ",".join(_MODES[mode] for mode in get_path(claim, "status.accessModes", []))
+
+
+def _ago(dotted: str) -> Callable[[Obj], str]:
+    return lambda obj: age(get_path(obj, dotted)) if get_path(obj, dotted) else ""
 
 
 KINDS: tuple[Kind, ...] = (
@@ -81,6 +99,63 @@ KINDS: tuple[Kind, ...] = (
             Column("Progress", field("status.progress")),
             Column("Restarts", lambda o: get_path(o, "status.restartCount", 0), type="integer"),
             AGE,
+        ),
+    ),
+    Kind(
+        SNAPSHOTS, "v1beta1", "VirtualMachineSnapshot", "virtualmachinesnapshots", "virtualmachinesnapshot",
+        fields={"spec": {"source": _TARGET, "failureDeadline": "string", "deletionPolicy": "string"}},
+        other_versions=("v1alpha1",),
+        short_names=("vmsnapshot", "vmsnapshots"),
+        categories=("all",),
+        admit=admit_snapshot,
+        status_route=True,
+        counts_generations=True,
+        columns=(
+            NAME,
+            Column("SourceKind", field("spec.source.kind")),
+            Column("SourceName", field("spec.source.name")),
+            Column("Phase", field("status.phase")),
+            Column("ReadyToUse", field("status.readyToUse"), type="boolean"),
+            Column("CreationTime", _ago("status.creationTime")),
+            Column("Error", field("status.error.message")),
+        ),
+    ),
+    Kind(
+        SNAPSHOTS, "v1beta1", "VirtualMachineSnapshotContent",
+        "virtualmachinesnapshotcontents", "virtualmachinesnapshotcontent",
+        fields={"spec": "any"},
+        other_versions=("v1alpha1",),
+        short_names=("vmsnapshotcontent", "vmsnapshotcontents"),
+        categories=("all",),
+        verbs=(*READ_VERBS, "delete", "deletecollection"),
+        columns=(
+            NAME,
+            Column("ReadyToUse", field("status.readyToUse"), type="boolean"),
+            Column("CreationTime", _ago("status.creationTime")),
+        ),
+    ),
+    Kind(
+        SNAPSHOTS, "v1beta1", "VirtualMachineRestore", "virtualmachinerestores", "virtualmachinerestore",
+        fields={
+            "spec": {
+                "target": _TARGET,
+                "virtualMachineSnapshotName": "string",
+                **dict.fromkeys(POLICIES, "string"),
+                **not_built("patches", "volumeRestoreOverrides"),
+            }
+        },
+        other_versions=("v1alpha1",),
+        short_names=("vmrestore", "vmrestores"),
+        categories=("all",),
+        admit=admit_restore,
+        status_route=True,
+        counts_generations=True,
+        columns=(
+            NAME,
+            Column("TargetKind", field("spec.target.kind")),
+            Column("TargetName", field("spec.target.name")),
+            Column("Complete", field("status.complete"), type="boolean"),
+            Column("RestoreTime", _ago("status.restoreTime")),
         ),
     ),
 )  # fmt: skip

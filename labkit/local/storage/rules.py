@@ -14,6 +14,12 @@ from labkit.local.objects import Obj, get_path, name_of, namespace_of, quantity
 CLASS = "local"
 """The one storage class: qcow2 files on this computer."""
 CDI = "cdi.kubevirt.io"
+SNAPSHOTS = "snapshot.kubevirt.io"
+POLICIES = {
+    "targetReadinessPolicy": ("WaitGracePeriod", "StopTarget", "FailImmediate", "WaitEventually"),
+    "volumeRestorePolicy": ("RandomizeNames", "InPlace", "PrefixTargetName"),
+    "volumeOwnershipPolicy": ("Vm", "None"),
+}
 _CHECKSUM = re.compile("(md5:[0-9a-f]{32}|sha1:[0-9a-f]{40}|sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})", re.IGNORECASE)
 _IMAGE = re.compile(
     r"docker://(localhost|[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"
@@ -140,6 +146,72 @@ def template_causes(admission: Admission) -> list[Cause]:
             causes.append(Cause(at, f"{at} must be referenced in the VMI template's 'volumes' list"))
         causes += data_volume_causes(admission, template.get("spec") or {}, f"{at}.spec")
     return causes
+
+
+def admit_snapshot(admission: Admission) -> None:
+    """Check a new VirtualMachineSnapshot; its spec never changes."""
+    spec = admission.new.get("spec") or {}
+    causes = _target_causes(spec.get("source"), "spec.source")
+    causes += _choice_causes(spec, {"deletionPolicy": ("Delete", "Retain")})
+    try:
+        seconds_of(spec.get("failureDeadline") or "5m")
+    except ValueError as error:
+        causes.append(Cause("spec.failureDeadline", str(error)))
+    _admit_once(admission, causes, {"phase": "InProgress", "readyToUse": False})
+
+
+def admit_restore(admission: Admission) -> None:
+    """Check a new VirtualMachineRestore; its spec never changes."""
+    spec, space = admission.new.get("spec") or {}, namespace_of(admission.new)
+    causes = _target_causes(spec.get("target"), "spec.target") + _choice_causes(spec, POLICIES)
+    name = spec.get("virtualMachineSnapshotName") or ""
+    snapshot = admission.lookup(f"virtualmachinesnapshots.{SNAPSHOTS}", space, name)
+    at = "spec.virtualMachineSnapshotName"
+    if snapshot is None:
+        causes.append(Cause(at, f'VirtualMachineSnapshot "{name}" does not exist'))
+    elif not get_path(snapshot, "status.readyToUse"):
+        causes.append(Cause(at, f'VirtualMachineSnapshot "{name}" is not ready to use'))
+    elif spec.get("volumeRestorePolicy") == "InPlace" and snapshot["spec"]["source"] != spec.get("target"):
+        causes.append(Cause("spec.volumeRestorePolicy", "InPlace can restore the snapshot's own VM only"))
+    _admit_once(admission, causes, {"complete": False})
+
+
+def _admit_once(admission: Admission, causes: list[Cause], status: Obj) -> None:
+    new, old = admission.new, admission.old
+    if old is None:
+        new["status"] = status
+    else:
+        changed = new.get("spec") != old.get("spec")
+        causes = [Cause("spec", "spec is immutable after creation")] if changed else []
+    if causes:
+        raise invalid(new["kind"], SNAPSHOTS, name_of(new), causes)
+
+
+def _target_causes(target: Obj | None, at: str) -> list[Cause]:
+    wanted = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine"}
+    target = target or {}
+    causes = [
+        Cause(f"{at}.{key}", f"must be {value}", "FieldValueNotSupported")
+        for key, value in wanted.items()
+        if target.get(key) != value
+    ]
+    return causes if target.get("name") else [*causes, Cause(f"{at}.name", "Required value", "FieldValueRequired")]
+
+
+def _choice_causes(spec: Obj, choices: dict[str, tuple[str, ...]]) -> list[Cause]:
+    return [
+        Cause(f"spec.{key}", f"'{spec[key]}' is not one of {', '.join(known)}", "FieldValueNotSupported")
+        for key, known in choices.items()
+        if spec.get(key) and spec[key] not in known
+    ]
+
+
+def seconds_of(duration: str) -> float:
+    """The seconds of a Go duration such as ``5m`` or ``1h30m0s``; ValueError for anything else."""
+    if not re.fullmatch(r"0|([0-9.]+(h|ms|m|s))+", duration):
+        raise ValueError(f"'{duration}' is not a duration such as 5m")
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)(h|ms|m|s)", duration))
 
 
 def size_of(claim: Obj) -> int:
