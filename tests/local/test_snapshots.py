@@ -210,7 +210,7 @@ def test_a_snapshot_of_nothing_waits_until_its_deadline(engine: EngineProcess, s
     [
         (snapshot("x", failureDeadline="soon"), "spec.failureDeadline"),
         (snapshot("x", deletionPolicy="Maybe"), "spec.deletionPolicy"),
-        (make("VirtualMachineSnapshot", "x", source={"kind": "Pod", "name": "x"}), "spec.source.kind"),
+        (make("VirtualMachineSnapshot", "x", source=vm("x") | {"kind": "Pod"}), "spec.source.kind"),
         (restore("x", "absent"), "spec.virtualMachineSnapshotName"),
         (restore("x", "absent", volumeRestorePolicy="Sometimes"), "spec.volumeRestorePolicy"),
         (restore("x", "absent", targetReadinessPolicy="Never"), "spec.targetReadinessPolicy"),

@@ -98,7 +98,7 @@ def test_a_claim_that_the_disk_cannot_hold_stays_pending_and_says_why(engine: En
     ("change", "field"),
     [
         ({"accessModes": []}, "spec.accessModes"),
-        ({"accessModes": ["Sometimes"]}, "spec.accessModes"),
+        ({"accessModes": ["Sometimes"]}, "spec.accessModes[0]"),
         ({"volumeMode": "Tape"}, "spec.volumeMode"),
         ({"resources": {}}, "spec.resources[storage]"),
         ({"resources": {"requests": {"storage": "0"}}}, "spec.resources[storage]"),
@@ -188,6 +188,24 @@ def test_a_claim_in_use_does_not_grow_or_go_until_its_machine_has_ended(engine: 
     assert file.exists()
     act(engine, writer, "brief", "stop")
     until(lambda: not pvc(engine, writer, "other") and not file.exists())
+
+
+def test_a_clone_waits_until_no_machine_writes_to_its_source(engine: EngineProcess, writer: str) -> None:
+    source = {"pvc": {"namespace": writer, "name": "data"}}
+    wanted = {"source": source, "storage": {"resources": {"requests": {"storage": "64Mi"}}}}
+    post(
+        engine, writer, {**claim("copy"), "apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "DataVolume", "spec": wanted}
+    )
+    path = f"/apis/cdi.kubevirt.io/v1beta1/namespaces/{writer}/datavolumes/copy"
+    until(lambda: get(engine, path).get("status", {}).get("phase") == "CloneScheduled")
+    assert "CloneSourceInUse" in engine.kubectl("get", "events", "-n", writer)
+    act(engine, writer, "web", "stop")
+    until(lambda: get(engine, path)["status"]["phase"] == "Succeeded")
+    assert (
+        disk(engine, pvc(engine, writer, "copy")).read_bytes() == disk(engine, pvc(engine, writer, "data")).read_bytes()
+    )
+    act(engine, writer, "web", "start")
+    until(lambda: engine.phase(writer, "web") == "Running")
 
 
 def test_what_was_written_is_there_after_stop_and_start_and_kill_of_the_engine(

@@ -14,6 +14,7 @@ from labkit.local.objects import (
     owner_reference,
     timestamp,
 )
+from labkit.local.storage.rules import with_modes
 
 
 def volume_of(vm: Obj, template: Obj) -> Obj:
@@ -24,7 +25,7 @@ def volume_of(vm: Obj, template: Obj) -> Obj:
 
 def claim_of(volume: Obj) -> Obj:
     """The claim of a DataVolume, which has its name."""
-    spec = volume["spec"].get("pvc") or {"accessModes": ["ReadWriteOnce"], **volume["spec"]["storage"]}
+    spec = volume["spec"].get("pvc") or with_modes(volume["spec"]["storage"])
     meta = {
         "name": name_of(volume),
         "namespace": namespace_of(volume),

@@ -15,7 +15,7 @@ from labkit.local.storage import disks, online
 from labkit.local.storage.claims import Claims
 from labkit.local.storage.kinds import CONTENT, DV, PVC, RESTORE, SNAPSHOT
 from labkit.local.storage.operations import OperationError, Operations
-from labkit.local.storage.rules import SNAPSHOTS, admit_claim, seconds_of
+from labkit.local.storage.rules import SNAPSHOTS, admit_claim, seconds_of, size_of
 from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
@@ -177,7 +177,7 @@ class Restores(Operations):
         elif policy == "InPlace":
             with self._claims.locked([claim], "InUse"):
                 await disks.copy(self._claims.snapshot_file(content, backup), self._claims.file(claim))
-            self._claims.queue.add((space, name))
+                await disks.grow(self._claims.file(claim), size_of(claim))
         elif get_path(claim, "metadata.annotations", {}).get("restore.kubevirt.io/name") != name_of(obj):
             raise OperationError(f"a PersistentVolumeClaim {name} exists that is not of this restore")
         self._claims.bound(space, name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from labkit.local.files import make_private
 from labkit.local.storage.disks import DiskError, run
@@ -37,11 +38,12 @@ class Later(Exception):
 
 def is_local(address: str) -> bool:
     """Whether an address is this computer's own, its link's, or a cloud's metadata service."""
+    own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
     unfit = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
-    return unfit or str(found) in _METADATA
+    return unfit or str(found) in (*_METADATA, *own)
 
 
 @dataclass
@@ -121,8 +123,12 @@ async def pull(url: str, target: Path, largest: int, anywhere: bool) -> None:
     except DiskError as error:
         raise Later("Error", f"{url}: {error}") from error
     # The one file in /disk/ of the last layer that has that folder. Layers are read by tar, which has limits.
-    for layer in reversed(json.loads((folder / "manifest.json").read_text())["layers"]):
-        archive = str(folder / layer["digest"].partition(":")[2])
+    try:
+        layers = [str(layer["digest"]) for layer in json.loads((folder / "manifest.json").read_text())["layers"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DiskError(f"{url}: its manifest cannot be read: {error!r}") from error
+    for digest in reversed(layers):
+        archive = str(folder / Path(digest.partition(":")[2]).name)
         listed = (await run("tar", "--list", "--file", archive)).splitlines()
         inside = [name for name in listed if re.match(r"(\./|/)?disk/.", name)]
         disks = [name for name in inside if "/.wh." not in name]
