@@ -46,7 +46,8 @@ class EngineProcess(Cluster):
     def command(self, *more: str) -> list[str]:
         """The command line that starts it."""
         folders = [f"--state-dir={self.state}", f"--runtime-dir={self.runtime}", f"--images-dir={self.images}"]
-        return [sys.executable, "-m", "labkit.local", *folders, "--accel=tcg", "--exit-with-parent", *self.options, *more]
+        options = ["--accel=tcg", "--exit-with-parent", *self.options, *more]
+        return [sys.executable, "-m", "labkit.local", *folders, *options]
 
     def start(self) -> None:
         """Start it and wait until it answers."""
