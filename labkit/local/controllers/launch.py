@@ -54,6 +54,8 @@ class Launcher:
             if shutil.which(binary) is None:
                 message = f"'{binary}' is not installed: run 'apt-get install {package}'"
                 return Problem("Synchronized", "FailedCreate", message)
+        if problem := self._claims.obstacle(vmi):
+            return problem
         for volume in vmi["spec"].get("volumes", []):
             try:
                 if "containerDisk" in volume:
@@ -64,8 +66,6 @@ class Launcher:
                 return Problem("Synchronized", "ErrImagePull", str(error))
             except plan.PlanError as error:
                 return Problem("Synchronized", "FailedMount", str(error))
-        if problem := self._claims.obstacle(vmi):
-            return problem
         memory = psutil.virtual_memory()
         wanted = plan.memory_bytes(vmi) + _OVERHEAD
         promised = sum(quantity(get_path(other, "status.memory.guestAtBoot", 0)) for other in self._store.all(VMI))
