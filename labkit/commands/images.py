@@ -19,6 +19,7 @@ from labkit.errors import SetupError
 from labkit.folders import make_private
 from labkit.settings import Settings, load
 
+_FAST_ENOUGH = 20e6  # instructions a second under KVM, by which the engine judges, too
 _SIZES = {"Mi": 2**20, "Gi": 2**30}
 no_try = click.option("--no-try", is_flag=True, help="Do not boot a VM image to see that it does.")
 tls_verify = click.option("--tls-verify/--no-tls-verify", default=True, help="Demand a good TLS certificate.")
@@ -87,9 +88,8 @@ def list_images(as_json: bool) -> None:
         return
     rows = [(i.name, i.kind, i.digest[:16], _mebibytes(i.size), ago(i.built.timestamp())) for i in found]
     missing = sorted({*builder.names()} - {image.name for image in found})
-    print_table(
-        ("IMAGE", "KIND", "DIGEST", "SIZE", "AGE"), rows, empty="No images. Build one: labkit images build tiny"
-    )
+    headings = ("IMAGE", "KIND", "DIGEST", "SIZE", "AGE")
+    print_table(headings, rows, empty="No images. Build one: labkit images build tiny")
     if found and missing:
         click.echo(f"Can be built: {', '.join(missing)}", err=True)
 
@@ -242,7 +242,7 @@ def _boot(settings: Settings, seconds: float = 600.0) -> builder.Boot:
     if word == "auto":
         command = [sys.executable, "-m", "labkit.local.qemu.accel"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        word = "kvm" if done.returncode == 0 and _rate(done.stdout) > 20e6 else "tcg"
+        word = "kvm" if done.returncode == 0 and _rate(done.stdout) > _FAST_ENOUGH else "tcg"
     return builder.Boot(word, seconds)
 
 
