@@ -106,7 +106,7 @@ def _command(made: Definition, repository: Path, target: Path) -> list[str | Pat
     # Where packages are only unpacked there is no later moment, no shell by that name, and none of Debian's links.
     moment, shell = ("extract", "/usr/bin/busybox sh") if made.from_nothing else ("customize", "/bin/sh")
     if made.from_nothing:
-        options.append(f"--extract-hook={MERGE}")
+        options += [f"--extract-hook={MERGE}", '--extract-hook=: > "$1/etc/apt/sources.list"']
     else:
         options.append(f"--customize-hook={_own_sources(made.suite)}")
     options += [

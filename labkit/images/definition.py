@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def load(path: Path, *, above: tuple[Path, ...] = ()) -> Definition:
     """Read an image.yaml and what it is based on. Raises DefinitionInvalid with all faults, a line each."""
     try:
         text = path.read_text()
-        return read(text, mapping(_rows(path.parent), _Maker(path, text, (*above, path))))  # type: ignore[no-any-return]
+        return read(text, mapping(rows(path.parent), _Maker(path, text, (*above, path))))  # type: ignore[no-any-return]
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionInvalid(f"{path} cannot be read: {error}.") from error
     except Refused as refused:
@@ -270,7 +271,7 @@ def _file(folder: Path, path: str, content: str | None, source: str | None, mode
     return File(path, content, place, mode, owner)
 
 
-def _rows(folder: Path) -> tuple[Row, ...]:
+def rows(folder: Path) -> tuple[Row, ...]:
     """The keys of image.yaml."""
     text = scalar(str)
     word = _pattern(r"[a-z_][a-z0-9_-]{0,31}", "name of a user or group")
@@ -304,9 +305,13 @@ def _rows(folder: Path) -> tuple[Row, ...]:
         Row("base", scalar(_base), required=True, example=f"base: debian/{SUITES[-1]}"),
         Row("packages", packages, default=()),
         Row("exclude", listing(path, most=500), default=()),
-        Row("files", listing(mapping(file, lambda **given: _file(folder, **given)), most=200), default=()),
-        Row("users", listing(mapping(user, User), name=lambda node: peek(node, "name")), default=()),
-        Row("services", listing(mapping(service, Service), name=lambda node: peek(node, "name")), default=()),
+        Row(
+            "files",
+            listing(mapping(file, lambda **given: _file(folder, **given), label=_label("file", "path")), most=200),
+            default=(),
+        ),
+        Row("users", listing(mapping(user, User, label=_label("user", "name")), name=_name), default=()),
+        Row("services", listing(mapping(service, Service, label=_label("service", "name")), name=_name), default=()),
         Row("commands", listing(text, most=200), default=()),
         Row("size", scalar(_size)),
         Row("command", listing(text), default=()),
@@ -317,3 +322,11 @@ def _rows(folder: Path) -> tuple[Row, ...]:
 
 def _text(node: Node) -> str | None:
     return str(node.value)
+
+
+def _name(node: Node) -> str | None:
+    return peek(node, "name")
+
+
+def _label(what: str, key: str) -> Callable[[Node], str]:
+    return lambda node: f"{what} '{peek(node, key) or '?'}'"
