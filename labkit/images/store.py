@@ -179,7 +179,7 @@ def publish(name: str, images_dir: Path, made: Path, *, inputs: str = "", packag
 def builds(name: str, images_dir: Path) -> list[BuiltImage]:
     """All builds of a name, the current one first."""
     current = find(name, images_dir)
-    metas = (images_dir / name).glob("*/meta.json")
+    metas = [meta for meta in (images_dir / name).glob("*/meta.json") if not meta.parent.is_symlink()]
     found = [_image(name, meta.parent, json.loads(meta.read_text())) for meta in metas]
     older = [image for image in found if current is None or image.folder != current.folder]
     return [*([current] if current else []), *sorted(older, key=lambda image: image.built, reverse=True)]
@@ -205,8 +205,8 @@ def remove(name: str, images_dir: Path, state_dir: Path, *, old_only: bool = Fal
     elif any(used.values()) and not force:
         first = next(disks[0] for disks in used.values() if disks)
         raise ImageInUse(
-            f"Image {name} is used by {sum(map(len, used.values()))} disks of labs ({first}): end these labs first, "
-            "or say --force and lose them."
+            f"Image {name} is used by disks of labs ({first}; {sum(map(len, used.values()))} in all): "
+            "end these labs first, or say --force and lose them."
         )
     with exclusive(name, images_dir, lambda _: None) as work:
         if not old_only:
