@@ -46,7 +46,8 @@ def images() -> None:
       packages: [nginx-light]
       files: [{path: /var/www/html/index.html, source: index.html}]
       services: [{name: nginx}]
-    Then: labkit images build FOLDER, and in the lab: labkit images list says the name.
+    Then: labkit images build FOLDER
+    The embedded engine knows it as localhost/labkit/mine; for a cluster, push it to a registry.
 
     Each build is kept beside the older ones, so labs that run keep the image they began with. What is built is decided
     by the lock file beside image.yaml (versions and checksums of all packages); --update-lock takes today's.

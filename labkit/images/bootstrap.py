@@ -99,6 +99,7 @@ def _command(made: Definition, repository: Path, target: Path) -> list[str | Pat
         "--architectures=amd64",
         f"--include={','.join(wanted(made))}",
         '--aptopt=APT::Sandbox::User "root"',
+        "--dpkgopt=force-unsafe-io",  # a build that is cut off is thrown away anyway
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in made.exclude),
     ]
     if made.kind == "vm":
@@ -125,6 +126,7 @@ def _own_sources(suite: str) -> str:
     )
     return (
         'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap; '
+        'sed -i /force-unsafe-io/d "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap; '
         f'printf {shlex.quote(stanza)} > "$1/etc/apt/sources.list.d/debian.sources"'
     )
 
