@@ -215,7 +215,7 @@ def boot_files(root: Path, work: Path) -> tuple[Path, Path]:
         for member in archive:
             name = member.name.removeprefix("./")
             for start, target in (("boot/vmlinuz-", work / "vmlinuz"), ("boot/initrd.img-", work / "initrd")):
-                content = archive.extractfile(member) if name.startswith(start) and member.isfile() else None
+                content = archive.extractfile(member) if name.startswith(start) and not member.issym() else None
                 if content:
                     found[start] = target
                     with target.open("wb") as file:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.images import bake, bootstrap, debian, definition, disk, oci, recipe, rootfs, store, tools, trial
+from labkit.images import bake, bootstrap, debian, disk, image_yaml, oci, recipe, rootfs, store, tools, trial
 from labkit.images.definition import MIB, Definition
 from labkit.images.errors import ImageUnknown, LockInvalid, PackageVanished, RecipeBroken
 from labkit.images.lock import Lock, LockDifference, difference, load
@@ -30,7 +30,7 @@ def _silent(_: str) -> None:
 
 def names() -> list[str]:
     """The images that labkit can build by name."""
-    return sorted([*recipe.names(), *definition.bundled()])
+    return sorted([*recipe.names(), *image_yaml.bundled()])
 
 
 def source(name: str) -> Source:
@@ -40,12 +40,12 @@ def source(name: str) -> Source:
     """
     if name in recipe.names():
         return recipe.load(name)
-    path = definition.find(name)
+    path = image_yaml.find(name)
     if path is None:
         raise ImageUnknown(
-            f'There is no image named "{name}", nor a file {definition.FILE} there; there are: {", ".join(names())}.'
+            f'There is no image named "{name}", nor a file {image_yaml.FILE} there; there are: {", ".join(names())}.'
         )
-    return definition.load(path)
+    return image_yaml.load(path)
 
 
 def build(

@@ -90,11 +90,12 @@ def debian_root(layout: Layout, archive: Path, work: Path) -> Path:
     image, folder = work / "root.ext4", work / "root"
     size = (layout.size - layout.boot_size - 1) * MEGABYTE
     options = f"lazy_itable_init=0,lazy_journal_init=0,hash_seed={layout.uuid}"
-    # In one go, because in a user namespace the folder is nobody's outside of it.
+    # In one go, because in a user namespace the folder is nobody's outside of it. The kernel is in the boot partition.
     script = """
         trap 'rm -rf "$1"' EXIT
         mkdir "$1"
-        tar -xpf "$2" -C "$1" --numeric-owner --exclude './boot/vmlinuz-*' --exclude './boot/initrd*'
+        tar -xpf "$2" -C "$1" --numeric-owner
+        rm -f "$1"/boot/vmlinuz-* "$1"/boot/initrd.img-* "$1"/usr/lib/modules/*/vmlinuz
         mke2fs -q -F -t ext4 -L "$4" -U "$5" -m 1 -E "$6" -d "$1" "$3" "$7"
     """
     values = (folder, archive, image, layout.label, layout.uuid, options, f"{size // 1024}k")

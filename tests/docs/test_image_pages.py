@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.images import definition
+from labkit.images import image_yaml
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BLOCKS = [
@@ -22,9 +22,9 @@ def test_every_image_in_the_pages_has_no_fault(page: str, text: str, tmp_path: P
     for source in re.findall(r"source: (\S+?)}", text):
         (tmp_path / source).mkdir()
     (tmp_path / "image.yaml").write_text(text)
-    assert definition.load(tmp_path / "image.yaml").name == text.split()[1]
+    assert image_yaml.load(tmp_path / "image.yaml").name == text.split()[1]
 
 
 def test_every_image_of_labkit_is_in_the_reference() -> None:
     page = (DOCS / "reference/images.md").read_text()
-    assert [name for name in definition.bundled() if f"| `{name}` |" not in page] == []
+    assert [name for name in image_yaml.bundled() if f"| `{name}` |" not in page] == []

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from labkit import images
-from labkit.images import bake, bootstrap, definition
+from labkit.images import bake, bootstrap, image_yaml
 
-SCHEMA = json.loads((Path(definition.__file__).parent / "image.schema.json").read_text())
+SCHEMA = json.loads((Path(image_yaml.__file__).parent / "image.schema.json").read_text())
 GOOD = "name: mine\nkind: vm\nbase: debian/forky\n"
 
 
@@ -24,7 +24,7 @@ def write(folder: Path, text: str) -> Path:
 
 def faults(path: Path) -> list[str]:
     with pytest.raises(images.DefinitionInvalid) as refused:
-        definition.load(path)
+        image_yaml.load(path)
     return [line.removeprefix(f"{path}:") for line in str(refused.value).splitlines()]
 
 
@@ -58,16 +58,16 @@ def test_what_does_not_go_together_is_named(tmp_path: Path, text: str, fault: st
     assert told.startswith(fault)
 
 
-@pytest.mark.parametrize("name", definition.bundled())
+@pytest.mark.parametrize("name", image_yaml.bundled())
 def test_what_labkit_brings_along_has_no_fault_and_keeps_to_the_schema(name: str) -> None:
-    path = definition.find(name)
+    path = image_yaml.find(name)
     assert path is not None
-    assert definition.load(path).name == name
+    assert image_yaml.load(path).name == name
     Draft202012Validator(SCHEMA).validate(YAML(typ="safe").load(path))
 
 
 def test_the_schema_knows_the_keys_that_are_read() -> None:
-    rows = definition.rows(Path())
+    rows = image_yaml.rows(Path())
     assert set(SCHEMA["properties"]) == {row.key for row in rows}
     assert set(SCHEMA["required"]) == {row.key for row in rows if row.required}
     Draft202012Validator.check_schema(SCHEMA)
@@ -75,7 +75,7 @@ def test_the_schema_knows_the_keys_that_are_read() -> None:
 
 def test_an_image_on_an_image_has_its_packages_first_and_its_own_last(tmp_path: Path) -> None:
     write(tmp_path / "low", GOOD + "packages: [curl]\nsize: 9Gi\ncommands: ['true']\n")
-    made = definition.load(write(tmp_path / "top", "name: top\nkind: vm\nbase: ../low\npackages: [git]\n"))
+    made = image_yaml.load(write(tmp_path / "top", "name: top\nkind: vm\nbase: ../low\npackages: [git]\n"))
     assert (made.suite, made.packages, made.commands, made.size) == ("forky", ("curl", "git"), ("true",), 9 << 30)
 
 
@@ -83,16 +83,16 @@ def test_whatever_changes_an_image_changes_its_digest(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "files: [{path: /srv, source: files}]\n")
     (tmp_path / "files").mkdir()
     (tmp_path / "files/a").write_text("one")
-    first = definition.load(path).sources_digest()
-    assert definition.load(path).sources_digest() == first
+    first = image_yaml.load(path).sources_digest()
+    assert image_yaml.load(path).sources_digest() == first
     (tmp_path / "files/a").write_text("two")
-    assert definition.load(path).sources_digest() != first
+    assert image_yaml.load(path).sources_digest() != first
 
 
 def test_a_vm_gets_a_kernel_unless_it_names_one(tmp_path: Path) -> None:
-    made = definition.load(write(tmp_path, GOOD))
+    made = image_yaml.load(write(tmp_path, GOOD))
     assert "linux-image-cloud-amd64" in bootstrap.wanted(made)
-    made = definition.load(write(tmp_path, GOOD + "packages: [linux-image-amd64]\n"))
+    made = image_yaml.load(write(tmp_path, GOOD + "packages: [linux-image-amd64]\n"))
     assert "linux-image-cloud-amd64" not in bootstrap.wanted(made)
 
 
@@ -100,7 +100,7 @@ def test_a_disk_is_changed_by_user_data_that_tiny_reads_too(tmp_path: Path) -> N
     text = (
         "name: top\nkind: vm\nbase: tiny\nusers: [{name: ada, sudo: true}]\nfiles: [{path: /etc/motd, content: hi}]\n"
     )
-    head, body = bake.user_data(definition.load(write(tmp_path, text))).split("\n", 1)
+    head, body = bake.user_data(image_yaml.load(write(tmp_path, text))).split("\n", 1)
     data = json.loads(body)
     assert head == "#cloud-config"
     assert (
@@ -111,6 +111,6 @@ def test_a_disk_is_changed_by_user_data_that_tiny_reads_too(tmp_path: Path) -> N
 
 def test_a_lock_that_lacks_a_package_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = write(tmp_path, "name: c\nkind: container\nbase: nothing\npackages: [busybox, jq]\n")
-    (tmp_path / "lock.json").write_text((Path(definition.__file__).parent / "web/lock.json").read_text())
+    (tmp_path / "lock.json").write_text((Path(image_yaml.__file__).parent / "web/lock.json").read_text())
     with pytest.raises(images.LockInvalid, match=r"holds no jq: refresh it with 'labkit images build --update-lock "):
         images.build(str(path), images_dir=tmp_path / "images", cache_dir=tmp_path / "cache")
