@@ -48,10 +48,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Definition:
-    """One image.yaml. `size` is the virtual disk's in bytes; `base` names what `suite` and `steps_of` do not hold.
+    """One image.yaml and what it is based on. `size` is the virtual disk's in bytes.
 
-    `suite` is the Debian suite that the packages come from. `disk` is the name of the image to boot and change, where
-    the base is a disk and not a definition.
+    `suite` is the Debian suite that the packages come from; or `disk` is the name of the image to boot and change,
+    where the base is a disk. `texts` are the image.yaml files, the base's first.
     """
 
     name: str
