@@ -24,6 +24,7 @@ PACKAGE_OF = {
     "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "skopeo": "skopeo",
     "syslinux": "syslinux",
     "tar": "tar",

@@ -36,8 +36,8 @@ def take(
 ) -> BuiltImage:
     """Import an image under a name: a disk file, an http(s) address of one, or an address of skopeo's.
 
-    `sha256` (hex) is demanded of what comes from an http(s) address. `size` in bytes makes a disk larger. With `boot`
-    a disk that does not boot is refused. Raises ImageError.
+    `sha256` (hex) is that of the disk, or of a container image's manifest; an http(s) address must have it. `size` in
+    bytes makes a disk larger. With `boot` a disk that does not boot is refused. Raises ImageError.
     """
     if not NAME.fullmatch(name):
         raise ImageError(f'"{name}" is no name for an image: lower-case letters, digits and "-".')
@@ -46,13 +46,13 @@ def take(
         if source.startswith(oci.ADDRESSES):
             layout = _fetch_layout(source, work, progress, tls_verify=tls_verify)
             if not oci.take_disk(layout, disk):
+                _demand(sha256, oci.digest(layout), source)
                 return store.publish(name, images_dir, layout)
         elif urlsplit(source).scheme in ("http", "https"):
             _download(source, disk, sha256, progress)
         else:
             _copy_file(Path(source).expanduser(), disk)
-        if sha256 and store.sha256(disk) != sha256.lower():
-            raise DiskRefused(f"{source} is not what its checksum says: its SHA-256 is {store.sha256(disk)}.")
+        _demand(sha256, store.sha256(disk), source)
         progress("checking the disk")
         result = _whole(disk, work / store.DISK, source)
         bake.resize(result, size, source)
@@ -60,6 +60,11 @@ def take(
             progress("booting it once, to see that it does")
             trial.boots(result, boot, source)
         return store.publish(name, images_dir, result)
+
+
+def _demand(wanted: str, found: str, called: str) -> None:
+    if wanted and wanted.lower() != found:
+        raise DiskRefused(f"{called} is not what its checksum says: its SHA-256 is {found}.")
 
 
 def _fetch_layout(source: str, work: Path, progress: Progress, *, tls_verify: bool) -> Path:

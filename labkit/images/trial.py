@@ -16,6 +16,7 @@ from labkit.images.tools import SEARCH, require
 # What firmware, boot loaders and kernels say when it has come to an end.
 DEAD = ("No bootable device", "Boot failed", "Kernel panic", "grub rescue>", "Unable to mount root", "(initramfs)")
 MEMORY = 1024  # MiB
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")  # a machine does not outlive a build that is killed
 _LOOK = 0.1
 
 
@@ -91,7 +92,7 @@ def escaped(path: Path) -> str:
 
 @contextmanager
 def _running(disk: Path, boot: Boot, extra: Sequence[str]) -> Iterator[_Machine]:
-    require(("qemu-system-x86_64",))
+    require(("qemu-system-x86_64", "setpriv"))
     drive = f"file={escaped(disk)},format=qcow2,if=none,id=disk,cache=unsafe"
     # Without a display for itself the firmware talks to the serial port, too: 'No bootable device' is seen.
     command = f"""
@@ -101,7 +102,10 @@ def _running(disk: Path, boot: Boot, extra: Sequence[str]) -> Iterator[_Machine]
     """.split()
     with TemporaryDirectory(prefix="labkit-try-") as name, open(Path(name) / "complaints", "wb") as complaints:
         process = subprocess.Popen(
-            [*command, "-drive", drive, *extra], cwd=name, env={"PATH": SEARCH, "TMPDIR": name}, stderr=complaints
+            [*WITH_US, *command, "-drive", drive, *extra],
+            cwd=name,
+            env={"PATH": SEARCH, "TMPDIR": name},
+            stderr=complaints,
         )
         try:
             yield _Machine(process, Path(name), time.monotonic() + boot.seconds)

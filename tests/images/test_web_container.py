@@ -8,6 +8,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ def test_the_same_lock_makes_the_same_image(web: images.BuiltImage, tmp_path: Pa
 
 def test_a_second_build_finds_nothing_to_do(web: images.BuiltImage, tmp_path: Path) -> None:
     assert images.build("web", images_dir=web.folder.parent.parent, cache_dir=tmp_path / "empty") == web
+
+
+def test_a_container_image_travels_as_it_is_and_its_checksum_counts(web: images.BuiltImage, tmp_path: Path) -> None:
+    take = partial(images.take, images_dir=tmp_path / "images", boot=None, progress=lambda _: None)
+    images.give(web, tmp_path / "web.tar", "oci-archive", lambda _: None)
+    address = f"oci-archive:{tmp_path / 'web.tar'}"
+    assert take(address, "back", sha256=web.digest).kind == "container"
+    with pytest.raises(images.DiskRefused, match="is not what its checksum says"):
+        take(address, "back", sha256="0" * 64)
 
 
 def test_nothing_of_the_building_machine_is_in_it(rootfs: Path) -> None:
