@@ -37,6 +37,7 @@ BEFORE_PACKAGES = {
 TIDY = (
     "[ -L /etc/resolv.conf ] || rm -f /etc/resolv.conf; : > /etc/hostname",
     'echo "$NAME" > /etc/hostname; rm -f /etc/ssh/ssh_host_*; : > /etc/machine-id',
+    "touch /etc/.updated /var/.updated",  # else the first boot does again what the packages' installation did
 )
 READY_UNIT = """\
 [Unit]
@@ -54,7 +55,7 @@ WantedBy=multi-user.target
 SERVICE_UNIT = """\
 [Unit]
 Description={name}
-After=network.target
+After=network.target cloud-init.service cloud-init-network.service
 
 [Service]
 ExecStart={command}
@@ -72,7 +73,7 @@ def wanted(made: Definition) -> tuple[str, ...]:
     if made.kind == "container":
         return made.packages
     kernel = () if any(name.startswith("linux-image-") for name in made.packages) else ("linux-image-cloud-amd64",)
-    return (*kernel, "initramfs-tools", "lz4", "systemd-sysv", "udev", "kmod", *made.packages)
+    return (*kernel, "initramfs-tools", "lz4", "systemd-sysv", "udev", "kmod", "mount", *made.packages)
 
 
 def bootstrap(made: Definition, lock: Lock, packages: dict[str, Path], work: Path) -> Path:
