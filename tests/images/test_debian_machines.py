@@ -78,13 +78,16 @@ def test_desktop_shows_its_desktop(home: Path, cache_dir: Path, tmp_path: Path) 
         wait_for("the panel", lambda: run(agent, "pgrep -u student tint2") or None, 300)
         run(agent, "runuser -u student -- env DISPLAY=:0 setsid lxterminal >/dev/null 2>&1 &")
         wait_for("a terminal", lambda: run(agent, "pgrep -u student lxterminal") or None, 300)
-        picture = wait_for("the desktop's picture", lambda: colourful(machine), 300)
+        picture = wait_for("icons and a window on the wallpaper", lambda: desktop_of(machine), 300)
         OUTPUT.mkdir(exist_ok=True)
         shutil.copy(picture, OUTPUT / "desktop.png")
 
 
-def colourful(machine: Machine) -> Path | None:
-    """The screen where it shows wallpaper, icons and a window: no text screen has so many colours."""
+def desktop_of(machine: Machine) -> Path | None:
+    """The screen where it shows a wallpaper (many colours), icons' white names, and a black terminal in the middle."""
     picture = machine.screen()
-    colours = Image.open(picture).convert("RGB").getcolors(1 << 24)
-    return picture if colours and len(colours) > 5000 else None
+    screen = Image.open(picture).convert("RGB")
+    colours = screen.getcolors(1 << 24) or []
+    icons = {colour for _, colour in screen.crop((0, 0, 120, 400)).getcolors(1 << 24) or []}
+    middle = screen.getpixel((screen.width // 2, screen.height // 2 + 80))
+    return picture if len(colours) > 1000 and (255, 255, 255) in icons and middle == (0, 0, 0) else None
