@@ -66,7 +66,7 @@ def test_terminal_is_a_machine_of_a_lab(home: Path, cache_dir: Path, tmp_path: P
         closing(JsonLines(machine.folder / "agent")) as agent,
     ):
         assert run(agent, "hostname; id -un student; cat /srv/ran").split() == ["alpha", "student", "ran"]
-        page = run(agent, "curl -s -o /dev/null -w '%{http_code} ' localhost:7681/s3cret/ localhost:7681/")
+        page = run(agent, "curl -s -o /dev/null -o /dev/null -w '%{http_code} ' localhost:7681/s3cret/ localhost:7681/")
         assert page.split() == ["200", "404"]
         assert run(agent, "systemctl is-system-running").strip() == "running"
         assert run(agent, "for tool in git vim nano curl python3 man tmux; do command -v $tool; done").count("\n") == 7
