@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from labkit.local.api import openapi, schemas
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import STATUS_VERBS, Kind
 from labkit.local.objects import Obj
 
 VERSION: Obj = {
@@ -116,7 +116,7 @@ def _entries(kind: Kind) -> list[Obj]:
     own = _entry(kind.plural, kind.kind, kind.namespaced, kind.verbs) | {"singularName": kind.singular}
     names = {"shortNames": kind.short_names, "categories": kind.categories}
     own |= {key: list(value) for key, value in names.items() if value}
-    status = (("status", kind.kind, ("get", "patch", "update")),) if kind.status_route else ()
+    status = (("status", kind.kind, STATUS_VERBS),) if kind.status_route else ()
     below = (*status, *kind.subresources)
     return [own, *(_entry(f"{kind.plural}/{name}", shown, kind.namespaced, verbs) for name, shown, verbs in below)]
 

@@ -13,6 +13,7 @@ from labkit.local.objects import Obj
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 READ_VERBS = ("get", "list", "watch")
+STATUS_VERBS = ("get", "patch", "update")
 
 
 @dataclass(frozen=True)

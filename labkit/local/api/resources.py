@@ -21,15 +21,10 @@ from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_MODES = ("Ignore", "Warn", "Strict")
 _KEPT = (
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "name",
-    "namespace",
-)
+    "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "name", "namespace",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -227,9 +222,13 @@ class Resources:
         if (obj.get("kind", kind.kind), obj.get("apiVersion", kind.api_version)) != (kind.kind, kind.api_version):
             given = f"{obj.get('apiVersion')} {obj.get('kind')}"
             raise status.bad_request(f"{given} in the body does not match {kind.api_version} {kind.kind} on the URL")
-        obj = {**obj, "metadata": dict(obj.get("metadata") or {})}
-        if kind.namespaced and obj["metadata"].setdefault("namespace", call.namespace) != call.namespace:
+        meta = dict(obj.get("metadata") or {})
+        space = meta.pop("namespace", None) or call.namespace
+        if not kind.namespaced:
+            space = ""  # Whatever it was sent with, as in Kubernetes.
+        if space != call.namespace:
             raise status.bad_request("the namespace of the provided object does not match the namespace on the URL")
+        obj = {**obj, "metadata": meta | ({"namespace": space} if space else {})}
         return self._checked(call, obj, partial=partial)
 
     def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
@@ -245,6 +244,9 @@ class Resources:
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {faults}'
             )
         mode = call.query.get("fieldValidation") or "Warn"
+        if mode not in _MODES:
+            fault = status.Cause("fieldValidation", f'Unsupported value: "{mode}": supported values: {_MODES}')
+            raise status.invalid("CreateOptions", "meta.k8s.io", "", [fault])
         odd = tuple(f'unknown field "{path}"' for path in found.unknown)
         odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
         if odd and mode == "Strict":
