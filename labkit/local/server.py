@@ -70,6 +70,7 @@ class Server:
                 await self._store.settled(writing=request.method not in ("GET", "HEAD"))
             return response
         except status.ApiError as error:
+            await self._store.settled()  # What it says of other objects (a 409, a 404) is to hold after a crash too.
             if error.plain:
                 return web.Response(status=error.code, text=error.message)
             return web.json_response(error.body(), status=error.code)
@@ -109,12 +110,11 @@ class Server:
         path, accept = request.path.rstrip("/"), request.headers.get("Accept", "").replace(" ", "")
         if path in _OPEN_PATHS and path != "/version":
             return web.Response(text=f"[+]ping ok\n{path[1:]} check passed\n" if "verbose" in request.query else "ok")
-        aggregated = path in ("/api", "/apis") and discovery.AGGREGATED in accept
-        form = discovery.AGGREGATED if aggregated else "application/json"
+        form = "application/json"
         if path == "/openapi/v2" and "protobuf" in accept:
             form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
             body = openapi.V2_PROTOBUF
-        elif (found := self._discovery.document(path, aggregated)) is not None:
+        elif (found := self._discovery.document(path)) is not None:
             body = json.dumps(found).encode()
         else:
             raise status.no_such_path(f"the path {request.path}")

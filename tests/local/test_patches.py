@@ -149,15 +149,12 @@ def test_kubectl_applies_a_changed_service(engine: EngineProcess, space: str) ->
     assert sorted(port["name"] for port in shown["spec"]["ports"]) == ["b", "c"]
 
 
-def test_kubectl_labels_annotates_patches_and_edits(
-    engine: EngineProcess, space: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kubectl_labels_annotates_patches_and_edits(engine: EngineProcess, space: str) -> None:
     post(engine, space, seed(space))
     engine.kubectl("label", "secret", "seed", "a=b", "-n", space)
     engine.kubectl("annotate", "secret", "seed", "c=d", "-n", space)
     engine.kubectl("patch", "secret", "seed", "-n", space, "-p", '{"data":{"x":"eQ=="}}')
-    monkeypatch.setenv("KUBE_EDITOR", "sed -i s/eQ==/eg==/")
-    engine.kubectl("edit", "secret", "seed", "-n", space)
+    engine.run_kubectl("edit", "secret", "seed", "-n", space, KUBE_EDITOR="sed -i s/eQ==/eg==/")
     shown = json.loads(engine.kubectl("get", "secret", "seed", "-n", space, "-o", "json"))
     assert (shown["metadata"]["labels"], shown["metadata"]["annotations"]["c"]) == ({"a": "b"}, "d")
     assert shown["data"]["x"] == "eg=="

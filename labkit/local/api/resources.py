@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial as bound
 
 from labkit.local.access.requests import refusal
 from labkit.local.access.rules import Attributes
-from labkit.local.api import metadata, status
+from labkit.local.api import status
 from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
+from labkit.local.api.bounds import misnamed
 from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission
@@ -132,14 +134,11 @@ class Resources:
 
     def delete_all(self, call: Call) -> Answer:
         """DELETE on a collection."""
-        chosen = self._chosen(call)
+        matches = call.matcher()
+        chosen = [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
         for obj in chosen:
             self._delete(call, obj)
         return Answer(200, call.kind.list_of(chosen, self._store.revision))
-
-    def _chosen(self, call: Call) -> list[Obj]:
-        matches = call.matcher()
-        return [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
         options = call.delete_options()
@@ -165,7 +164,7 @@ class Resources:
         """Take the owner off everything it owns, so that the garbage collector leaves it."""
         for key, obj in self._store.owned_by(owner):
             kept = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != owner]
-            self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
+            self._store.update(key, namespace_of(obj), name_of(obj), bound(_own, kept))
 
     def _replace(self, call: Call, make: Callable[[Obj], Obj], *, track: bool = True) -> Obj:
         kind = call.kind
@@ -208,8 +207,9 @@ class Resources:
     def _admit(self, call: Call, new: Obj, old: Obj | None) -> None:
         kind = call.kind
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
-        if causes := metadata.faults(kind, new["metadata"]):
-            raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
+        name = new["metadata"].get("name") or ""
+        if causes := misnamed(kind, name):
+            raise status.invalid(kind.kind, kind.group, name, causes)
         kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
     def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
@@ -256,8 +256,5 @@ class Resources:
         return kept, odd if mode == "Warn" else ()
 
 
-def _setter(references: list[Obj]) -> Callable[[Obj], None]:
-    def mutate(obj: Obj) -> None:
-        obj["metadata"]["ownerReferences"] = references
-
-    return mutate
+def _own(references: list[Obj], obj: Obj) -> None:
+    obj["metadata"]["ownerReferences"] = references
