@@ -35,6 +35,9 @@ from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
 from labkit.local.pods.routes import Pods
 from labkit.local.qemu import accel
 from labkit.local.server import Server
+from labkit.local.storage.claims import Claims
+from labkit.local.storage.provisioning import Provisioner
+from labkit.local.storage.snapshots import Restores, Snapshots
 from labkit.local.store import Store
 from labkit.local.table import KINDS
 
@@ -57,6 +60,7 @@ class Options:
     port: int = 0
     acceleration: str | None = None
     exit_with_parent: bool = False
+    import_from_anywhere: bool = False
 
 
 def run(options: Options) -> None:
@@ -112,8 +116,11 @@ async def _serve(options: Options) -> None:
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
-    launcher = Launcher(store, segments, networks, paths, acceleration.name)
+    claims = Claims(store, paths)
+    provisioner = Provisioner(store, recorder, claims, paths.volumes, options.import_from_anywhere)
+    launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
+    snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
     subresources = Subresources(store, machines)
 
     pods = Pods(store, paths)
@@ -132,7 +139,9 @@ async def _serve(options: Options) -> None:
     )
     await runner.setup()
     await machines.start()
-    controllers = (quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines)
+    controllers = (
+        quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores
+    )  # fmt: skip
     for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()

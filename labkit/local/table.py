@@ -13,6 +13,7 @@ from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.network.policies import admit_network_policy
 from labkit.local.objects import Obj, get_path
+from labkit.local.storage import kinds as storage
 
 _SERVICE_SPEC = (
     "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP",
@@ -179,4 +180,5 @@ KINDS: tuple[Kind, ...] = (
             Column("Paused", condition("Paused"), wide=True),
         ),
     ),
+    *storage.KINDS,
 )  # fmt: skip

@@ -23,10 +23,15 @@ _ANNOTATION_BYTES = 256 * 2**10
 
 BOUNDS: dict[str, Obj] = {
     "api.core.v1.LimitRangeItem.type": {"enum": ["Container", "PersistentVolumeClaim", "Pod"]},
+    "api.core.v1.PersistentVolumeClaimSpec.accessModes[]": {
+        "enum": ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+    },
+    "api.core.v1.PersistentVolumeClaimSpec.volumeMode": {"enum": ["Block", "Filesystem"]},
     "api.core.v1.ServicePort.name": {"pattern": "([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?"},
     "api.core.v1.ServicePort.port": _PORT,
     "api.core.v1.ServicePort.protocol": _PROTOCOL,
     "api.core.v1.ServicePort.targetPort": {"format": "port"},
+    "api.core.v1.TypedLocalObjectReference.kind": {"enum": ["PersistentVolumeClaim", "VolumeSnapshot"]},
     "api.networking.v1.IPBlock.cidr": {"format": "cidr"},
     "api.networking.v1.IPBlock.except[]": {"format": "cidr"},
     "api.networking.v1.NetworkPolicyPort.endPort": _PORT,

@@ -34,9 +34,7 @@ def apply_patch(document: Any, patch: Any, media_type: str, node: Node | None, r
 
     ApiError 415 naming the accepted types for any other, 400 or 422 for a bad patch.
     """
-    accepted = (JSON, MERGE, *((STRATEGIC,) if node is not None else ()), APPLY)
-    if media_type not in accepted:
-        raise unsupported_media_type(media_type or "none given", accepted)
+    check_form(media_type, node)
     if media_type == JSON:
         return _operations(document, patch)
     if not isinstance(patch, dict):
@@ -47,6 +45,13 @@ def apply_patch(document: Any, patch: Any, media_type: str, node: Node | None, r
         return _strategic(document, patch, node, resolve)
     except (TypeError, KeyError, AttributeError) as error:
         raise bad_request(f"the strategic merge patch does not fit the object: {error}") from error
+
+
+def check_form(media_type: str, node: Node | None) -> None:
+    """Refuse a form of patch that a kind does not take; a kind without a ``node`` takes no strategic merge."""
+    accepted = (JSON, MERGE, *((STRATEGIC,) if node is not None else ()), APPLY)
+    if media_type not in accepted:
+        raise unsupported_media_type(media_type or "none given", accepted)
 
 
 def _merge(target: Any, patch: Any) -> Any:

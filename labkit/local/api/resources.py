@@ -17,7 +17,7 @@ from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission
 from labkit.local.api.lists import listing
-from labkit.local.api.patches import APPLY, apply_patch
+from labkit.local.api.patches import APPLY, apply_patch, check_form
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
@@ -81,6 +81,7 @@ class Resources:
         if call.media_type == APPLY:
             return self._apply(call)
         node = None if call.kind.custom else node_of(call.kind)
+        check_form(call.media_type, node)
         warnings: tuple[str, ...] = ()
 
         def patched(old: Obj) -> Obj:
@@ -128,7 +129,8 @@ class Resources:
         left = self._delete(call, obj)
         if finalizers_of(left):
             return Answer(200, left)
-        details = {"name": name_of(obj), "group": call.kind.group, "kind": call.kind.plural, "uid": uid_of(obj)}
+        details = {"name": name_of(obj), "kind": call.kind.plural, "uid": uid_of(obj)}
+        details |= {"group": call.kind.group} if call.kind.group else {}
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return Answer(200, success)
 
@@ -199,7 +201,9 @@ class Resources:
             was = set(old["metadata"].get("finalizers", []))
             added = [name for name in meta.get("finalizers") or [] if name not in was]
             if added:
-                raise status.forbidden(f"no new finalizers can be added while the object is being deleted: {added}")
+                why = f"Forbidden: no new finalizers can be added if the object is being deleted, found {added}"
+                fault = status.Cause("metadata.finalizers", why, "FieldValueForbidden")
+                raise status.invalid(old["kind"], old["apiVersion"].rpartition("/")[0], name_of(old), [fault])
         new = {**new, "metadata": meta}
         new.pop("status", None)
         return new | ({"status": old["status"]} if "status" in old else {})

@@ -128,7 +128,7 @@ class Machines:
                 self.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
                 return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
-            self._observe(vmi, "Scheduling", problem)
+            self._observe(vmi, problem.phase, problem)
             self.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")
