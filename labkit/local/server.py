@@ -1,4 +1,9 @@
-"""HTTP: who may ask, what is asked, and the answer's form. All meaning is in ``api`` and ``kubevirt``."""
+"""HTTP: who may ask, what is asked, and the answer's form. All meaning is in ``api`` and ``kubevirt``.
+
+A request's path: what it means (``api.paths``), which rights that takes (``access.requests``), whether its sender has
+them (``access.guard``), its body (``api.bodies``), its verb (``api.resources``, which checks and admits), the store,
+the disk; then the answer.
+"""
 
 from __future__ import annotations
 
