@@ -93,7 +93,8 @@ class Machines:
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
 
     async def reconcile(self, key: Key) -> float | None:
-        """One VMI."""
+        """One VMI. Nothing is started or ended for a change that a crash would take back."""
+        await self._store.settled()
         vmi = self._store.get(VMI, *key)
         if vmi is None:
             return None
