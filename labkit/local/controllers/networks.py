@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 
@@ -50,7 +51,8 @@ class Networks:
             self.queue.add(("", name_of(namespace)))
 
     def _on_address(self) -> None:
-        self._addresses.recv(65536)
+        with contextlib.suppress(OSError):  # More news than it could keep: all the more reason to look.
+            self._addresses.recv(65536)
         self._all()
 
     def _on_change(self, change: Change) -> None:

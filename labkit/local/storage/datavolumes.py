@@ -36,15 +36,12 @@ def claim_of(volume: Obj) -> Obj:
 
 
 def origin_of(claim: Obj, volume: Obj | None) -> tuple[str, Obj]:
-    """Where a claim's content comes from: blank, http, registry, pvc or snapshot, and what that needs."""
+    """Where a claim's content comes from: blank, http, registry or pvc, and what that needs."""
     if volume is not None:
         return next((kind, source) for kind, source in volume["spec"]["source"].items() if source is not None)
-    source = get_path(claim, "spec.dataSource")
-    if source is None:
-        return "blank", {}
-    if source["kind"] == "PersistentVolumeClaim":
+    if source := get_path(claim, "spec.dataSource"):
         return "pvc", {"namespace": namespace_of(claim), "name": source["name"]}
-    return "snapshot", {"name": source["name"]}
+    return "blank", {}
 
 
 def tell(phase: str, progress: str = "N/A", fault: str = "", message: str = "") -> Callable[[Obj], None]:

@@ -13,12 +13,10 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from labkit.local.files import make_private
 from labkit.local.qemu.images import QEMU_IMG
 
 _MEMORY = 2**30
 _CPU_SECONDS = 1800
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
 _OTHERS = {b"KDMV": "VMDK", b"# Disk": "VMDK", b"vhdxfile": "VHDX", b"conectix": "VHD", b"<<< ": "VDI", b"QED\0": "QED"}
 _NAMES_FILES = "the image names another file as its backing or data file, which is not allowed"
@@ -35,7 +33,7 @@ async def run(*command: str, largest: int = 2**62, into: Path | None = None) -> 
         process = await asyncio.create_subprocess_exec(
             "setpriv", "--pdeathsig", "KILL", "prlimit", *limits, *command,
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE,
-            umask=0o077, env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            umask=0o077, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     try:
         answer, complaint = await process.communicate()
@@ -53,8 +51,7 @@ async def run(*command: str, largest: int = 2**62, into: Path | None = None) -> 
 
 @contextlib.asynccontextmanager
 async def whole(target: Path) -> AsyncIterator[Path]:
-    """A file to write that becomes ``target`` once it is complete and on disk."""
-    make_private(target.parent)
+    """A file to write that becomes ``target`` once it is complete and on disk. Its folder is there already."""
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
     try:

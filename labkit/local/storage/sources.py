@@ -23,6 +23,7 @@ _METADATA = ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
 _TIMEOUTS = aiohttp.ClientTimeout(total=6 * 3600, sock_connect=20, sock_read=60)
 _REDIRECTS = 5
 _CHUNK = 2**20
+_LONGEST_LIST = 2**22
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 Tell = Callable[[float], None]
 """Told how many hundredths have come."""
@@ -78,7 +79,8 @@ async def download(url: str, target: Path, largest: int, checksum: str, anywhere
             if found.status != 200:
                 raise DiskError(f"{url}: the server answered {found.status} {found.reason}")
             await _receive(found, target, largest, checksum, tell)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects) as error:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects, UnicodeError) as error:
+        # UnicodeError: a label of the host's name is empty or too long.
         raise DiskError(f"{url}: it leads to no image ({type(error).__name__})") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         if guard.refused:
@@ -109,7 +111,7 @@ async def pull(url: str, target: Path, largest: int, anywhere: bool) -> None:
     name, _, port = host.partition(":")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Later("Error", f"{url}: {error}") from error
     local = [info[4][0] for info in found if is_local(str(info[4][0]))]
     if local and not anywhere:
@@ -129,8 +131,9 @@ async def pull(url: str, target: Path, largest: int, anywhere: bool) -> None:
         raise DiskError(f"{url}: its manifest cannot be read: {error!r}") from error
     for digest in reversed(layers):
         archive = str(folder / Path(digest.partition(":")[2]).name)
-        listed = (await run("tar", "--list", "--file", archive)).splitlines()
-        inside = [name for name in listed if re.match(r"(\./|/)?disk/.", name)]
+        listed = target.with_name("names")
+        await run("tar", "--list", "--file", archive, into=listed, largest=_LONGEST_LIST)
+        inside = [name for name in listed.read_text(errors="replace").splitlines() if re.match(r"(\./|/)?disk/.", name)]
         disks = [name for name in inside if "/.wh." not in name]
         if len(disks) == 1:
             chosen = ("--absolute-names", "--file", archive, "--", disks[0])
