@@ -31,7 +31,6 @@ BOUNDS: dict[str, Obj] = {
     "api.core.v1.ServicePort.port": _PORT,
     "api.core.v1.ServicePort.protocol": _PROTOCOL,
     "api.core.v1.ServicePort.targetPort": {"format": "port"},
-    "api.core.v1.TypedLocalObjectReference.kind": {"enum": ["PersistentVolumeClaim"]},
     "api.networking.v1.IPBlock.cidr": {"format": "cidr"},
     "api.networking.v1.IPBlock.except[]": {"format": "cidr"},
     "api.networking.v1.NetworkPolicyPort.endPort": _PORT,

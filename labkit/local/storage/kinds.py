@@ -18,14 +18,14 @@ CONTENT = f"virtualmachinesnapshotcontents.{SNAPSHOTS}"
 RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
-_FOREIGN = ("dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
+_FOREIGN = ("dataSource", "dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
 _TARGET: Tree = {"apiGroup": "kubevirt.io|", "kind": "VirtualMachine|", "name": "string"}
 _CLAIM: Tree = {
     "accessModes": ["|".join(_MODES)],
     "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
     "storageClassName": "string",
     "volumeMode": "Block|Filesystem",
-    **not_built("dataSource", *_FOREIGN),
+    **not_built(*_FOREIGN),
 }
 _SUMS = "(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})?"
 _REGISTRY = r"(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"

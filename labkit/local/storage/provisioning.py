@@ -141,7 +141,7 @@ class Provisioner:
         if not file.exists():
             make_private(file.parent)
             self._check_room(size)
-            kind, source = datavolumes.origin_of(claim, volume)
+            kind, source = next(iter(volume["spec"]["source"].items())) if volume else ("blank", {})
             if kind == "blank":
                 await disks.create(file, size)
             elif kind == "pvc":

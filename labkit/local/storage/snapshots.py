@@ -172,9 +172,8 @@ class Restores(Operations):
         in_place = obj["spec"].get("volumeRestorePolicy") == "InPlace"
         name = captured["metadata"]["name"] if in_place else f"restore-{uid_of(obj)}-{backup['volumeName']}"
         if self._store.get(PVC, space, name) is None:
-            spec = {key: value for key, value in captured["spec"].items() if key != "dataSource"}
             meta = {"name": name, "namespace": space}
-            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": captured["spec"]}
             admit_claim(Admission(claim, None, self._store.get))
             self._store.create(PVC, claim)
         return str(name)
