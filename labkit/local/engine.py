@@ -127,7 +127,7 @@ async def _serve(options: Options) -> None:
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
     guard = Guard(rights, tokens, bearer)
-    reviews = Reviews(store, rights, tokens, guard)
+    reviews = Reviews(store, rights, tokens)
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
@@ -139,7 +139,9 @@ async def _serve(options: Options) -> None:
     )
     await runner.setup()
     await machines.start()
-    controllers = (quotas, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores)
+    controllers = (
+        quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores
+    )  # fmt: skip
     for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()

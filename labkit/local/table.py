@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from labkit.local.access.admission import admit_binding, admit_role
@@ -37,10 +36,6 @@ def _ready(pod: Obj) -> str:
     return f"{sum(bool(item['ready']) for item in statuses)}/{len(get_path(pod, 'spec.containers', []))}"
 
 
-def _subjects(kind: str) -> Callable[[Obj], str]:
-    return lambda obj: ", ".join(item["name"] for item in obj.get("subjects") or () if item["kind"] == kind)
-
-
 def _event_object(event: Obj) -> str:
     about = event["involvedObject"]
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
@@ -48,23 +43,16 @@ def _event_object(event: Obj) -> str:
 
 _RBAC = "rbac.authorization"
 _CREATED = (NAME, Column("Created At", field("metadata.creationTimestamp")))
-_BOUND = (
-    NAME,
-    Column("Role", lambda o: f"{o['roleRef']['kind']}/{o['roleRef']['name']}"),
-    AGE,
-    Column("Users", _subjects("User"), wide=True),
-    Column("Groups", _subjects("Group"), wide=True),
-    Column("ServiceAccounts", _subjects("ServiceAccount"), wide=True),
-)
+_BOUND = (NAME, Column("Role", lambda o: f"{o['roleRef']['kind']}/{o['roleRef']['name']}"), AGE)
 
 
 def _simple(group: str, kind: str, **more: Any) -> Kind:
     return Kind(f"{group}.k8s.io", "v1", kind, f"{kind.lower()}s", kind.lower(), **more)
 
 
-def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
+def _review(group: str, kind: str) -> Kind:
     """A kind that is answered instead of stored."""
-    return _simple(group, kind, namespaced=namespaced, verbs=("create",))
+    return _simple(group, kind, namespaced=False, verbs=("create",))
 
 
 KINDS: tuple[Kind, ...] = (
@@ -73,11 +61,8 @@ KINDS: tuple[Kind, ...] = (
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
     _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
     _review("authentication", "SelfSubjectReview"),
-    _review("authentication", "TokenReview"),
     _review("authorization", "SelfSubjectAccessReview"),
     _review("authorization", "SelfSubjectRulesReview"),
-    _review("authorization", "SubjectAccessReview"),
-    _review("authorization", "LocalSubjectAccessReview", namespaced=True),
     Kind(
         "", "v1", "Namespace", "namespaces", "namespace",
         namespaced=False,
@@ -114,7 +99,7 @@ KINDS: tuple[Kind, ...] = (
         "", "v1", "LimitRange", "limitranges", "limitrange",
         short_names=("limits",),
         admit=admit_limit_range,
-        columns=(NAME, Column("Created At", field("metadata.creationTimestamp"))),
+        columns=_CREATED,
     ),
     Kind(
         "", "v1", "Service", "services", "service",

@@ -115,7 +115,8 @@ class Machines:
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
 
     async def reconcile(self, key: Key) -> float | None:
-        """One VMI."""
+        """One VMI. Nothing is started or ended for a change that a crash would take back."""
+        await self._store.settled()
         for gone in [gone for gone in self._gone.values() if (namespace_of(gone), name_of(gone)) == key]:
             if self._paths.machine(uid_of(gone)).state.exists():
                 await self._clear(gone, everything=True)
