@@ -71,7 +71,7 @@ def test_many_can_look_at_a_screen_at_once(engine: EngineProcess, space: str) ->
 def test_a_console_that_is_not_read_holds_up_neither_the_guest_nor_the_next_one(
     engine: EngineProcess, space: str
 ) -> None:
-    flood = "(sleep 5; yes flood | head -c 1500000; echo all said) > /dev/ttyS0 2>&1 &"
+    flood = "(sleep 5; yes flood | head -c 9000; echo all said) > /dev/ttyS0 2>&1 &"
     boot(engine, space, runcmd=[flood])
     last = ("logs", "-n", space, "-l", "kubevirt.io=virt-launcher", "-c", "guest-console-log", "--tail=4")
     with engine.stream(space, "web", "console"):
