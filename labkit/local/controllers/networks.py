@@ -51,7 +51,8 @@ class Networks:
             self.queue.add(("", name_of(namespace)))
 
     def _on_address(self) -> None:
-        with contextlib.suppress(OSError):  # More news than it could keep: all the more reason to look.
+        # What changed is not read: where the kernel had more to say than fits (ENOBUFS), that too is a change.
+        with contextlib.suppress(OSError):
             self._addresses.recv(65536)
         self._all()
 

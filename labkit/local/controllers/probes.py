@@ -13,6 +13,9 @@ from labkit.local.objects import Obj
 from labkit.local.qemu import agent
 from labkit.local.qemu.machine import Machine
 
+_LONGEST_FAULT = 256
+"""Characters of an event that a guest may have a say in."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -86,7 +89,7 @@ async def _ask(machine: Machine, probe: Obj, dial: Dial, seconds: float) -> str:
     except TimeoutError:
         return f"no answer within {seconds:g} s"
     except (agent.AgentError, NetworkError, OSError, ValueError) as error:
-        return str(error)
+        return str(error)[:_LONGEST_FAULT]
     return ""
 
 
