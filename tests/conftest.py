@@ -1,4 +1,4 @@
-"""What tests of several parts share: one browser for all of them."""
+"""What tests of several parts share: a browser."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(by_hand)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, started once: a process can drive one Playwright at a time."""
+    """Debian's Chromium, for one module: as long as it lives, its event loop is the thread's, and no other can run."""
     missing = [name for name in PARTS if not (STATIC / name).exists()]
     if missing:
         pytest.fail(f"not built: {', '.join(missing)}; run `make install`")
