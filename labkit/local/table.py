@@ -57,7 +57,7 @@ def _review(group: str, kind: str) -> Kind:
 
 KINDS: tuple[Kind, ...] = (
     _simple(_RBAC, "Role", admit=admit_role, columns=_CREATED),
-    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False),
+    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False, refused=("aggregationRule",)),
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
     _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
     _review("authentication", "SelfSubjectReview"),
@@ -97,6 +97,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "LimitRange", "limitranges", "limitrange",
+        refused=("spec.limits.maxLimitRequestRatio",),
         short_names=("limits",),
         admit=admit_limit_range,
         columns=_CREATED,

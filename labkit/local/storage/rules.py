@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from labkit.local.access.requests import refusal
 from labkit.local.access.rules import Attributes
 from labkit.local.api.bounds import is_name, not_allowed, required
 from labkit.local.api.kinds import Admission
-from labkit.local.api.status import Cause, forbidden, invalid
+from labkit.local.api.status import Cause, invalid
 from labkit.local.objects import Obj, get_path, name_of, namespace_of, quantity
 
 CLASS = "local"
@@ -73,8 +74,7 @@ def data_volume_causes(admission: Admission, spec: Obj, at: str) -> list[Cause]:
     if source.setdefault("namespace", home) != home:
         right = Attributes("create", CDI, "datavolumes/source", source["namespace"], source.get("name", ""))
         if not admission.caller.may(right):
-            who, what = admission.caller.user.name, f"{right.namespace}/{right.name}"
-            raise forbidden(f'User "{who}" may not clone the claim {what}: no right to create {right.resource} there')
+            raise refusal(admission.caller.user, right)
     return causes
 
 
