@@ -93,12 +93,14 @@ def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) ->
 def find(mark: str) -> list[int]:
     """The processes of this user that have ``mark`` on their command line."""
     found = []
-    me = os.getuid()
+    me, home = os.getuid(), Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            if entry.stat().st_uid == me and mark.encode() in (entry / "cmdline").read_bytes():
+            mine = entry.stat().st_uid == me and mark.encode() in (entry / "cmdline").read_bytes()
+            # What runs in a container can call itself anything, and may have our user.
+            if mine and (entry / "ns/pid").readlink() == home:
                 found.append(int(entry.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # It ended while we looked, or is not ours to read.

@@ -22,7 +22,17 @@ from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import ACCELERATION, FINAL, Observed, Problem, pod_spec, pod_status, vmi_status
 from labkit.local.network.names import mac_of
 from labkit.local.network.segments import NetworkError, Segments
-from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, parse_time, timestamp, uid_of
+from labkit.local.objects import (
+    Obj,
+    controller_uid,
+    deleting,
+    get_path,
+    name_of,
+    namespace_of,
+    parse_time,
+    timestamp,
+    uid_of,
+)
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
 from labkit.local.store import Change, Store
@@ -91,6 +101,11 @@ class Machines:
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI and change.type != "DELETED":
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
+        if change.kind == "pods" and change.type == "DELETED":
+            # Whoever deletes a machine's pod ends the machine, as on a cluster.
+            owner = self._store.by_uid(controller_uid(change.obj) or "")
+            if owner and owner[0] == VMI and not deleting(owner[1]):
+                self._store.delete(VMI, namespace_of(owner[1]), name_of(owner[1]))
 
     async def reconcile(self, key: Key) -> float | None:
         """One VMI."""
@@ -265,14 +280,15 @@ class Machines:
         await self._segments.detach(self.network_uid(vmi), uid_of(vmi))
 
     async def _sweep(self) -> None:
-        living = {self._paths.machine(uid_of(vmi)).runtime.name for vmi in self._store.all(VMI)}
+        keepers = [*self._store.all(VMI), *self._store.all("pods")]
+        living = {self._paths.machine(uid_of(keeper)).runtime.name for keeper in keepers}
         for folder in (self._paths.runtime, self._paths.machines):
             for entry in folder.glob("m*"):
                 if entry.name not in living:
                     await processes.end_all(f"path={self._paths.runtime / entry.name}/qmp.sock,")
                     remove_tree(entry)
         namespaces = {uid_of(namespace) for namespace in self._store.all("namespaces")}
-        await self._segments.sweep(namespaces, {uid_of(vmi) for vmi in self._store.all(VMI)})
+        await self._segments.sweep(namespaces, set(map(uid_of, keepers)))
 
 
 def _grace_left(vmi: Obj) -> float:
