@@ -65,7 +65,8 @@ class Namespaces:
             return None
         for n, (kind, obj) in enumerate(self._store.everything(name)):
             # Pods that stand for machines go with them.
-            if not deleting(obj) and not (kind == "pods" and stands_for_machine(obj)) and self._store.get(kind, name, name_of(obj)) is not None:
+            with_machine = kind == "pods" and stands_for_machine(obj)
+            if not deleting(obj) and not with_machine and self._store.get(kind, name, name_of(obj)) is not None:
                 self._store.delete(kind, name, name_of(obj))
             if n % _AT_A_TIME == 0:
                 await asyncio.sleep(0)

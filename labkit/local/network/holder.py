@@ -7,8 +7,8 @@ holder was killed. Each connection sends one line of JSON and gets one back:
 * ``{"op": "configure", "hosts", "names", "rules"}``: dnsmasq's files, and the filter as ``nft`` reads it;
 * ``{"op": "tap", "name"}``: a new tap on the bridge, handed over as an open file; it vanishes with its last holder.
   There is none before the first filter;
-* ``{"op": "plug", "name", "pid", "mac", "address", "fresh"}``: a port whose other end is ``eth0`` in the network namespace of a
-  process, with that address. One that is there is kept, unless it is to be ``fresh``;
+* ``{"op": "plug", "name", "pid", "mac", "address", "fresh"}``: a port whose other end is ``eth0`` in the network
+  namespace of a process, with that address. One that is there is kept, unless it is to be ``fresh``;
 * ``{"op": "dial", "host", "port", "mark"}``: a TCP connection made in here, handed over as an open file.
 
 An answer is ``{"ok": true}`` or ``{"error": sentence}``. The process ends on SIGTERM, and its

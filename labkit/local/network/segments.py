@@ -119,7 +119,7 @@ class Segments:
         return await self._ask_for_file(self._paths.segment(namespace_uid), request)
 
     async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:
-        """Give the network namespace of a process a card with its address; one that it has stays unless it is ``fresh``.
+        """Give a process's network namespace a card with the address; one that is there stays, unless ``fresh``.
 
         Raises NetworkError.
         """

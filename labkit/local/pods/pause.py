@@ -1,10 +1,10 @@
 """The process that holds a pod's namespaces for as long as the pod lives; its containers come and go.
 
-``python -m labkit.local.pods.pause DIR/ FIRST IDS PLACE VOLUMES HOSTNAME READY`` makes, with the rights it has (root, or the
-user namespace of the lab's network), mounts that only the pod has: at PLACE an empty file system, which everybody may pass
-through, with the pod's volumes. Then it goes into a user namespace whose ids 0 to IDS - 1 are FIRST and those after it
-outside, and makes the pod's network, host name and IPC. So nothing of it is on the computer's list of mounts, and
-with the last process all of it is gone. It says so on the open file READY and becomes ``sleep``, with DIR/ as its name.
+``python -m labkit.local.pods.pause DIR/ FIRST IDS PLACE VOLUMES HOSTNAME READY`` makes, with the rights it has (root, or
+the user namespace of the lab's network), mounts that only the pod has: at PLACE an empty file system, which everybody
+may pass through, with the pod's volumes. Then it goes into a user namespace whose ids 0 to IDS - 1 are FIRST and those
+after it outside, and makes the pod's network, host name and IPC. So nothing of it is on the computer's list of mounts,
+and with the last process all of it is gone. It says so on the open file READY and becomes ``sleep``, called DIR/.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """``pods/portforward`` over WebSocket, as the kubelet speaks it: v4.channel.k8s.io, two channels for each port.
 
-A message's first byte is its channel: 2n carries the n-th port's bytes, 2n + 1 what went wrong with it; the first message
-on each has the port's number, two bytes, little-endian.
+A message's first byte is its channel: 2n carries the n-th port's bytes, 2n + 1 what went wrong with it; the first
+message on each has the port's number, two bytes, little-endian.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import WSMsgType, web
 
@@ -18,6 +18,8 @@ from labkit.local.network.segments import NetworkError
 PROTOCOL = "v4.channel.k8s.io"
 _CHUNK = 65536
 _LONGEST_MESSAGE = 2**22
+Writer = asyncio.Future[asyncio.StreamWriter | None]
+"""A port's connection, once it is made; None where it cannot be."""
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
@@ -32,45 +34,43 @@ async def forward(request: web.Request, dial: Dial) -> web.StreamResponse:
         raise bad_request("query parameter 'ports' must be numbers from 1 to 65535")
     socket = web.WebSocketResponse(protocols=(PROTOCOL,), compress=False, max_msg_size=_LONGEST_MESSAGE)
     await socket.prepare(request)
-    writers: dict[int, asyncio.StreamWriter] = {}
-    pulling = [asyncio.create_task(_pull(socket, n, int(text), dial, writers)) for n, text in enumerate(texts)]
-    pushing = asyncio.create_task(_push(socket, writers, pulling))
+    loop = asyncio.get_running_loop()
+    ports: list[tuple[int, Writer]] = [(int(text), loop.create_future()) for text in texts]
+    pulling = [asyncio.create_task(_pull(socket, n, *port, dial)) for n, port in enumerate(ports)]
+    pushing = asyncio.create_task(_push(socket, [writer for _, writer in ports]))
     try:
-        await asyncio.wait([pushing, asyncio.ensure_future(asyncio.wait(pulling))], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([pushing, asyncio.gather(*pulling)], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (pushing, *pulling):
             task.cancel()
         # A side that broke off is at its end like any other.
         await asyncio.gather(pushing, *pulling, return_exceptions=True)
-        for writer in writers.values():
-            writer.close()
         await socket.close()
     return socket
 
 
-async def _pull(
-    socket: web.WebSocketResponse, n: int, port: int, dial: Dial, writers: dict[int, asyncio.StreamWriter]
-) -> None:
+async def _pull(socket: web.WebSocketResponse, n: int, port: int, ready: Writer, dial: Dial) -> None:
     for channel in (2 * n, 2 * n + 1):
         await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))
     try:
-        reader, writers[n] = await dial(port)
+        reader, writer = await dial(port)
+    except (NetworkError, OSError) as error:
+        ready.set_result(None)
+        await socket.send_bytes(bytes([2 * n + 1]) + f"error forwarding port {port} to pod: {error}".encode())
+        return
+    ready.set_result(writer)
+    try:
         while data := await reader.read(_CHUNK):
             await socket.send_bytes(bytes([2 * n]) + data)
-    except (NetworkError, OSError) as error:
-        await socket.send_bytes(bytes([2 * n + 1]) + f"error forwarding port {port} to pod: {error}".encode())
+    finally:
+        writer.close()
 
 
-async def _push(
-    socket: web.WebSocketResponse, writers: dict[int, asyncio.StreamWriter], pulling: list[asyncio.Task[None]]
-) -> None:
+async def _push(socket: web.WebSocketResponse, writers: Sequence[Writer]) -> None:
     async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data or message.data[0] % 2:
-            continue
-        n = message.data[0] // 2
-        while n < len(pulling) and n not in writers and not pulling[n].done():
-            await asyncio.sleep(0.01)  # It is being connected.
-        if n in writers:
+        n, error = divmod(message.data[0], 2) if message.type is WSMsgType.BINARY and message.data else (0, 1)
+        if not error and n < len(writers) and (writer := await asyncio.shield(writers[n])):
+            # What a side that has gone is sent is lost.
             with contextlib.suppress(ConnectionError):
-                writers[n].write(message.data[1:])
-                await writers[n].drain()
+                writer.write(message.data[1:])
+                await writer.drain()

@@ -208,7 +208,7 @@ class Runtime:
     async def _run(
         self, holder: int | None, *command: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = ()
     ) -> str:
-        """Run a command to its end (with the mounts of the pod where its holder is given); what it said if it failed."""
+        """Run a command to its end (with the pod's mounts where its holder is given); what it said if it failed."""
         inside = [*self._entry, *_mounts_of(holder)] if holder is not None else []
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
