@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from labkit.local.controllers import probes
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.queue import Key, WorkQueue
+from labkit.local.controllers.starts import Starts
 from labkit.local.files import remove_tree
 from labkit.local.kubevirt.vmi_status import FINAL
 from labkit.local.network.names import NetworkFull, gateway_of, mac_of, search_domains
 from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, parse_time, timestamp, uid_of
 from labkit.local.paths import EnginePaths
-from labkit.local.pods import bundle, process, status
-from labkit.local.pods.images import Images, ImageTrouble
-from labkit.local.pods.runtime import FIRST_ID, IDS, PROFILE, Runtime, RuntimeTrouble, missing
+from labkit.local.pods import bundle, status
+from labkit.local.pods.images import Images
+from labkit.local.pods.live import Facts, Live
+from labkit.local.pods.runtime import FIRST_ID, IDS, Runtime, RuntimeTrouble, missing
 from labkit.local.pods.spec import FINALIZER, PROBES, containers_of, stands_for_machine
 from labkit.local.processes import Detached
 from labkit.local.store import Change, Store
@@ -33,58 +32,6 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
 _READ_LIMIT = 262_144
-
-
-@dataclass
-class Facts:
-    """What is known of a running container; ``ended`` is 'unhealthy' once a probe has given it up."""
-
-    started: bool = True
-    ready: bool = True
-    ended: str = ""
-    paused: str = ""
-
-
-@dataclass
-class Live:
-    """A running container."""
-
-    watcher: Detached
-    line: Callable[..., list[str]]
-    """The command line that runs a command in it."""
-    changed: Callable[[], None]
-    facts: Facts = field(default_factory=Facts)
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    killed: float = 0.0
-    """When a kill follows the signal that was sent (loop time)."""
-
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something for as long as it runs."""
-        self.tasks.append(asyncio.create_task(work))
-
-    def note(self, **facts: Any) -> None:
-        """Keep what was found out."""
-        for name, value in facts.items():
-            setattr(self.facts, name, value)
-        self.changed()
-
-    async def run(self, command: list[str], seconds: float) -> bool:
-        """Whether a command in it ends well within a time. Raises TimeoutError."""
-        child = await process.start(self.line(command), stdin=False, tty=False)
-        try:
-            async with asyncio.timeout(seconds):
-                return await child.wait() == 0
-        finally:
-            await child.kill()
-
-    async def ping(self, seconds: float) -> None:
-        """A container has no guest agent: it answers by running."""
-
-    def forget(self) -> None:
-        """Look at it no more."""
-        for task in self.tasks:
-            task.cancel()
-        self.watcher.forget()
 
 
 class Containers:
@@ -101,8 +48,7 @@ class Containers:
         self._images = Images(paths.engine / "images", paths.images, FIRST_ID, IDS)
         self._holders: dict[str, Detached] = {}
         self._live: dict[tuple[str, str], Live] = {}
-        self._gates: dict[tuple[str, str], tuple[float, int]] = {}
-        """When a start may be tried again (loop time), and how often it has failed."""
+        self._starts = Starts(store, recorder, self._images)
         self.queue = WorkQueue("pod", self.reconcile)
         store.listen(self._on_change)
         segments.rebuilt = self._on_network
@@ -164,11 +110,14 @@ class Containers:
                 break
         return min((wait for wait in delays if wait is not None), default=None)
 
-    async def _runtime(self, pod: Obj) -> Runtime:
-        return Runtime(self._paths.machine(uid_of(pod)), await self._segments.rights(self._network(pod)))
+    def _runtime(self, pod: Obj) -> Runtime:
+        return Runtime(self._paths.machine(uid_of(pod)))
 
     def _network(self, pod: Obj) -> str:
         return uid_of(self._store.require("namespaces", "", namespace_of(pod)))
+
+    def _address(self, pod: Obj) -> str:
+        return self._segments.address(self._network(pod), uid_of(pod)) or ""
 
     async def _held(self, pod: Obj) -> Detached:
         """The process with the pod's namespaces, connected to the network; made if need be. Raises what is caught."""
@@ -179,38 +128,27 @@ class Containers:
             raise RuntimeTrouble(f"containers need {', '.join(lacking)}: 'labkit doctor' says more")
         await self._segments.attach(network, uid)
         await self._networks.settle(namespace_of(pod))
-        runtime = await self._runtime(pod)
+        runtime = self._runtime(pod)
         found = runtime.holder()
         if fresh := found is None:
             await runtime.clear()
             await asyncio.to_thread(self._fill, pod, runtime)
-            found = await runtime.hold(bundle.hostname(pod))
+            found = await runtime.hold(bundle.hostname(pod), await self._segments.rights(network))
         await self._segments.plug(network, uid, found.pid, mac_of(uid), fresh=fresh)
         self._holders[uid] = found
         return found
 
     def _fill(self, pod: Obj, runtime: Runtime) -> None:
-        space, host = namespace_of(pod), bundle.hostname(pod)
-        address = self._segments.address(self._network(pod), uid_of(pod)) or ""
-        names = (
-            f"{host}.{pod['spec']['subdomain']}.{search_domains(space)[0]} {host}"
-            if pod["spec"].get("subdomain")
-            else host
-        )
-        etc = {
-            "hosts": f"127.0.0.1 localhost\n{address} {names}\n",
-            "hostname": f"{host}\n",
-            "resolv.conf": f"nameserver {gateway_of(address)}\nsearch {' '.join(search_domains(space))}\noptions ndots:5\n",
-        }
-        runtime.write_volume(bundle.ETC, {name: (text.encode(), 0o644) for name, text in etc.items()})
+        address = self._address(pod)
+        etc = bundle.etc_files(pod, address, gateway_of(address), search_domains(namespace_of(pod)))
+        runtime.write_volume(bundle.ETC, etc)
         for volume in pod["spec"].get("volumes", ()):
-            runtime.write_volume(volume["name"], bundle.volume_files(volume, partial(self._lookup, space)))
-
-    def _lookup(self, space: str, kind: str, name: str) -> Obj | None:
-        return self._store.get(kind, space, name)
+            runtime.write_volume(
+                volume["name"], bundle.volume_files(volume, partial(self._starts.lookup, namespace_of(pod)))
+            )
 
     def _write(self, pod: Obj, records: Mapping[str, Obj]) -> None:
-        address = self._segments.address(self._network(pod), uid_of(pod)) or ""
+        address = self._address(pod)
 
         def mutate(obj: Obj) -> None:
             obj["status"] = status.pod_status(obj, records, address, timestamp())
@@ -225,14 +163,12 @@ class Containers:
         """A container's record as it is now, after what can be done for it; the seconds to look again."""
         policy = pod["spec"]["restartPolicy"]
         policy = "OnFailure" if init and policy == "Always" else policy
-        runtime, count = await self._runtime(pod), record["restartCount"]
+        runtime, count = self._runtime(pod), record["restartCount"]
         if "running" in record["state"]:
             live = self._watched(pod, runtime, container, count)
             if live is not None:
                 await self._kill_unhealthy(pod, runtime, container, count, live)
-                facts = live.facts
-                left = live.killed - asyncio.get_running_loop().time() if live.killed else None
-                return record | {"ready": facts.ready and facts.started, "started": facts.started}, left
+                return _seen(record, live), live.killed - asyncio.get_running_loop().time() if live.killed else None
             record = status.ended(record, runtime.exit(f"{container['name']}-{count}"))
         if "terminated" in record["state"]:
             if not status.restarts(policy, record):
@@ -250,66 +186,11 @@ class Containers:
                     pod, "BackOff", f"Back-off restarting failed container {container['name']}", warning=True
                 )
                 return status.waiting(record, "CrashLoopBackOff", why), left
-        return await self._start(pod, holder, runtime, container, record, count + bool(again))
-
-    async def _start(
-        self, pod: Obj, holder: Detached, runtime: Runtime, container: Obj, record: Obj, count: int
-    ) -> tuple[Obj, float | None]:
-        gate, now = (uid_of(pod), container["name"]), asyncio.get_running_loop().time()
-        until, failures = self._gates.get(gate, (0.0, 0))
-        if until > now:
-            if get_path(record, "state.waiting.reason") == "ErrImagePull":
-                why = f'Back-off pulling image "{container["image"]}"'
-                self._recorder.record(pod, "BackOff", why, warning=True)
-                record = status.waiting(record, "ImagePullBackOff", why)
-            return record, until - now
-        name = f"{container['name']}-{count}"
-        try:
-            image = await self._pull(pod, container)
-            config = self._configured(pod, holder, runtime, container, image, name)
-            await runtime.start(holder.pid, name, image.rootfs, config)
-        except (ImageTrouble, bundle.ConfigError) as error:
-            reason = error.reason if isinstance(error, ImageTrouble) else "CreateContainerConfigError"
-            self._recorder.record(pod, "Failed", f"Error: {error}", warning=True)
-            pause = min(2.0**failures * _RETRY_SECONDS, 300.0) if reason == "ErrImagePull" else _RETRY_SECONDS
-            self._gates[gate] = now + pause, failures + 1
-            return status.waiting(record, reason, str(error)), pause
-        except (RuntimeTrouble, OSError) as error:
-            self._recorder.record(pod, "Failed", f"Error: {error}", warning=True)
-            await runtime.remove(holder.pid, name)
-            return status.ended(record | {"restartCount": count}, None, str(error)), 0.0
-        self._gates.pop(gate, None)
-        for reason in ("Created", "Started"):
-            self._recorder.record(pod, reason, f"{reason} container {container['name']}")
-        if count:
-            await runtime.remove(holder.pid, f"{container['name']}-{count - 1}")
-            runtime.log(f"{container['name']}-{count - 2}").unlink(missing_ok=True)
-        record = status.running(record, image.digest, runtime.identity(name), count)
-        live = self._watched(pod, runtime, container, count)
-        ready = live is not None and live.facts.ready and live.facts.started
-        return record | {"ready": ready, "started": live is not None and live.facts.started}, None
-
-    async def _pull(self, pod: Obj, container: Obj) -> Any:
-        reference, policy = container["image"], container["imagePullPolicy"]
-        remote = self._images.remote(reference, policy)
-        if remote:
-            self._recorder.record(pod, "Pulling", f'Pulling image "{reference}"')
-        image = await self._images.get(reference, policy)
-        said = "Successfully pulled image" if remote else "Container image"
-        self._recorder.record(
-            pod, "Pulled", f'{said} "{reference}"' + ("" if remote else " already present on machine")
-        )
-        return image
-
-    def _configured(self, pod: Obj, holder: Detached, runtime: Runtime, container: Obj, image: Any, name: str) -> Obj:
-        place = runtime.place(holder.pid, name)
-        address = self._segments.address(self._network(pod), uid_of(pod)) or ""
-        given = bundle.environment(pod, container, address, partial(self._lookup, namespace_of(pod)))
-        user = bundle.user_of(pod, container, image.config, partial(_accounts, image.rootfs), place.ids)
-        if not place.cgroup and container["resources"].get("limits"):
-            why = "without root's rights there are no control groups: memory is limited for each process, processors are not"
-            self._recorder.record(pod, "LimitsNotEnforced", why, warning=True)
-        return bundle.config(pod, container, image.config, place, given, user, _seccomp())
+        count += bool(again)
+        address = self._address(pod)
+        record, again_in = await self._starts.start(pod, container, record, address, runtime, holder.pid, count)
+        live = self._watched(pod, runtime, container, count) if "running" in record["state"] else None
+        return _seen(record, live) if live else record, again_in
 
     def _watched(self, pod: Obj, runtime: Runtime, container: Obj, count: int) -> Live | None:
         """A running container, looked after from the first call on; None once it has ended."""
@@ -372,14 +253,14 @@ class Containers:
         """A container's log, and whether there may come more."""
         record, live = status.records_of(pod)[container], self._live.get((uid_of(pod), container))
         past = previous and "running" in record["state"]
-        file = Runtime(self._paths.machine(uid_of(pod))).log(f"{container}-{record['restartCount'] - past}")
+        file = self._runtime(pod).log(f"{container}-{record['restartCount'] - past}")
         return file, lambda: not past and live is not None and live.watcher.running
 
     # Down
 
     async def _end(self, pod: Obj) -> float | None:
         """SIGTERM to all containers, and the end of all once they are gone or the grace period is over."""
-        runtime, running = await self._runtime(pod), []
+        runtime, running = self._runtime(pod), []
         for container in containers_of(pod["spec"]):
             count = status.records_of(pod)[container["name"]]["restartCount"]
             if live := self._watched(pod, runtime, container, count):
@@ -404,24 +285,19 @@ class Containers:
         uid = uid_of(pod)
         for key in [key for key in self._live if key[0] == uid]:
             self._live.pop(key).forget()
-        await Runtime(self._paths.machine(uid), await self._segments.rights(self._network(pod))).clear()
+        await self._runtime(pod).clear()
         self._holders.pop(uid, None)
+        self._starts.forget(uid)
         await self._segments.detach(self._network(pod), uid)
+
+
+def _seen(record: Obj, live: Live) -> Obj:
+    return record | {"ready": live.facts.ready and live.facts.started, "started": live.facts.started}
 
 
 async def _tell_end(watcher: Detached, tell: Callable[[], None]) -> None:
     await watcher.wait()
     tell()
-
-
-def _accounts(rootfs: Path, name: str) -> list[str]:
-    file = (rootfs / "etc" / name).resolve()
-    return file.read_text(errors="replace").splitlines() if file.is_relative_to(rootfs) and file.is_file() else []
-
-
-@cache
-def _seccomp() -> Obj:
-    return bundle.seccomp_of(json.loads(PROFILE.read_text()))
 
 
 def _let_go(pod: Obj) -> None:

@@ -43,7 +43,12 @@ class Place:
     rootfs: Path
     volumes: Path
     cgroup: str
-    """Empty where no limits can be set."""
+    """Empty where no limits can be set: there runc runs in the pod's user namespace itself."""
+
+    @property
+    def mappings(self) -> Sequence[str]:
+        """The lists of ids that runc is told of."""
+        return ("uidMappings", "gidMappings") if self.cgroup else ()
 
 
 def data_of(kind: str, reference: Obj, lookup: Lookup) -> Mapping[str, bytes]:
@@ -145,8 +150,8 @@ def config(
         "root": {"path": str(place.rootfs), "readonly": bool(security.get("readOnlyRootFilesystem"))},
         "mounts": [*_mounts(place), *(_volume(place, mount, fixed) for mount in _by_depth(container))],
         "linux": {
-            "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}, *_shared(place.holder)],
-            **{key: [{"containerID": 0, "hostID": place.first_id, "size": place.ids}] for key in _MAPPINGS},
+            "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}, *_shared(place)],
+            **{key: [{"containerID": 0, "hostID": place.first_id, "size": place.ids}] for key in place.mappings},
             **({"cgroupsPath": place.cgroup, "resources": _resources(limits)} if place.cgroup else {}),
             "seccomp": seccomp,
             "maskedPaths": _MASKED,
@@ -155,7 +160,6 @@ def config(
     }
 
 
-_MAPPINGS = ("uidMappings", "gidMappings")
 _NAMESPACES = (("user", "user"), ("network", "net"), ("uts", "uts"), ("ipc", "ipc"))
 
 
@@ -164,8 +168,9 @@ def hostname(pod: Obj) -> str:
     return str(pod["spec"].get("hostname") or pod["metadata"]["name"].split(".")[0][:63])
 
 
-def _shared(holder: int) -> list[Obj]:
-    return [{"type": kind, "path": f"/proc/{holder}/ns/{file}"} for kind, file in _NAMESPACES]
+def _shared(place: Place) -> list[Obj]:
+    entered = _NAMESPACES if place.mappings else _NAMESPACES[1:]
+    return [{"type": kind, "path": f"/proc/{place.holder}/ns/{file}"} for kind, file in entered]
 
 
 def _data_limit(limits: Obj) -> Obj:
@@ -194,6 +199,18 @@ def _mounts(place: Place) -> list[Obj]:
         *((f"/etc/{name}", "bind", str(place.volumes / ETC / name), ["rbind", "rprivate"]) for name in ETC_FILES),
     )
     return [dict(zip(("destination", "type", "source", "options"), row, strict=True)) for row in rows]
+
+
+def etc_files(pod: Obj, address: str, gateway: str, search: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+    """Those that say who the pod is and whom it asks for names."""
+    host, domain = hostname(pod), pod["spec"].get("subdomain")
+    names = f"{host}.{domain}.{search[0]} {host}" if domain else host
+    texts = {
+        "hosts": f"127.0.0.1 localhost\n{address} {names}\n",
+        "hostname": f"{host}\n",
+        "resolv.conf": f"nameserver {gateway}\nsearch {' '.join(search)}\noptions ndots:5\n",
+    }
+    return {name: (text.encode(), 0o644) for name, text in texts.items()}
 
 
 ETC, ETC_FILES = ".etc", ("hosts", "hostname", "resolv.conf")

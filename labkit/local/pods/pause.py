@@ -1,10 +1,10 @@
 """The process that holds a pod's namespaces for as long as the pod lives; its containers come and go.
 
-``python -m labkit.local.pods.pause DIR/ FIRST IDS PLACE VOLUMES HOSTNAME READY`` makes, with the rights it has (root, or
-the user namespace of the lab's network), mounts that only the pod has: at PLACE an empty file system, which everybody
-may pass through, with the pod's volumes. Then it goes into a user namespace whose ids 0 to IDS - 1 are FIRST and those
-after it outside, and makes the pod's network, host name and IPC. So nothing of it is on the computer's list of mounts,
-and with the last process all of it is gone. It says so on the open file READY and becomes ``sleep``, called DIR/.
+``python -m labkit.local.pods.pause DIR/ FIRST IDS PLACE VOLUMES HOSTNAME READY`` makes mounts that only the pod has: at
+PLACE an empty file system, which everybody may pass through, with the pod's volumes. And it goes into a user namespace
+whose ids 0 to IDS - 1 are FIRST and those after it outside, and makes the pod's network, host name and IPC. So nothing
+of it is on the computer's list of mounts, and with the last process all of it is gone. It says so on the open file
+READY and becomes ``sleep``, called DIR/. An ordinary user starts it in the user namespace of the lab's network.
 """
 
 from __future__ import annotations
@@ -54,12 +54,16 @@ def _enter(first: str, ids: str) -> None:
 def main() -> None:
     """Make all of it, say so, sleep."""
     directory, first, ids, place, volumes, hostname, ready = sys.argv[1:]
+    if outside := os.getuid():
+        # No rights yet: there are some inside only, over mounts too.
+        _enter(first, ids)
     _checked(_libc.unshare(_NEWNS))
     _mount("none", "/", "none", _REC | _SLAVE)
     _mount("tmpfs", place, "tmpfs", _NOSUID | _NODEV, "mode=711")
     Path(place, "volumes").mkdir(mode=0o711)
     _mount(volumes, f"{place}/volumes", "none", _BIND)
-    _enter(first, ids)
+    if not outside:
+        _enter(first, ids)
     socket.sethostname(hostname)
     for key, value in _SETTINGS.items():
         if (file := Path("/proc/sys/net", key)).exists():

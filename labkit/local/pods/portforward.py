@@ -36,15 +36,15 @@ async def forward(request: web.Request, dial: Dial) -> web.StreamResponse:
     await socket.prepare(request)
     loop = asyncio.get_running_loop()
     ports: list[tuple[int, Writer]] = [(int(text), loop.create_future()) for text in texts]
-    pulling = [asyncio.create_task(_pull(socket, n, *port, dial)) for n, port in enumerate(ports)]
-    pushing = asyncio.create_task(_push(socket, [writer for _, writer in ports]))
+    pulling = asyncio.gather(*(_pull(socket, n, *port, dial) for n, port in enumerate(ports)), return_exceptions=True)
+    tasks = [asyncio.ensure_future(pulling), asyncio.ensure_future(_push(socket, [writer for _, writer in ports]))]
     try:
-        await asyncio.wait([pushing, asyncio.gather(*pulling)], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (pushing, *pulling):
+        for task in tasks:
             task.cancel()
         # A side that broke off is at its end like any other.
-        await asyncio.gather(pushing, *pulling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await socket.close()
     return socket
 

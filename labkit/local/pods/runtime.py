@@ -46,10 +46,8 @@ class Exit:
 class Runtime:
     """The processes of one pod, whose folders are ``paths``."""
 
-    def __init__(self, paths: MachinePaths, entry: Sequence[str] = ()) -> None:
-        """``entry`` starts a command line that runs the rest with rights over the lab's network; root needs none."""
+    def __init__(self, paths: MachinePaths) -> None:
         self.paths = paths
-        self._entry = list(entry)
         self.first_id, self.ids = (FIRST_ID, IDS) if os.getuid() == 0 else (os.getuid(), 1)
         self._spot = next(spot for spot in map(Path, _SPOTS) if spot.is_dir() and spot not in paths.state.parents)
 
@@ -62,14 +60,17 @@ class Runtime:
         """The process that holds the namespaces."""
         return processes.adopt(f"{self.paths.runtime}/\0infinity\0")
 
-    async def hold(self, hostname: str) -> processes.Detached:
-        """Make the namespaces. Raises RuntimeTrouble."""
+    async def hold(self, hostname: str, entry: Sequence[str]) -> processes.Detached:
+        """Make the namespaces; ``entry`` starts a command line that runs the rest where that may be done.
+
+        Raises RuntimeTrouble.
+        """
         make_private(self.paths.runtime)
         make_private(self.paths.logs)
         log = self.paths.runtime / "pause.log"
         ready, told = os.pipe()
         command = [
-            *self._entry, sys.executable, "-m", "labkit.local.pods.pause", f"{self.paths.runtime}/",
+            *entry, sys.executable, "-m", "labkit.local.pods.pause", f"{self.paths.runtime}/",
             str(self.first_id), str(self.ids), str(self._spot), str(self.volumes), hostname, str(told),
         ]  # fmt: skip
         with open(ready, "rb", 0) as said:
@@ -103,7 +104,8 @@ class Runtime:
         command = [
             CONMON, "--cid", self.identity(container), "--cuuid", self.identity(container), "--name", container,
             "--runtime", shutil.which(RUNC) or RUNC, "--runtime-arg", f"--root={self.paths.runtime}/runc",
-            "--bundle", str(bundle), "--persist-dir", str(bundle), "--full-attach", "--log-level", "error",
+            "--bundle", str(bundle), "--persist-dir", str(bundle), "--container-pidfile", f"{bundle}/pid",
+            "--full-attach", "--log-level", "error",
             "--log-path", f"k8s-file:{self.log(container)}", "--log-size-max", str(_LOG_BYTES),
         ]  # fmt: skip
         ready, told = os.pipe()
@@ -139,12 +141,12 @@ class Runtime:
 
     def runc(self, *words: str) -> list[str]:
         """A command line of runc for this pod."""
-        return [*self._entry, RUNC, f"--root={self.paths.runtime}/runc", *words]
+        return [RUNC, f"--root={self.paths.runtime}/runc", *words]
 
     def exec_line(self, holder: int, container: str, command: Sequence[str], *, tty: bool = False) -> list[str]:
         """The command line that runs a command in a container."""
         words = ["exec", *(["--tty"] if tty else []), self.identity(container), *command]
-        return [*self._entry, *_mounts_of(holder), RUNC, f"--root={self.paths.runtime}/runc", *words]
+        return [*_inside(holder), *self.runc(*words)]
 
     async def signal(self, container: str, name: str) -> None:
         """Send a signal to a container's first process, if that is there."""
@@ -209,7 +211,7 @@ class Runtime:
         self, holder: int | None, *command: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = ()
     ) -> str:
         """Run a command to its end (with the pod's mounts where its holder is given); what it said if it failed."""
-        inside = [*self._entry, *_mounts_of(holder)] if holder is not None else []
+        inside = _inside(holder) if holder is not None else []
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
             *inside, *command, stdin=none, stdout=none, stderr=none if env else pipe, env=env, pass_fds=pass_fds
@@ -218,8 +220,10 @@ class Runtime:
         return (said or b"").decode(errors="replace").strip() or f"{command[0]} failed" if child.returncode else ""
 
 
-def _mounts_of(holder: int) -> list[str]:
-    return ["nsenter", f"--mount=/proc/{holder}/ns/mnt", "--"]
+def _inside(holder: int) -> list[str]:
+    """The start of a command line that runs the rest with a pod's mounts, and rights over them."""
+    user = [f"--user=/proc/{holder}/ns/user", "--preserve-credentials"] if os.getuid() else []
+    return ["nsenter", *user, f"--mount=/proc/{holder}/ns/mnt", "--"]
 
 
 def missing() -> list[str]:
