@@ -36,8 +36,8 @@ async def forward(request: web.Request, dial: Dial) -> web.StreamResponse:
     await socket.prepare(request)
     loop = asyncio.get_running_loop()
     ports: list[tuple[int, Writer]] = [(int(text), loop.create_future()) for text in texts]
-    pulling = asyncio.gather(*(_pull(socket, n, *port, dial) for n, port in enumerate(ports)), return_exceptions=True)
-    tasks = [asyncio.ensure_future(pulling), asyncio.ensure_future(_push(socket, [writer for _, writer in ports]))]
+    tasks = [asyncio.create_task(_push(socket, [writer for _, writer in ports]))]
+    tasks.append(asyncio.create_task(_pull_all(socket, ports, dial)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -47,6 +47,10 @@ async def forward(request: web.Request, dial: Dial) -> web.StreamResponse:
         await asyncio.gather(*tasks, return_exceptions=True)
         await socket.close()
     return socket
+
+
+async def _pull_all(socket: web.WebSocketResponse, ports: Sequence[tuple[int, Writer]], dial: Dial) -> None:
+    await asyncio.gather(*(_pull(socket, n, *port, dial) for n, port in enumerate(ports)))
 
 
 async def _pull(socket: web.WebSocketResponse, n: int, port: int, ready: Writer, dial: Dial) -> None:

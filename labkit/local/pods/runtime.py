@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.local import processes
-from labkit.local.files import make_private, remove_tree
+from labkit.local.files import make_private, remove_tree, write_atomically
 from labkit.local.objects import Obj
 from labkit.local.paths import MachinePaths
 from labkit.local.pods.bundle import Place
 
 RUNC, CONMON, PROFILE = "runc", "conmon", Path("/usr/share/containers/seccomp.json")
-PACKAGES = {RUNC: "runc", CONMON: "conmon", "umoci": "umoci", "skopeo": "skopeo"}
+PROGRAMS = (RUNC, CONMON, "umoci", "skopeo")
+"""Each is the package's name as well."""
 FIRST_ID, IDS = 1_900_000_000, 65536
 """Root's containers have these users and groups, which systemd and Debian leave unused."""
 _SPOTS = ("/mnt", "/media", "/srv", "/opt")
@@ -100,7 +101,7 @@ class Runtime:
         await self.remove(holder, container)
         await self._mount(holder, container, image)
         bundle = make_private(self.paths.runtime / container)
-        (bundle / "config.json").write_text(json.dumps(config))
+        write_atomically(bundle / "config.json", json.dumps(config).encode())
         command = [
             CONMON, "--cid", self.identity(container), "--cuuid", self.identity(container), "--name", container,
             "--runtime", shutil.which(RUNC) or RUNC, "--runtime-arg", f"--root={self.paths.runtime}/runc",
@@ -228,7 +229,7 @@ def _inside(holder: int) -> list[str]:
 
 def missing() -> list[str]:
     """The programs that containers need and that are not installed."""
-    found = [name for name in PACKAGES if shutil.which(name) is None]
+    found = [name for name in PROGRAMS if shutil.which(name) is None]
     return found + ([] if PROFILE.exists() else [str(PROFILE)])
 
 

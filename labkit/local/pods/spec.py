@@ -78,8 +78,11 @@ def admit_pod(admission: Admission) -> None:
         new["metadata"].setdefault("finalizers", []).append(FINALIZER)
     elif new["spec"] != old["spec"]:
         faults.append(not_allowed("spec", "a pod's spec cannot change on the embedded engine: delete it, make another"))
-    if stands_for_machine(new) and (old is None or not stands_for_machine(old)):
-        faults.append(not_allowed("metadata.ownerReferences", "only a machine's own pod can belong to it"))
+    elif not stands_for_machine(new) and FINALIZER not in (new["metadata"].get("finalizers") or []):
+        # Only what has ended its processes may let it go.
+        new["metadata"]["finalizers"] = [*(new["metadata"].get("finalizers") or []), FINALIZER]
+    if stands_for_machine(new) != (old is not None and stands_for_machine(old)):
+        faults.append(not_allowed("metadata.ownerReferences", "a machine's own pod belongs to it, and no other can"))
     refuse(admission, faults)
 
 
