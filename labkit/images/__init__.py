@@ -1,8 +1,15 @@
-"""Machine images built from Debian packages: recipe, lock, builder. Imports nothing else of labkit."""
+"""Images of VMs and containers: built from Debian packages, imported, exported, pushed.
 
-from labkit.images.builder import build, refresh_lock
+Imports nothing else of labkit but the reading of YAML documents.
+"""
+
+from labkit.images.builder import build, names, refresh_lock
 from labkit.images.errors import (
+    BootFailed,
+    DefinitionInvalid,
+    DiskRefused,
     ImageError,
+    ImageInUse,
     ImageUnknown,
     LockInvalid,
     MirrorUnknown,
@@ -13,14 +20,21 @@ from labkit.images.errors import (
     ToolMissing,
 )
 from labkit.images.lock import Lock, LockDifference, LockedPackage
-from labkit.images.recipe import names
-from labkit.images.store import BuiltImage, find, installed
+from labkit.images.store import BuiltImage, builds, find, installed, remove, users
 from labkit.images.tools import BUILD_PACKAGES
+from labkit.images.transfer import FORMATS, give, push, take
+from labkit.images.trial import Boot, boots
 
 __all__ = [
     "BUILD_PACKAGES",
+    "FORMATS",
+    "Boot",
+    "BootFailed",
     "BuiltImage",
+    "DefinitionInvalid",
+    "DiskRefused",
     "ImageError",
+    "ImageInUse",
     "ImageUnknown",
     "Lock",
     "LockDifference",
@@ -32,9 +46,16 @@ __all__ = [
     "RecipeBroken",
     "ToolFailed",
     "ToolMissing",
+    "boots",
     "build",
+    "builds",
     "find",
+    "give",
     "installed",
     "names",
+    "push",
     "refresh_lock",
+    "remove",
+    "take",
+    "users",
 ]

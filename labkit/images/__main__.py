@@ -41,7 +41,7 @@ def _build(options: argparse.Namespace) -> None:
         progress=_report,
         strict=options.locked,
     )
-    print(f"{image.name} {image.digest[:16]}: {image.size / 1e6:.1f} MB, {image.packages} packages, {image.disk}")
+    print(f"{image.name} {image.digest[:16]}: {image.size / 1e6:.1f} MB, {image.packages} packages, {image.path}")
 
 
 def _report(line: str) -> None:

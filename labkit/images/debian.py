@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from labkit.images.errors import ImageError, MirrorUnknown, PackageCorrupt, PackageVanished, RecipeBroken, ToolFailed
 from labkit.images.lock import Lock, LockedPackage
@@ -19,6 +20,7 @@ from labkit.images.tools import run
 
 ARCHITECTURE = "amd64"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+AT_ONCE = 50
 APT_HELPER = "/usr/lib/apt/apt-helper"
 
 
@@ -33,6 +35,27 @@ def mirror() -> str:
     raise MirrorUnknown(
         "apt on this machine knows no Debian mirror: add one to its sources, run 'apt-get update', and try again."
     )
+
+
+def public_mirror() -> str:
+    """The same address as it may stand in an image: without the name and password that may be part of it."""
+    parts = urlsplit(mirror())
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def resolve_all(image: str, suite: str, packages: Iterable[str]) -> Lock:
+    """Lock packages (patterns of apt, too) and all that they depend on, as apt itself resolves it."""
+    with tempfile.TemporaryDirectory(prefix="labkit-apt-") as folder:
+        options = _private_apt(suite, mirror(), Path(folder) / suite)
+        run(["apt-get", *options, "update"])
+        try:
+            plan = run(["apt-get", *options, "install", "--simulate", "--no-install-recommends", *packages])
+        except ToolFailed as error:
+            faults = [line.removeprefix("E: ") for line in error.output.splitlines() if line.startswith("E: ")]
+            raise RecipeBroken(f"Debian {suite} cannot give {image} its packages: {'; '.join(faults)}.") from error
+        names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+        stanzas = run(["apt-cache", *options, "show", "--no-all-versions", *names]).split("\n\n")
+    return Lock.of(image, (_locked(_fields(stanza), suite) for stanza in stanzas if stanza.strip()))
 
 
 def resolve(recipe: Recipe) -> Lock:
@@ -53,19 +76,23 @@ def _resolve(suite: Suite, site: str, root: Path) -> Iterator[LockedPackage]:
         stanzas = run(["apt-cache", *options, "show", "--no-all-versions", *wanted]).split("\n\n")
         found = [_fields(stanza) for stanza in stanzas if stanza.strip()]
         for fields in found:
-            yield LockedPackage(
-                name=fields["Package"],
-                version=fields["Version"],
-                architecture=fields["Architecture"],
-                suite=suite.name,
-                path=fields["Filename"],
-                size=int(fields["Size"]),
-                sha256=fields["SHA256"],
-            )
+            yield _locked(fields, suite.name)
         missing = set(wanted) - {fields["Package"] for fields in found}
         if missing:
             raise RecipeBroken(f"Debian {suite.name} has no package {', '.join(sorted(missing))}: adapt recipe.toml.")
         wanted = sorted({name for fields in found for name in followed(fields, suite.follow)} - seen)
+
+
+def _locked(fields: dict[str, str], suite: str) -> LockedPackage:
+    return LockedPackage(
+        name=fields["Package"],
+        version=fields["Version"],
+        architecture=fields["Architecture"],
+        suite=suite,
+        path=fields["Filename"],
+        size=int(fields["Size"]),
+        sha256=fields["SHA256"],
+    )
 
 
 def _private_apt(suite: str, site: str, root: Path) -> list[str]:
@@ -106,7 +133,7 @@ def followed(fields: dict[str, str], prefixes: tuple[str, ...]) -> list[str]:
     return [match.group() for match in firsts if match and match.group().startswith(prefixes)]
 
 
-def fetch(lock: Lock, folder: Path) -> dict[str, Path]:
+def fetch(lock: Lock, folder: Path, progress: Callable[[str], None] | None = None) -> dict[str, Path]:
     """Bring the locked packages into `folder`, from where they come the next time; returns name -> file.
 
     Raises PackageVanished, PackageCorrupt or ImageError (the mirror does not answer).
@@ -115,9 +142,13 @@ def fetch(lock: Lock, folder: Path) -> dict[str, Path]:
     files = {package.name: folder / package.cache_name for package in lock.packages}
     absent = [package for package in lock.packages if not _intact(files[package.name], package)]
     if absent:
-        complaints = _download(absent, folder)
-        for package in absent:
-            _accept(package, files[package.name], complaints)
+        for start in range(0, len(absent), AT_ONCE):
+            part = absent[start : start + AT_ONCE]
+            complaints = _download(part, folder)
+            for package in part:
+                _accept(package, files[package.name], complaints)
+            if progress and len(absent) > AT_ONCE:
+                progress(f"fetched {start + len(part)} of {len(absent)} packages")
     return files
 
 

@@ -5,16 +5,40 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.images.recipe import Recipe
-from labkit.images.tools import run
+from labkit.images.tools import as_root, run
 
 SECTOR = 512
 MEGABYTE = 1 << 20
 MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 FAT, LINUX = 0x0C, 0x83
+SYSLINUX = """\
+DEFAULT linux
+PROMPT 0
+NOESCAPE 1
+LABEL linux
+    KERNEL /vmlinuz
+    INITRD /initrd
+    APPEND {command_line}
+"""
 INIT_APPLETS = ("sh", "mount", "insmod", "findfs", "sleep", "switch_root")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A disk with a FAT boot partition and an ext4 root: sizes in MiB, `epoch` is the time of all files in seconds.
+
+    `label` is that of the root file system, by which the kernel command line finds it.
+    """
+
+    label: str
+    size: int
+    boot_size: int
+    uuid: str
+    epoch: int
+    command_line: str
 
 
 def initramfs(init: bytes, busybox: bytes, modules: Iterable[bytes]) -> bytes:
@@ -41,32 +65,53 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def boot_partition(recipe: Recipe, kernel: bytes, initrd: bytes, work: Path) -> Path:
-    """A FAT file system with syslinux, kernel and initramfs (compressed the way the kernel unpacks fastest)."""
+def compressed(initrd: bytes, work: Path) -> Path:
+    """The initramfs as a file in the work folder, compressed the way the kernel unpacks fastest."""
     (work / "initrd.cpio").write_bytes(initrd)
-    (work / "vmlinuz").write_bytes(kernel)
     run(["lz4", "-l", "-9", "-f", work / "initrd.cpio", work / "initrd"])
-    config = (recipe.folder / "syslinux.cfg").read_text().replace("@COMMAND_LINE@", recipe.command_line)
-    (work / "syslinux.cfg").write_text(config)
+    return work / "initrd"
+
+
+def boot_partition(layout: Layout, kernel: Path, initrd: Path, work: Path) -> Path:
+    """A FAT file system with syslinux, kernel (`vmlinuz`) and initramfs (`initrd`)."""
+    (work / "syslinux.cfg").write_text(SYSLINUX.format(command_line=layout.command_line))
     image = work / "boot.fat"
     with image.open("wb") as file:
-        file.truncate(recipe.boot_size * MEGABYTE)
-    env = {"SOURCE_DATE_EPOCH": str(recipe.epoch)}
-    run(["mkfs.vfat", "--invariant", "-n", "TINYBOOT", image], env=env)
-    run(["mcopy", "-i", image, work / "vmlinuz", work / "initrd", work / "syslinux.cfg", "::"], env=env)
+        file.truncate(layout.boot_size * MEGABYTE)
+    env = {"SOURCE_DATE_EPOCH": str(layout.epoch)}
+    run(["mkfs.vfat", "--invariant", "-n", "BOOT", image], env=env)
+    run(["mcopy", "-i", image, kernel, initrd, work / "syslinux.cfg", "::"], env=env)
     run(["syslinux", "--install", image], env=env)
     return image
 
 
-def root_partition(recipe: Recipe, folder: Path, work: Path) -> Path:
+def debian_root(layout: Layout, archive: Path, work: Path) -> Path:
+    """An ext4 file system with the files of a tar file, owners and all."""
+    image, folder = work / "root.ext4", work / "root"
+    size = (layout.size - layout.boot_size - 1) * MEGABYTE
+    options = f"lazy_itable_init=0,lazy_journal_init=0,hash_seed={layout.uuid}"
+    # In one go, because in a user namespace the folder is nobody's outside of it. The kernel is in the boot partition.
+    script = """
+        trap 'rm -rf "$1"' EXIT
+        mkdir "$1"
+        tar -xpf "$2" -C "$1" --numeric-owner
+        rm -f "$1"/boot/vmlinuz-* "$1"/boot/initrd.img-* "$1"/usr/lib/modules/*/vmlinuz
+        mke2fs -q -F -t ext4 -L "$4" -U "$5" -m 1 -E "$6" -d "$1" "$3" "$7"
+    """
+    values = (folder, archive, image, layout.label, layout.uuid, options, f"{size // 1024}k")
+    run(as_root(["sh", "-ec", script, "sh", *values]), env={"E2FSPROGS_FAKE_TIME": str(layout.epoch)})
+    return image
+
+
+def root_partition(layout: Layout, folder: Path, work: Path) -> Path:
     """An ext4 file system with the files of a folder, all owned by root."""
     image = work / "root.ext4"
-    stamp = str(recipe.epoch)
-    size = (recipe.size - recipe.boot_size - 1) * MEGABYTE
+    stamp = str(layout.epoch)
+    size = (layout.size - layout.boot_size - 1) * MEGABYTE
     features = "^metadata_csum,^64bit,^resize_inode,^orphan_file"
-    options = f"lazy_itable_init=0,lazy_journal_init=0,hash_seed={recipe.uuid},root_owner=0:0"
+    options = f"lazy_itable_init=0,lazy_journal_init=0,hash_seed={layout.uuid},root_owner=0:0"
     # fmt: off
-    run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", recipe.label, "-U", recipe.uuid, "-m", "0", "-J", "size=4",
+    run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", layout.label, "-U", layout.uuid, "-m", "0", "-J", "size=4",
          "-i", "32768", "-O", features, "-E", options, "-d", folder, image, f"{size // 1024}k"],
         env={"E2FSPROGS_FAKE_TIME": stamp, "SOURCE_DATE_EPOCH": stamp})
     # fmt: on
@@ -78,21 +123,22 @@ def root_partition(recipe: Recipe, folder: Path, work: Path) -> Path:
     return image
 
 
-def disk(recipe: Recipe, boot: Path, root: Path, target: Path) -> None:
+def disk(layout: Layout, boot: Path, root: Path, target: Path) -> Path:
     """Put both partitions behind a boot record, as a compressed qcow2."""
     raw = target.with_suffix(".raw")
     starts = [MEGABYTE, MEGABYTE + boot.stat().st_size]
     with raw.open("wb") as file:
-        file.write(_boot_record(recipe, [(FAT, starts[0], boot), (LINUX, starts[1], root)]))
-        file.truncate(recipe.size * MEGABYTE)
+        file.write(_boot_record(layout, [(FAT, starts[0], boot), (LINUX, starts[1], root)]))
+        file.truncate(layout.size * MEGABYTE)
     for start, part in zip(starts, (boot, root), strict=True):
         _copy_sparse(part, raw, start)
     run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", raw, target])
     raw.unlink()
+    return target
 
 
-def _boot_record(recipe: Recipe, partitions: list[tuple[int, int, Path]]) -> bytes:
-    signature = bytes.fromhex(recipe.uuid[:8])
+def _boot_record(layout: Layout, partitions: list[tuple[int, int, Path]]) -> bytes:
+    signature = bytes.fromhex(layout.uuid[:8])
     table = b""
     for number, (kind, start, path) in enumerate(partitions):
         active = 0x80 if number == 0 else 0
@@ -116,3 +162,5 @@ def _copy_sparse(source: Path, target: Path, offset: int) -> None:
 def clean(work: Path) -> None:
     """Delete a folder of unfinished work if it is there."""
     shutil.rmtree(work, ignore_errors=True)
+    if work.exists():  # files of a killed build that belong to the users of its namespace
+        run(as_root(["rm", "-rf", work]))

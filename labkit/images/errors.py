@@ -9,6 +9,10 @@ ImageError
     PackageVanished   the mirror no longer has a locked version
     PackageCorrupt    a package does not have the hash of the lock
     RecipeBroken      the packages lack a file that the recipe names
+    DefinitionInvalid image.yaml has faults (a line each)
+    DiskRefused       a file is no disk that may be used
+    BootFailed        a disk does not boot
+    ImageInUse        disks of labs lie on the image
 """
 
 
@@ -50,3 +54,19 @@ class PackageCorrupt(ImageError):
 
 class RecipeBroken(ImageError):
     """The packages lack a file that the recipe names."""
+
+
+class DefinitionInvalid(ImageError):
+    """image.yaml has faults; the message has a line for each."""
+
+
+class DiskRefused(ImageError):
+    """A file that is no disk, is damaged, or would have others read with it."""
+
+
+class BootFailed(ImageError):
+    """A disk that did not boot in time."""
+
+
+class ImageInUse(ImageError):
+    """Disks of labs lie on the image."""

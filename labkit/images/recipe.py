@@ -7,9 +7,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.images.disk import Layout
 from labkit.images.errors import ImageUnknown
 
 HERE = Path(__file__).parent
+MAKERS = ("debs", "disk", "elf", "recipe", "rootfs")  # the modules that decide what is in such an image
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. Sizes are in MiB, `epoch` in seconds; modes and links are by path without a leading slash."""
+    """One image made of files picked from packages; modes and links are by path without a leading slash."""
 
     name: str
     folder: Path
-    label: str
-    size: int
-    boot_size: int
-    uuid: str
-    epoch: int
+    layout: Layout
     shell_package: str
-    command_line: str
     early_modules: tuple[str, ...]
     modules: tuple[str, ...]
     suites: tuple[Suite, ...]
@@ -49,7 +46,8 @@ class Recipe:
     def sources_digest(self) -> str:
         """SHA-256 in hex of all that decides the image beside its packages: its folder, and the code that builds."""
         digest = hashlib.sha256()
-        inputs = [*HERE.glob("*.py"), *(path for path in self.folder.rglob("*") if path.is_file())]
+        own = (path for path in self.folder.rglob("*") if path.is_file())
+        inputs = [*(HERE / f"{module}.py" for module in MAKERS), *own]
         for path in sorted(set(inputs) - {self.lock_path}):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(HERE)} {len(content)}\n".encode() + content)
@@ -71,13 +69,8 @@ def load(name: str) -> Recipe:
     return Recipe(
         name=name,
         folder=folder,
-        label=disk["label"],
-        size=disk["size"],
-        boot_size=disk["boot"],
-        uuid=disk["uuid"],
-        epoch=disk["epoch"],
+        layout=Layout(disk["label"], disk["size"], disk["boot"], disk["uuid"], disk["epoch"], kernel["command_line"]),
         shell_package=data["boot"]["shell"],
-        command_line=kernel["command_line"],
         early_modules=tuple(kernel["early_modules"]),
         modules=tuple(kernel["modules"]),
         suites=tuple(

@@ -1,4 +1,4 @@
-"""Where built images lie: `<images_dir>/<name>/<digest>/disk.qcow2` and `meta.json`, and the link `current`.
+"""Where images lie: `<images_dir>/<name>/<digest>/` with `disk.qcow2` or `oci/` and `meta.json`; the link `current`.
 
 A folder with a digest never changes once it is there: disks of running machines lie on top of it.
 """
@@ -17,9 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
+from labkit.images import oci, qcow2
 from labkit.images.disk import clean
+from labkit.images.errors import ImageInUse, ImageUnknown
 
 CURRENT = "current"
+DISK, LAYOUT = "disk.qcow2", "oci"
 WORK_PREFIX = ".work-"
 
 
@@ -27,6 +30,7 @@ class Meta(TypedDict):
     """The content of meta.json; `inputs` is the digest of all that the image was made from."""
 
     name: str
+    kind: str
     digest: str
     size: int
     built: str
@@ -36,14 +40,33 @@ class Meta(TypedDict):
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image that is ready to boot. `digest` is the disk's SHA-256 in hex, `size` its file's size in bytes."""
+    """An image that is ready to run. `digest` is the SHA-256 in hex of the disk, or of the container's manifest.
+
+    `kind` is vm or container; `size` is what it takes on disk, in bytes; `packages` is 0 for an imported one.
+    """
 
     name: str
+    kind: str
     digest: str
-    disk: Path
+    folder: Path
     size: int
     built: datetime
     packages: int
+
+    @property
+    def disk(self) -> Path:
+        """A VM's disk."""
+        return self.folder / DISK
+
+    @property
+    def oci(self) -> Path:
+        """A container's OCI layout, with one image tagged `latest`."""
+        return self.folder / LAYOUT
+
+    @property
+    def path(self) -> Path:
+        """The one of them that is there."""
+        return self.disk if self.kind == "vm" else self.oci
 
 
 def find(name: str, images_dir: Path) -> BuiltImage | None:
@@ -69,8 +92,9 @@ def inputs_of(name: str, images_dir: Path) -> str | None:
 def _image(name: str, folder: Path, data: Meta) -> BuiltImage:
     return BuiltImage(
         name=name,
+        kind=data.get("kind", "vm"),
         digest=data["digest"],
-        disk=folder / "disk.qcow2",
+        folder=folder,
         size=data["size"],
         built=datetime.fromisoformat(data["built"]),
         packages=data["packages"],
@@ -99,26 +123,41 @@ def exclusive(name: str, images_dir: Path, progress: Callable[[str], None]) -> I
             fcntl.flock(lock, fcntl.LOCK_EX)
         for left in home.glob(f"{WORK_PREFIX}*"):
             clean(left)
-        work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=home))
-        try:
+        with scratch(home / CURRENT) as work:
             yield work
-        finally:
-            clean(work)
 
 
-def publish(name: str, images_dir: Path, disk: Path, *, inputs: str, packages: int) -> BuiltImage:
-    """Move a finished disk to its place and make it the current one, as the very last step."""
-    with disk.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder for a moment, on the same file system as an image's; what a killed one left is cleared by a build."""
+    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=folder.parent))
+    try:
+        yield work
+    finally:
+        clean(work)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(name: str, images_dir: Path, made: Path, *, inputs: str = "", packages: int = 0) -> BuiltImage:
+    """Move a finished disk or OCI layout to its place and make it the current one, as the very last step."""
+    container = made.is_dir()
+    digest = oci.digest(made) if container else sha256(made)
+    size = oci.size(made) if container else made.stat().st_size
     home = images_dir / name
     folder = home / digest[:16]
-    disk.chmod(0o444)
-    staged = disk.parent / "publish"
+    staged = made.parent / "publish"
     staged.mkdir()
-    disk.rename(staged / "disk.qcow2")
-    size = (staged / "disk.qcow2").stat().st_size
+    if not container:
+        made.chmod(0o444)
+    made.rename(staged / (LAYOUT if container else DISK))
     data: Meta = {
         "name": name,
+        "kind": "container" if container else "vm",
         "digest": digest,
         "size": size,
         "built": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,7 +170,49 @@ def publish(name: str, images_dir: Path, disk: Path, *, inputs: str, packages: i
         os.replace(staged / "meta.json", folder / "meta.json")
     else:
         staged.rename(folder)
-    link = disk.parent / CURRENT
+    link = made.parent / CURRENT
     link.symlink_to(folder.name)
     os.replace(link, home / CURRENT)
     return _image(name, folder, data)
+
+
+def builds(name: str, images_dir: Path) -> list[BuiltImage]:
+    """All builds of a name, the current one first."""
+    current = find(name, images_dir)
+    metas = [meta for meta in (images_dir / name).glob("*/meta.json") if not meta.parent.is_symlink()]
+    found = [_image(name, meta.parent, json.loads(meta.read_text())) for meta in metas]
+    older = [image for image in found if current is None or image.folder != current.folder]
+    return [*([current] if current else []), *sorted(older, key=lambda image: image.built, reverse=True)]
+
+
+def users(image: BuiltImage, state_dir: Path) -> list[Path]:
+    """The disks below a state folder that lie on an image, as their headers say: each is one machine's."""
+    headers = ((path, qcow2.header(path)) for path in sorted(state_dir.rglob("*.qcow2")) if path.is_file())
+    return [path for path, head in headers if head and head.backing and Path(head.backing).is_relative_to(image.folder)]
+
+
+def remove(name: str, images_dir: Path, state_dir: Path, *, old_only: bool = False, force: bool = False) -> int:
+    """Delete the builds of a name (with `old_only` those that are not current and not used); returns the bytes freed.
+
+    Raises ImageUnknown, and ImageInUse where disks of labs lie on one, unless `force` is set.
+    """
+    found = builds(name, images_dir)
+    if not found:
+        raise ImageUnknown(f"No image named \"{name}\" is here: see 'labkit images list'.")
+    used = {image.folder: users(image, state_dir) for image in found}
+    if old_only:
+        found = [image for image in found[1:] if not used[image.folder]]
+    elif any(used.values()) and not force:
+        first = next(disks[0] for disks in used.values() if disks)
+        raise ImageInUse(
+            f"Image {name} is used by disks of labs ({first}; {sum(map(len, used.values()))} in all): "
+            "end these labs first, or say --force and lose them."
+        )
+    with exclusive(name, images_dir, lambda _: None) as work:
+        if not old_only:
+            (images_dir / name / CURRENT).unlink(missing_ok=True)
+        for image in found:
+            image.folder.rename(work / image.folder.name)
+    if not old_only:
+        clean(images_dir / name)
+    return sum(image.size for image in found)

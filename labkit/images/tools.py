@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labkit.images.errors import ToolFailed, ToolMissing
@@ -20,26 +20,49 @@ PACKAGE_OF = {
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
+    "mmdebstrap": "mmdebstrap",
+    "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
+    "skopeo": "skopeo",
     "syslinux": "syslinux",
+    "tar": "tar",
+    "umoci": "umoci",
+    "unshare": "util-linux",
 }
+DISK_TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "syslinux")
+TINY_TOOLS = (*DISK_TOOLS, "debugfs", "depmod", "lz4")
+NAMESPACE_TOOLS = () if os.getuid() == 0 else ("newuidmap", "unshare")
+PACKAGES_TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "mmdebstrap", "tar", *NAMESPACE_TOOLS)
 FILES = {
     Path("/usr/lib/syslinux/mbr/mbr.bin"): "syslinux-common",
     Path("/usr/lib/apt/apt-helper"): "apt",
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"): "debian-archive-keyring",
 }
-BUILD_PACKAGES: tuple[str, ...] = tuple(sorted({*PACKAGE_OF.values(), *FILES.values()}))
+# What building tiny and web takes; the rest is asked for by name where it is needed.
+BUILD_PACKAGES: tuple[str, ...] = tuple(
+    sorted({*(PACKAGE_OF[tool] for tool in (*TINY_TOOLS, *PACKAGES_TOOLS, "umoci")), "uidmap", *FILES.values()})
+)
 # Some of the tools are kept out of an ordinary user's PATH.
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
 
-def require(search: str = SEARCH) -> None:
-    """Check that all programs and files of a build are there. Raises ToolMissing, naming all that are not."""
-    absent = {tool: package for tool, package in PACKAGE_OF.items() if shutil.which(tool, path=search) is None}
-    absent |= {str(path): package for path, package in FILES.items() if not path.exists()}
+def require(tools: Iterable[str] = TINY_TOOLS, search: str = SEARCH) -> None:
+    """Check that these programs and the files of a build are there. Raises ToolMissing, naming all that are not."""
+    absent = {tool: PACKAGE_OF[tool] for tool in tools if shutil.which(tool, path=search) is None}
+    if "apt-get" in tools:
+        absent |= {str(path): package for path, package in FILES.items() if not path.exists()}
     if absent:
         things, packages = " ".join(sorted(absent)), " ".join(sorted(set(absent.values())))
-        raise ToolMissing(f"Building an image needs {things}: install with 'apt-get install {packages}'.")
+        raise ToolMissing(f"This needs {things}: install with 'apt-get install {packages}'.")
+
+
+def as_root(command: Sequence[str | Path]) -> list[str | Path]:
+    """The command as it is run with the rights of root over files of its own: as root, else in a user namespace."""
+    if os.getuid() == 0:
+        return list(command)
+    return ["unshare", "--user", "--map-auto", "--map-root-user", "--mount", "--", *command]
 
 
 def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:

@@ -11,6 +11,8 @@ DEBIAN_PACKAGES: tuple[str, ...] = (
     "dnsmasq-base",
     "iproute2",
     "util-linux",
+    "skopeo",
+    "xz-utils",
     "nftables",
     "slirp4netns",
     "bubblewrap",

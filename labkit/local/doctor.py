@@ -32,6 +32,7 @@ def examine(images_dir: Path, acceleration: str | None) -> list[dict[str, Any]]:
     looks: tuple[Callable[[], Finding], ...] = (
         lambda: _binary("QEMU", argv.BINARY, "qemu-system-x86"),
         lambda: _binary("qemu-img", images.QEMU_IMG, "qemu-utils"),
+        lambda: _binary("skopeo", "skopeo", "skopeo"),
         lambda: _binary("kubectl exec", sandbox.BINARY, sandbox.PACKAGE),
         _containers,
         lambda: _acceleration(acceleration),

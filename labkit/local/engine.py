@@ -36,6 +36,9 @@ from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
 from labkit.local.pods.routes import Pods
 from labkit.local.qemu import accel
 from labkit.local.server import Server
+from labkit.local.storage.claims import Claims
+from labkit.local.storage.provisioning import Provisioner
+from labkit.local.storage.snapshots import Restores, Snapshots
 from labkit.local.store import Store
 from labkit.local.table import KINDS
 
@@ -58,6 +61,7 @@ class Options:
     port: int = 0
     acceleration: str | None = None
     exit_with_parent: bool = False
+    import_from_anywhere: bool = False
 
 
 def run(options: Options) -> None:
@@ -113,8 +117,11 @@ async def _serve(options: Options) -> None:
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
-    launcher = Launcher(store, segments, networks, paths, acceleration.name)
+    claims = Claims(store, paths)
+    provisioner = Provisioner(store, recorder, claims, paths.volumes, options.import_from_anywhere)
+    launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
+    snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
     subresources = Subresources(store, machines)
 
     containers = Containers(store, recorder, segments, networks, paths)
@@ -122,7 +129,7 @@ async def _serve(options: Options) -> None:
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
     guard = Guard(rights, tokens, bearer)
-    reviews = Reviews(store, rights, tokens, guard)
+    reviews = Reviews(store, rights, tokens)
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
@@ -135,7 +142,9 @@ async def _serve(options: Options) -> None:
     await runner.setup()
     await containers.start()
     await machines.start()
-    controllers = (quotas, namespaces, defaults, garbage, networks, virtual_machines)
+    controllers = (
+        quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores
+    )  # fmt: skip
     for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()

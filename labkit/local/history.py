@@ -12,7 +12,7 @@ from labkit.local.objects import Obj
 
 LONGEST = 4096
 """Changes remembered of each kind."""
-LARGEST = 32 * 2**20
+LARGEST = 8 * 2**20
 """Bytes of JSON remembered of each kind."""
 
 

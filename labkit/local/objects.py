@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -55,15 +56,22 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def moment(text: str) -> datetime:
+    """The same for a client's words; ValueError where they are no time, or one that depends on where one is."""
+    if (found := parse_time(text)).tzinfo is None:
+        raise ValueError(f"'{text}' has no time zone")
+    return found
+
+
 def quantity(value: Any) -> float:
     """The number behind a Kubernetes quantity such as ``512Mi``, ``2`` or ``100m``.
 
     Raises ValueError for anything else.
     """
     match = _QUANTITY.fullmatch(str(value))
-    if not match:
+    if not match or not math.isfinite(amount := float(match[1]) * _SUFFIXES[match[2] or ""]):
         raise ValueError(f"'{value}' is not a quantity such as 512Mi")
-    return float(match[1]) * _SUFFIXES[match[2] or ""]
+    return amount
 
 
 def owner_reference(owner: Obj) -> Obj:

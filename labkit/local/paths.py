@@ -108,6 +108,11 @@ class EnginePaths:
         """A record for each namespace's network."""
         return self.engine / "networks"
 
+    @property
+    def volumes(self) -> Path:
+        """A folder for each claim and each snapshot: disks that outlive machines."""
+        return self.engine / "volumes"
+
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""
         short = "m" + uid.replace("-", "")[:11]

@@ -1,4 +1,9 @@
-"""HTTP: who may ask, what is asked, and the answer's form. All meaning is in ``api`` and ``kubevirt``."""
+"""HTTP: who may ask, what is asked, and the answer's form. All meaning is in ``api`` and ``kubevirt``.
+
+A request's path: what it means (``api.paths``), which rights that takes (``access.requests``), whether its sender has
+them (``access.guard``), its body (``api.bodies``), its verb (``api.resources``, which checks and admits), the store,
+the disk; then the answer.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,10 @@ from aiohttp import http_exceptions, web
 from labkit.local.access.guard import Guard
 from labkit.local.access.requests import needed
 from labkit.local.api import discovery, openapi, status
-from labkit.local.api.bodies import Body, decode
+from labkit.local.api.bodies import read
 from labkit.local.api.calls import Call
 from labkit.local.api.columns import table
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import STATUS_VERBS, Kind
 from labkit.local.api.lists import not_ahead, number
 from labkit.local.api.paths import ResourcePath, parse
 from labkit.local.api.resources import Answer, Resources
@@ -33,7 +38,6 @@ logging.getLogger("aiohttp.server").addFilter(
 
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20
-_LARGE_BODY = 64 * 2**10
 _WATCH_SECONDS = 1800
 _GRACE_SECONDS = 30
 _YES = ("true", "1")
@@ -71,6 +75,7 @@ class Server:
                 await self._store.settled(writing=request.method not in ("GET", "HEAD"))
             return response
         except status.ApiError as error:
+            await self._store.settled()  # What it says of other objects (a 409, a 404) is to hold after a crash too.
             if error.plain:
                 return web.Response(status=error.code, text=error.message)
             return web.json_response(error.body(), status=error.code)
@@ -110,12 +115,11 @@ class Server:
         path, accept = request.path.rstrip("/"), request.headers.get("Accept", "").replace(" ", "")
         if path in _OPEN_PATHS and path != "/version":
             return web.Response(text=f"[+]ping ok\n{path[1:]} check passed\n" if "verbose" in request.query else "ok")
-        aggregated = path in ("/api", "/apis") and discovery.AGGREGATED in accept
-        form = discovery.AGGREGATED if aggregated else "application/json"
+        form = "application/json"
         if path == "/openapi/v2" and "protobuf" in accept:
             form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
             body = openapi.V2_PROTOBUF
-        elif (found := self._discovery.document(path, aggregated)) is not None:
+        elif (found := self._discovery.document(path)) is not None:
             body = json.dumps(found).encode()
         else:
             raise status.no_such_path(f"the path {request.path}")
@@ -138,9 +142,10 @@ class Server:
             return await handler(request, path)
         if path.subresource and not (path.subresource == "status" and kind.status_route):
             raise status.no_such_path(f"the subresource {kind.key}/{path.subresource}")
-        if verb not in kind.verbs or bool(path.name) != (verb in ("get", "update", "patch", "delete")):
-            raise status.method_not_allowed(request.method, kind.key)
-        body = await _body(request)
+        allowed = STATUS_VERBS if path.subresource else kind.verbs
+        if verb not in allowed or bool(path.name) != (verb in ("get", "update", "patch", "delete")):
+            raise status.method_not_allowed(request.method, f"{kind.key}/{path.subresource}".rstrip("/"))
+        body = await read(request)
         call = Call(
             kind, path.namespace, path.name, dict(request.query.items()), body.value, body.media_type,
             path.subresource, body.duplicates, request["caller"],
@@ -236,14 +241,6 @@ def _in_one_line(record: logging.LogRecord) -> bool:
         record.msg, record.args = f"{record.getMessage()}: {record.exc_info[0].__name__}", ()
         record.exc_info = None
     return True
-
-
-async def _body(request: web.Request) -> Body:
-    raw = await request.read()
-    media_type = request.content_type if "Content-Type" in request.headers else "application/json"
-    if not raw:
-        return Body(None, media_type)
-    return await asyncio.to_thread(decode, raw, media_type) if len(raw) > _LARGE_BODY else decode(raw, media_type)
 
 
 def _wants_table(request: web.Request) -> bool:

@@ -178,15 +178,9 @@ class Store:
         return self._put(row, "MODIFIED", new, old)
 
     def delete(
-        self,
-        kind: str,
-        namespace: str,
-        name: str,
-        *,
-        grace: int | None = None,
-        foreground: bool = False,
-        dry_run: bool = False,
-    ) -> Obj:
+        self, kind: str, namespace: str, name: str, *,
+        grace: int | None = None, foreground: bool = False, dry_run: bool = False,
+    ) -> Obj:  # fmt: skip
         """Mark an object for deletion and remove it as soon as nothing holds it; returns what is left of it."""
         row = self.kinds[kind]
         old = self.require(kind, namespace, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from labkit.local.access.admission import admit_binding, admit_role
@@ -15,6 +14,7 @@ from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.network.policies import admit_network_policy
 from labkit.local.objects import Obj, deleting, get_path
 from labkit.local.pods.spec import admit_pod
+from labkit.local.storage import kinds as storage
 
 _SERVICE_SPEC = (
     "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "loadBalancerIP",
@@ -49,10 +49,6 @@ def _restarts(pod: Obj) -> int:
     return sum(item["restartCount"] for item in get_path(pod, "status.containerStatuses", []))
 
 
-def _subjects(kind: str) -> Callable[[Obj], str]:
-    return lambda obj: ", ".join(item["name"] for item in obj.get("subjects") or () if item["kind"] == kind)
-
-
 def _event_object(event: Obj) -> str:
     about = event["involvedObject"]
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
@@ -60,23 +56,16 @@ def _event_object(event: Obj) -> str:
 
 _RBAC = "rbac.authorization"
 _CREATED = (NAME, Column("Created At", field("metadata.creationTimestamp")))
-_BOUND = (
-    NAME,
-    Column("Role", lambda o: f"{o['roleRef']['kind']}/{o['roleRef']['name']}"),
-    AGE,
-    Column("Users", _subjects("User"), wide=True),
-    Column("Groups", _subjects("Group"), wide=True),
-    Column("ServiceAccounts", _subjects("ServiceAccount"), wide=True),
-)
+_BOUND = (NAME, Column("Role", lambda o: f"{o['roleRef']['kind']}/{o['roleRef']['name']}"), AGE)
 
 
 def _simple(group: str, kind: str, **more: Any) -> Kind:
     return Kind(f"{group}.k8s.io", "v1", kind, f"{kind.lower()}s", kind.lower(), **more)
 
 
-def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
+def _review(group: str, kind: str) -> Kind:
     """A kind that is answered instead of stored."""
-    return _simple(group, kind, namespaced=namespaced, verbs=("create",))
+    return _simple(group, kind, namespaced=False, verbs=("create",))
 
 
 KINDS: tuple[Kind, ...] = (
@@ -85,11 +74,8 @@ KINDS: tuple[Kind, ...] = (
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
     _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
     _review("authentication", "SelfSubjectReview"),
-    _review("authentication", "TokenReview"),
     _review("authorization", "SelfSubjectAccessReview"),
     _review("authorization", "SelfSubjectRulesReview"),
-    _review("authorization", "SubjectAccessReview"),
-    _review("authorization", "LocalSubjectAccessReview", namespaced=True),
     Kind(
         "", "v1", "Namespace", "namespaces", "namespace",
         namespaced=False,
@@ -126,7 +112,7 @@ KINDS: tuple[Kind, ...] = (
         "", "v1", "LimitRange", "limitranges", "limitrange",
         short_names=("limits",),
         admit=admit_limit_range,
-        columns=(NAME, Column("Created At", field("metadata.creationTimestamp"))),
+        columns=_CREATED,
     ),
     Kind(
         "", "v1", "Service", "services", "service",
@@ -211,4 +197,5 @@ KINDS: tuple[Kind, ...] = (
             Column("Paused", condition("Paused"), wide=True),
         ),
     ),
+    *storage.KINDS,
 )  # fmt: skip

@@ -34,6 +34,20 @@ CATALOGUE = (
         minimum_memory=256 * MIB,
         ports={"terminal": 7681, "ssh": 22},
     ),
+    BundledImage(
+        name="terminal",
+        title="Debian with systemd, SSH, a terminal in the browser, and the usual tools",
+        reference="localhost/labkit/terminal:latest",
+        minimum_memory=512 * MIB,
+        ports={"terminal": 7681, "ssh": 22},
+    ),
+    BundledImage(
+        name="desktop",
+        title="A light desktop with a browser, an editor, files and a terminal",
+        reference="localhost/labkit/desktop:latest",
+        minimum_memory=1024 * MIB,
+        ports={"terminal": 7681, "ssh": 22},
+    ),
 )
 
 

@@ -47,10 +47,3 @@ def test_the_older_document_names_the_kinds_too(cluster: Cluster) -> None:
     found = cluster.ask("GET", "/openapi/v2", Accept="application/json").document
     assert found["swagger"] == "2.0"
     assert any(name.endswith("VirtualMachine") for name in found["definitions"])
-
-
-def test_aggregated_discovery_is_answered_where_it_is_asked_for(cluster: Cluster) -> None:
-    wish = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    answer = cluster.ask("GET", "/apis", Accept=wish)
-    assert answer.document["kind"] == "APIGroupDiscoveryList"
-    assert "kubevirt.io" in [item["metadata"]["name"] for item in answer.document["items"]]

@@ -114,8 +114,16 @@ def connect(path: Path) -> socket.socket:
 class Machine:
     """A running QEMU with the image as KubeVirt would start it: q35, virtio disk, seed, network card, agent."""
 
-    def __init__(self, disk: Path, folder: Path, user_data: dict[str, object], meta_data: str) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        disk: Path,
+        folder: Path,
+        user_data: dict[str, object],
+        meta_data: str,
+        memory: int = 256,
+        processors: int = 1,
+    ) -> None:
+        self.folder, self._size = folder, f"-m {memory} -smp {processors}"
         self.ttyd_port, self.ssh_port = free_port(), free_port()
         seed(folder / "seed.iso", user_data, meta_data)
         subprocess.run(
@@ -129,7 +137,7 @@ class Machine:
     def _command(self) -> list[str]:
         forwards = f"hostfwd=tcp:127.0.0.1:{self.ttyd_port}-:7681,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
         return f"""
-            qemu-system-x86_64 -nodefaults -M q35 -cpu qemu64 -accel tcg -m 256 -smp 1 -display none -device VGA
+            qemu-system-x86_64 -nodefaults -M q35 -cpu qemu64 -accel tcg {self._size} -display none -device VGA
             -drive file=overlay.qcow2,if=none,id=disk,cache=unsafe -device virtio-blk-pci,drive=disk,bootindex=1
             -drive file=seed.iso,if=none,id=seed,format=raw,readonly=on -device virtio-blk-pci,drive=seed
             -netdev user,id=net,{forwards} -device virtio-net-pci,netdev=net,romfile=

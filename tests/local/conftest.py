@@ -32,6 +32,8 @@ def post(engine: EngineProcess, space: str, *objects: dict) -> None:
         "v1": "/api/v1",
         "kubevirt.io/v1": "/apis/kubevirt.io/v1",
         "networking.k8s.io/v1": "/apis/networking.k8s.io/v1",
+        "cdi.kubevirt.io/v1beta1": "/apis/cdi.kubevirt.io/v1beta1",
+        "snapshot.kubevirt.io/v1beta1": "/apis/snapshot.kubevirt.io/v1beta1",
     }
     plurals = {"NetworkPolicy": "networkpolicies"}
     for obj in objects:

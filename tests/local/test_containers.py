@@ -69,7 +69,9 @@ class Box:
     def events(self, name: str) -> dict[str, str]:
         """Messages by reason."""
         items = json.loads(self.engine.request("GET", f"/api/v1/namespaces/{self.space}/events")[1])["items"]
-        return {item["reason"]: item["message"] for item in items if item["involvedObject"]["name"] == name}
+        items = [item for item in items if item["involvedObject"]["name"] == name]
+        reasons = {item["reason"] for item in items}
+        return {why: " / ".join(item["message"] for item in items if item["reason"] == why) for why in reasons}
 
 
 @pytest.fixture(scope="module")

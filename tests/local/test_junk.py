@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -13,12 +14,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.engine import EngineProcess, namespace, running_engine
+from tests.support.engine import EngineProcess, machine, namespace, running_engine
 
-SECRETS = "/api/v1/namespaces/default/secrets"
+SPACE = "/api/v1/namespaces/default"
+SECRETS, QUOTAS = f"{SPACE}/secrets", f"{SPACE}/resourcequotas"
 VMS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachines"
 JSON, YAML = "application/json", "application/yaml"
 MERGE, OPERATIONS = "application/merge-patch+json", "application/json-patch+json"
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+EVENT = {"involvedObject": {}, "lastTimestamp": "yesterday"}
+TORN = base64.b64encode(b"[1e999,1,2]").decode()
+MANY = ",".join(str(n) for n in range(5000))
 
 
 def raw(engine: EngineProcess, method: str, path: str, body: bytes, media_type: str) -> tuple[int, bytes]:
@@ -41,6 +47,14 @@ def secret(**meta: Any) -> bytes:
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "junk"} | meta}).encode()
 
 
+def junk(**content: Any) -> bytes:
+    """An object named ``junk``."""
+    return json.dumps({"metadata": {"name": "junk"}} | content).encode()
+
+
+STEP = {"op": "copy", "from": "/status", "path": "/status/a"}
+DEEPER = json.dumps([{"op": "add", "path": "/status", "value": {"a": {}}}, *[STEP] * 1500]).encode()
+MACHINE = {"spec": machine("real", "default", strategy="Halted")["spec"]}
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (new, new, b",".join([b"*%c" % old] * 10))
     for old, new in zip(b"abcdefgh", b"bcdefghi", strict=True)
@@ -119,6 +133,19 @@ ROWS: list[tuple[str, str, str, bytes, str, int]] = [
     ("a patch of metadata to null", "PATCH", f"{SECRETS}/real", b'{"metadata":null}', MERGE, 400),
     ("a patch of metadata to a word", "PATCH", f"{SECRETS}/real", b'{"metadata":"x"}', MERGE, 400),
     ("a patch to a list", "PATCH", f"{SECRETS}/real", b'[{"op":"replace","path":"","value":[]}]', OPERATIONS, 400),
+    ("a position in a list that is none", "GET", f"{SECRETS}?continue={TORN}", b"", JSON, 400),
+    ("a selector that is none", "GET", f"{SECRETS}?labelSelector=a%3E1", b"", JSON, 400),
+    ("nothing among rules", "POST", f"{RBAC}/roles", b'{"metadata":{"name":"junk"},"rules":[null]}', JSON, 400),
+    ("nothing among owners", "POST", SECRETS, secret(ownerReferences=[None]), JSON, 400),
+    ("nothing among finalizers", "POST", SECRETS, secret(finalizers=[None]), JSON, 400),
+    ("nothing among ports", "POST", f"{SPACE}/services", junk(spec={"ports": [None]}), JSON, 400),
+    ("nothing among limits", "POST", f"{SPACE}/limitranges", junk(spec={"limits": [None]}), JSON, 400),
+    ("a time that is none", "POST", f"{SPACE}/events", junk(**EVENT), JSON, 400),
+    ("an endless amount", "POST", QUOTAS, junk(spec={"hard": {"pods": "9" * 400}}), JSON, 400),
+    ("a list of 5000", "POST", SECRETS, b'{"a":[%s]}' % MANY.encode(), JSON, 400),
+    ("an unlink of a status", "DELETE", f"{QUOTAS}/real/status", b"", JSON, 405),
+    ("an unknown way to check", "POST", f"{SECRETS}?fieldValidation=Perhaps", secret(), JSON, 422),
+    ("deeper with each step", "PATCH", f"{VMS}/real", DEEPER, OPERATIONS, 422),
     ("a machine's spec of another type", "POST", VMS, b'{"metadata":{"name":"j"},"spec":[]}', JSON, 400),
 ]  # fmt: skip
 
@@ -129,7 +156,8 @@ ROWS: list[tuple[str, str, str, bytes, str, int]] = [
 def test_junk_is_answered_with_a_status(
     engine: EngineProcess, method: str, path: str, body: bytes, media_type: str, code: int
 ) -> None:
-    engine.request("POST", SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "real"}})
+    for path_of_one, content in ((SECRETS, {}), (QUOTAS, {}), (VMS, MACHINE)):
+        engine.request("POST", path_of_one, {"metadata": {"name": "real"}, **content})
     answered, text = raw(engine, method, path, body, media_type)
     status = json.loads(text)
     assert (answered, status["kind"], status["code"], status["status"]) == (code, "Status", code, "Failure"), text

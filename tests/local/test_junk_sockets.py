@@ -135,6 +135,9 @@ def test_connections_that_say_nothing_keep_nobody_out(guest: Guest) -> None:
 def upgraded(guest: Guest, subresource: str) -> ssl.SSLSocket:
     """The bare connection of a WebSocket after its handshake."""
     path = f"{SUBRESOURCES}/namespaces/{guest.space}/virtualmachineinstances/web/{subresource}"
+    if subresource == "exec":
+        pod = guest.engine.kubectl("get", "pods", "-n", guest.space, "-o", "name").strip().removeprefix("pod/")
+        path = f"/api/v1/namespaces/{guest.space}/pods/{pod}/exec?container=compute&command=cat&stdin=1&stdout=1"
     lines = [
         f"GET {path} HTTP/1.1",
         "Host: x",
@@ -142,7 +145,7 @@ def upgraded(guest: Guest, subresource: str) -> ssl.SSLSocket:
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-        "Sec-WebSocket-Protocol: plain.kubevirt.io",
+        f"Sec-WebSocket-Protocol: {'v5.channel.k8s.io' if subresource == 'exec' else 'plain.kubevirt.io'}",
         f"Authorization: Bearer {guest.engine.token}",
     ]
     connection = secure(guest.engine)
@@ -154,7 +157,7 @@ def upgraded(guest: Guest, subresource: str) -> ssl.SSLSocket:
     return connection
 
 
-STREAMS = ("console", "vnc", "portforward/22")
+STREAMS = ("console", "vnc", "portforward/22", "exec")
 
 
 @pytest.mark.parametrize("subresource", STREAMS)

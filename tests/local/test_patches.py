@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +45,20 @@ def test_a_json_patch_that_doubles_itself_is_stopped() -> None:
     with pytest.raises(ApiError) as refused:
         patched({"a": {"x": "x" * 1000}}, doubling, JSON)
     assert refused.value.code == 413
+
+
+def test_a_json_patch_of_copies_takes_no_longer_than_what_they_copy() -> None:
+    copies = [{"op": "copy", "from": "/a", "path": "/b"}] * 4000
+    began = time.monotonic()
+    with pytest.raises(ApiError):
+        patched({"a": "x" * 1000, "c": ["x"] * 50_000}, copies, JSON)
+    assert time.monotonic() - began < 2
+
+
+def test_a_json_patch_that_fails_says_where_and_nothing_of_the_object() -> None:
+    with pytest.raises(ApiError, match=r"operation 1 .remove /data/b.") as refused:
+        patched({"data": {"a": "hidden"}}, [{"op": "remove", "path": "/data/b"}], JSON)
+    assert "hidden" not in refused.value.message
 
 
 @pytest.mark.parametrize("junk", [None, 1, {}, [1], [{"op": "add"}], [{"op": "x", "path": "/a"}]])
@@ -134,15 +149,12 @@ def test_kubectl_applies_a_changed_service(engine: EngineProcess, space: str) ->
     assert sorted(port["name"] for port in shown["spec"]["ports"]) == ["b", "c"]
 
 
-def test_kubectl_labels_annotates_patches_and_edits(
-    engine: EngineProcess, space: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kubectl_labels_annotates_patches_and_edits(engine: EngineProcess, space: str) -> None:
     post(engine, space, seed(space))
     engine.kubectl("label", "secret", "seed", "a=b", "-n", space)
     engine.kubectl("annotate", "secret", "seed", "c=d", "-n", space)
     engine.kubectl("patch", "secret", "seed", "-n", space, "-p", '{"data":{"x":"eQ=="}}')
-    monkeypatch.setenv("KUBE_EDITOR", "sed -i s/eQ==/eg==/")
-    engine.kubectl("edit", "secret", "seed", "-n", space)
+    engine.run_kubectl("edit", "secret", "seed", "-n", space, KUBE_EDITOR="sed -i s/eQ==/eg==/")
     shown = json.loads(engine.kubectl("get", "secret", "seed", "-n", space, "-o", "json"))
     assert (shown["metadata"]["labels"], shown["metadata"]["annotations"]["c"]) == ({"a": "b"}, "d")
     assert shown["data"]["x"] == "eg=="

@@ -182,14 +182,11 @@ def test_anything_else_is_no_token(given: dict[str, str]) -> None:
 
 
 def test_acting_as_another_needs_a_right_for_each_part_of_them() -> None:
-    given = headers(Impersonate_User="jane", Impersonate_Group="dev", Impersonate_Uid="7", Impersonate_Extra_Team="a")
-    user, rights = impersonated(given)
-    assert user == User("jane", ("dev", "system:authenticated"), "7", {"team": ["a"]})
+    user, rights = impersonated(headers(Impersonate_User="jane", Impersonate_Group="dev"))
+    assert user == User("jane", ("dev", "system:authenticated"))
     assert rights == [
         Attributes("impersonate", "", "users", "", "jane"),
         Attributes("impersonate", "", "groups", "", "dev"),
-        Attributes("impersonate", "authentication.k8s.io", "uids", "", "7"),
-        Attributes("impersonate", "authentication.k8s.io", "userextras/team", "", "a"),
     ]
 
 
@@ -197,3 +194,16 @@ def test_acting_as_a_service_account_is_a_right_on_that_account() -> None:
     user, rights = impersonated(headers(Impersonate_User="system:serviceaccount:x:bot"))
     assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:x", "system:authenticated")
     assert rights == [Attributes("impersonate", "", "serviceaccounts", "x", "bot")]
+
+
+def test_a_name_that_is_not_quite_a_service_accounts_brings_no_groups() -> None:
+    for name in ("system:serviceaccount:x", "system:serviceaccount:x:", "system:serviceaccount:x:a:b"):
+        user, rights = impersonated(headers(Impersonate_User=name))
+        assert user.groups == ("system:authenticated",)
+        assert rights == [Attributes("impersonate", "", "users", "", name)]
+
+
+def test_a_part_of_another_that_is_not_served_is_refused_by_name() -> None:
+    with pytest.raises(ApiError, match="Impersonate-Uid") as refused:
+        impersonated(headers(Impersonate_User="jane", Impersonate_Uid="7"))
+    assert refused.value.code == 400

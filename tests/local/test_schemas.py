@@ -145,20 +145,6 @@ def test_a_document_of_schemas_is_named_by_its_content_and_sent_once(engine: Eng
     assert engine.request("GET", path, **{"If-None-Match": f'"{tag}"'})[0] == 304
 
 
-def test_discovery_in_one_document_says_the_same_as_in_many(engine: EngineProcess) -> None:
-    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-    groups = json.loads(engine.request("GET", "/apis", Accept=accept)[1])["items"]
-    for group in groups:
-        for version in group["versions"]:
-            path = f"/apis/{group['metadata']['name']}/{version['version']}"
-            listed = json.loads(engine.request("GET", path)[1])["resources"]
-            names = {r["resource"] for r in version["resources"] if r["verbs"]}
-            names |= {
-                f"{r['resource']}/{s['subresource']}" for r in version["resources"] for s in r.get("subresources", ())
-            }
-            assert names == {resource["name"] for resource in listed}
-
-
 def test_health_is_told_in_one_word_or_more(engine: EngineProcess) -> None:
     for path in ("/healthz", "/livez", "/readyz"):
         assert engine.request("GET", path) == (200, b"ok")

@@ -36,7 +36,8 @@ def until(what: Callable[[], T], seconds: float = 30.0) -> T:
 class EngineProcess(Cluster):
     """An engine, its folders and clients for it. ``folder`` must be short: sockets are made below it."""
 
-    def __init__(self, folder: Path, images: Path) -> None:
+    def __init__(self, folder: Path, images: Path, *options: str) -> None:
+        self.options = options
         self.state, self.runtime, self.images = folder / "s", folder / "r", images
         super().__init__(self.state / "engine" / "kubeconfig")
         self.log = folder / "engine.log"
@@ -45,7 +46,8 @@ class EngineProcess(Cluster):
     def command(self, *more: str) -> list[str]:
         """The command line that starts it."""
         folders = [f"--state-dir={self.state}", f"--runtime-dir={self.runtime}", f"--images-dir={self.images}"]
-        return [sys.executable, "-m", "labkit.local", *folders, "--accel=tcg", "--exit-with-parent", *more]
+        options = ["--accel=tcg", "--exit-with-parent", *self.options, *more]
+        return [sys.executable, "-m", "labkit.local", *folders, *options]
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -93,10 +95,11 @@ class EngineProcess(Cluster):
 
 
 @contextlib.contextmanager
-def running_engine(images: Path | None = None) -> Iterator[EngineProcess]:
+def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    engine = EngineProcess(folder, images or settings.load().images_dir)
+    options = ["--import-from-anywhere"] if anywhere else []
+    engine = EngineProcess(folder, images or settings.load().images_dir, *options)
     try:
         engine.start()
         yield engine

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
 from labkit.local.access.requests import forbidden
 from labkit.local.access.rights import GROUP, ROLES
 from labkit.local.access.rules import Attributes, parts, quoted, shown
 from labkit.local.api.admission import refuse
 from labkit.local.api.bounds import invalid, required
 from labkit.local.api.kinds import Admission
-from labkit.local.api.status import not_found
+from labkit.local.api.status import Cause, not_found
 from labkit.local.objects import Obj, name_of, namespace_of
 
+_MOST_PARTS = 10_000
+"""Single rights in a role: each is looked for among those of its author."""
 _EVERYTHING: tuple[Obj, ...] = (
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
@@ -23,8 +27,13 @@ def admit_role(admission: Admission) -> None:
     rules = role["rules"] = role.get("rules") or []
     urls = [(f"rules[{n}].nonResourceURLs", rule.get("nonResourceURLs")) for n, rule in enumerate(rules)]
     why = "namespaced rules cannot apply to non-resource URLs"
-    refuse(admission, [invalid(at, found, why) for at, found in urls if found and role["kind"] == "Role"])
-    granted = [*rules, *(_EVERYTHING if role.get("aggregationRule") else ())]
+    faults = [invalid(at, found, why) for at, found in urls if found and role["kind"] == "Role"]
+    single = chain.from_iterable(parts(rule, "") for rule in rules)
+    if next(islice(single, _MOST_PARTS, None), None):
+        faults.append(Cause("rules", f"Too many: they give more than {_MOST_PARTS} rights, each taken by itself"))
+    refuse(admission, faults)
+    aggregates = role.get("aggregationRule") or (admission.old or {}).get("aggregationRule")
+    granted = [*rules, *(_EVERYTHING if aggregates else ())]
     _check_grant(admission, "escalate", role["kind"], name_of(role), granted)
 
 

@@ -94,7 +94,7 @@ def _objects() -> Iterator[tuple[str, str, Obj]]:
             subjects = [{"apiGroup": GROUP, "kind": "Group", "name": f"system:{group}"} for group in row["to"]]
             reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}
             binding = _object("ClusterRoleBinding", name, {}) | {"roleRef": reference, "subjects": subjects}
-            yield BINDINGS[1], "subjects", binding
+            yield BINDINGS["ClusterRole"], "subjects", binding
 
 
 def _label(role: str) -> str:

@@ -7,14 +7,13 @@ import binascii
 import hmac
 from collections.abc import Iterable
 from functools import partial
-from urllib.parse import unquote
 
 from multidict import CIMultiDictProxy
 
 from labkit.local.access.requests import refusal
-from labkit.local.access.rights import ACCOUNT, Rights
+from labkit.local.access.rights import Rights
 from labkit.local.access.rules import MASTERS, Attributes, Caller, User
-from labkit.local.access.tokens import Tokens, own_groups
+from labkit.local.access.tokens import Tokens, account_of, own_groups
 from labkit.local.api.discovery import SUBRESOURCES
 from labkit.local.api.status import ApiError, bad_request, unauthorized
 
@@ -23,8 +22,6 @@ Headers = CIMultiDictProxy[str]
 OPERATOR = User("labkit-admin", (MASTERS, "system:authenticated"))
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the name of a protocol
 _IMPERSONATE = "impersonate-"
-_EXTRA = f"{_IMPERSONATE}extra-"
-_AUTHENTICATION = "authentication.k8s.io"
 
 
 class Guard:
@@ -37,21 +34,17 @@ class Guard:
 
     def admit(self, headers: Headers, needed: Iterable[Attributes]) -> Caller:
         """Who asks. ApiError 401 where that is unknown, 403 where they (or whom they act for) may not."""
-        user = self.user(bearer(headers))
+        token = bearer(headers)
+        known = hmac.compare_digest(token.encode(errors="surrogateescape"), self._operator)
+        user = OPERATOR if known else self._tokens.user(token)
+        if user is None:
+            raise unauthorized()
         if any(name.lower().startswith(_IMPERSONATE) for name in headers):
             acting, rights = impersonated(headers)
             self._require(user, rights)
             user = acting
         self._require(user, needed)
         return Caller(user, partial(self._rights.may, user))
-
-    def user(self, token: str) -> User:
-        """Whose token it is. ApiError 401 where it is nobody's."""
-        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._operator):
-            return OPERATOR
-        if (user := self._tokens.user(token)) is None:
-            raise unauthorized()
-        return user
 
     def _require(self, user: User, needed: Iterable[Attributes]) -> None:
         for wanted in needed:
@@ -85,15 +78,14 @@ def bearer(headers: Headers) -> str:
 
 def impersonated(headers: Headers) -> tuple[User, list[Attributes]]:
     """Whom the ``Impersonate-…`` headers name, and the rights that it takes. ApiError 400 where they name no user."""
-    if not (name := headers.get(f"{_IMPERSONATE}user", "")):
-        raise bad_request("Impersonate-Group, -Uid and -Extra need Impersonate-User beside them")
-    space, _, account = name.removeprefix(ACCOUNT).partition(":")
-    own = ("serviceaccounts", space, account) if name.startswith(ACCOUNT) and account else ("users", "", name)
-    groups, uid = headers.getall(f"{_IMPERSONATE}group", []), headers.get(f"{_IMPERSONATE}uid", "")
-    named = {key.lower().removeprefix(_EXTRA): key for key in headers if key.lower().startswith(_EXTRA)}
-    extra = {unquote(short): headers.getall(key) for short, key in named.items()}
-    rights = [("", *own), *(("", "groups", "", group) for group in groups)]
-    rights += [(_AUTHENTICATION, "uids", "", uid)] * bool(uid)
-    rights += [(_AUTHENTICATION, f"userextras/{key}", "", value) for key, values in extra.items() for value in values]
-    full = dict.fromkeys((*groups, *(own_groups(name) if not groups else own_groups(name)[-1:])))
-    return User(name, tuple(full), uid, extra), [Attributes("impersonate", *right) for right in rights]
+    given = {name.title() for name in headers if name.lower().startswith(_IMPERSONATE)}
+    if other := given - {"Impersonate-User", "Impersonate-Group"}:
+        raise bad_request(f"the embedded engine does not serve {', '.join(sorted(other))}")
+    if not (name := headers.get("Impersonate-User", "")):
+        raise bad_request("Impersonate-Group needs Impersonate-User beside it")
+    account, groups = account_of(name), headers.getall("Impersonate-Group", [])
+    rights = [("serviceaccounts", *account) if account else ("users", "", name)]
+    rights += [("groups", "", group) for group in groups]
+    own = own_groups(name)
+    full = dict.fromkeys((*groups, *(own[-1:] if groups else own)))
+    return User(name, tuple(full)), [Attributes("impersonate", "", *right) for right in rights]

@@ -10,7 +10,7 @@ from labkit.local.api import status
 from labkit.local.api.bounds import invalid, not_allowed, required
 from labkit.local.api.kinds import Admission
 from labkit.local.api.status import Cause
-from labkit.local.objects import Obj, get_path, name_of
+from labkit.local.objects import name_of
 
 _MOST_DATA = 2**20
 _SECRET_KEYS: dict[str, tuple[tuple[str, ...], Callable[[Iterable[bool]], bool]]] = {
@@ -103,9 +103,3 @@ def admit_service(admission: Admission) -> None:
     ):
         spec.setdefault(key, value)
     new["status"] = {"loadBalancer": {}}
-
-
-def endpoint_ready(pod: Obj) -> bool:
-    """Whether a pod would be listed by a Service that does not publish unready addresses."""
-    conditions = get_path(pod, "status.conditions", [])
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

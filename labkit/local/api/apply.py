@@ -111,6 +111,8 @@ def _keys(item: Obj, names: Collection[str]) -> Obj:
 def _merge(live: Any, config: Any, node: Node, resolve: Resolve) -> Any:
     parts = _children(config, node, resolve)
     there = {step: item for step, item, _ in _children(live, node, resolve) or ()}
+    if not config and there and isinstance(live, type(config)):
+        return live
     if parts is None or not isinstance(live, type(config)):
         return config
     merged = there | {step: _merge(there.get(step), item, below, resolve) for step, item, below in parts}

@@ -1,14 +1,17 @@
-"""The bytes of a request's body as plain values that can be stored: JSON or YAML. Pure."""
+"""The bytes of a request's body as plain values that can be stored: JSON or YAML."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from aiohttp import web
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -16,6 +19,9 @@ from labkit.local.api import protobuf, status
 from labkit.local.objects import timestamp
 
 ACCEPTED = ("application/json", "application/yaml")
+LONGEST = 4096
+"""Items of a list: merging and checking compare each with each."""
+_LARGE = 64 * 2**10
 _DEEPEST = 100
 _MOST = 2_000_000
 """Values in a body: more than the largest JSON body can hold, few enough to stop a YAML body of nested aliases."""
@@ -30,6 +36,16 @@ class Body:
     duplicates: tuple[str, ...] = ()
 
 
+async def read(request: web.Request) -> Body:
+    """A request's body, decoded aside where that takes long."""
+    raw = await request.read()
+    media_type = request.content_type if "Content-Type" in request.headers else "application/json"
+    if not raw:
+        return Body(None, media_type)
+    slow = len(raw) > _LARGE or not media_type.endswith("json")
+    return await asyncio.to_thread(decode, raw, media_type) if slow else decode(raw, media_type)
+
+
 def decode(raw: bytes, media_type: str) -> Body:
     """Read a body. ApiError 415 for another type, 400 for what cannot be read or is no value of the API."""
     if media_type == protobuf.MEDIA_TYPE:
@@ -41,8 +57,7 @@ def decode(raw: bytes, media_type: str) -> Body:
     def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            duplicates.extend(sorted({name for name in names if names.count(name) > 1}))
+            duplicates.extend(sorted(name for name, n in Counter(name for name, _ in pairs).items() if n > 1))
         return found
 
     try:
@@ -51,12 +66,17 @@ def decode(raw: bytes, media_type: str) -> Body:
             value = YAML(typ="safe", pure=True).load(text)
         else:
             value = json.loads(text, object_pairs_hook=fields)
-        return Body(_plain(value, _DEEPEST, iter(range(_MOST))), media_type, tuple(duplicates))
+        return Body(plain(value), media_type, tuple(duplicates))
     except RecursionError as error:
         raise status.bad_request(f"the body is nested more than {_DEEPEST} levels deep") from error
     except (ValueError, YAMLError) as error:
         what = "YAML" if media_type.endswith("yaml") else "JSON"
         raise status.bad_request(f"the body is not {what} as the API has it: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """The value as it can be stored. ValueError where it is too deep or too much, or has no form in the API."""
+    return _plain(value, _DEEPEST, iter(range(_MOST)))
 
 
 def _plain(value: Any, deeper: int, left: Iterator[int]) -> Any:
@@ -65,6 +85,8 @@ def _plain(value: Any, deeper: int, left: Iterator[int]) -> Any:
     if isinstance(value, dict):
         return {_plain(str(key), deeper, left): _plain(item, deeper - 1, left) for key, item in value.items()}
     if isinstance(value, list):
+        if len(value) > LONGEST:
+            raise ValueError(f"a list of more than {LONGEST} items")
         return [_plain(item, deeper - 1, left) for item in value]
     if isinstance(value, str):
         # Half a surrogate pair is no text that could be written anywhere.

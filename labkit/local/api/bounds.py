@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_network
 from typing import Any
 
+from labkit.local.api.kinds import Kind
 from labkit.local.api.status import Cause
 from labkit.local.objects import Obj
 
 _PORT = {"minimum": 1, "maximum": 65535}
 _PROTOCOL = {"enum": ["SCTP", "TCP", "UDP"]}
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_KINDS, _PATH_KINDS = ("namespaces", "services"), "rbac.authorization.k8s.io"
+_ANNOTATION_BYTES = 256 * 2**10
 
 BOUNDS: dict[str, Obj] = {
     "api.core.v1.LimitRangeItem.type": {"enum": ["Container", "PersistentVolumeClaim", "Pod"]},
+    "api.core.v1.PersistentVolumeClaimSpec.accessModes[]": {
+        "enum": ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+    },
+    "api.core.v1.PersistentVolumeClaimSpec.volumeMode": {"enum": ["Block", "Filesystem"]},
     "api.core.v1.ServicePort.name": {"pattern": "([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?"},
     "api.core.v1.ServicePort.port": _PORT,
     "api.core.v1.ServicePort.protocol": _PROTOCOL,
     "api.core.v1.ServicePort.targetPort": {"format": "port"},
+    "api.core.v1.TypedLocalObjectReference.kind": {"enum": ["PersistentVolumeClaim", "VolumeSnapshot"]},
     "api.networking.v1.IPBlock.cidr": {"format": "cidr"},
     "api.networking.v1.IPBlock.except[]": {"format": "cidr"},
     "api.networking.v1.NetworkPolicyPort.endPort": _PORT,
@@ -84,7 +94,7 @@ _FORMATS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def _service(spec: Obj) -> list[Cause]:
     values = (spec.get("selector") or {}).items()
-    bad = [(key, value) for key, value in values if not _LABEL_VALUE.fullmatch(value)]
+    bad = [(key, value) for key, value in values if value and not _WORD.fullmatch(value)]
     faults = [invalid(f"selector[{key}]", value, "is not the value of a label") for key, value in bad]
     ports = spec.get("ports") or []
     keys = [(port.get("port"), port.get("protocol") or "TCP") for port in ports]
@@ -144,12 +154,52 @@ def _policy_rule(rule: Obj) -> list[Cause]:
     return [required(key) for key in (("verbs",) if urls else ("verbs", "apiGroups", "resources")) if not rule.get(key)]
 
 
-RULES: dict[str, Callable[[Obj], list[Cause]]] = {
+def _metadata(meta: Obj) -> Iterator[Cause]:
+    for part in ("labels", "annotations", "finalizers"):
+        for key in meta.get(part) or ():
+            if not _is_qualified(key.lower() if part == "annotations" else key):
+                yield invalid(part, key[:300], "is not a name of the form [PREFIX/]WORD")
+    for value in (meta.get("labels") or {}).values():
+        if value and not _WORD.fullmatch(value):
+            why = "must be empty, or up to 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
+            yield invalid("labels", value[:300], why)
+    if sum(len(text.encode()) for item in (meta.get("annotations") or {}).items() for text in item) > _ANNOTATION_BYTES:
+        yield Cause("annotations", f"Too long: may not be more than {_ANNOTATION_BYTES} bytes", "FieldValueTooLong")
+    owners = meta.get("ownerReferences") or []
+    yield from (
+        required(f"ownerReferences[{n}].{part}")
+        for n, owner in enumerate(owners)
+        for part in ("apiVersion", "kind", "name", "uid")
+        if owner.get(part) == ""
+    )
+    if sum(owner.get("controller") is True for owner in owners) > 1:
+        yield Cause("ownerReferences", "Only one reference can have Controller set to true")
+
+
+def _is_qualified(key: str) -> bool:
+    prefix, slash, word = key.rpartition("/")
+    return bool(_WORD.fullmatch(word)) and (not slash or bool(_SUBDOMAIN.fullmatch(prefix)))
+
+
+def misnamed(kind: Kind, name: str) -> list[Cause]:
+    """What is wrong with the name of an object of a kind."""
+    if not name:
+        return [required("metadata.name", "name or generateName is required")]
+    if kind.group == _PATH_KINDS:
+        bad = name in (".", "..") or "/" in name or "%" in name
+        return [invalid("metadata.name", name[:300], "may not be '.', '..' or contain '/' or '%'")] * bad
+    pattern, what = (_LABEL, "label") if kind.key in _LABEL_KINDS else (_SUBDOMAIN, "subdomain")
+    fits = pattern.fullmatch(name)
+    return [] if fits else [invalid("metadata.name", name[:300], f"is not a lowercase RFC 1123 {what}")]
+
+
+RULES: dict[str, Callable[[Obj], Iterable[Cause]]] = {
     "api.core.v1.ServiceSpec": _service,
     "api.networking.v1.IPBlock": _ip_block,
     "api.networking.v1.NetworkPolicyPeer": _peer,
     "api.networking.v1.NetworkPolicyPort": _policy_port,
     "api.rbac.v1.PolicyRule": _policy_rule,
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": _expression,
+    "apimachinery.pkg.apis.meta.v1.ObjectMeta": _metadata,
 }
 """Rules between the fields of an object, by definition; the causes' fields are relative to it."""

@@ -9,6 +9,7 @@ from typing import Any
 from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api import status
 from labkit.local.api.apply import Manager
+from labkit.local.api.bounds import invalid
 from labkit.local.api.kinds import Kind
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of
@@ -42,13 +43,8 @@ class Call:
         """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""
         name = self.query.get("fieldManager", "")
         if not name.isprintable() or len(name) > 128 or (operation == "Apply" and not name):
-            what = (
-                "Invalid value: up to 128 printable characters"
-                if name
-                else "Required value: is required for apply patch"
-            )
-            reason = "FieldValueInvalid" if name else "FieldValueRequired"
-            raise status.invalid("PatchOptions", "meta.k8s.io", "", [status.Cause("fieldManager", what, reason)])
+            why = "up to 128 printable characters; an apply patch needs it"
+            raise status.invalid("PatchOptions", "meta.k8s.io", "", [invalid("fieldManager", name, why)])
         return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
 
     @property

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from labkit.local.api.bodies import LONGEST
 from labkit.local.api.bounds import RULES, out_of_bounds, required
 from labkit.local.api.schemas import REFS, REFUSED, Node, resolve
 from labkit.local.api.status import Cause
-from labkit.local.objects import quantity
+from labkit.local.objects import moment, quantity
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -21,6 +23,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+_READERS: dict[str, Callable[[Any], object]] = {
+    "quantity": quantity,
+    "byte": partial(base64.b64decode, validate=True),
+    "date-time": moment,
+}
+"""What reads a value of a format; it raises ValueError, TypeError or AttributeError for any other."""
 _NOT_BUILT = "the embedded engine does not implement this field"
 
 
@@ -52,6 +60,9 @@ def _walk(node: Node, value: Any, path: str, findings: Findings, refused: Collec
         findings.wrong.append(f"{path}: {fault}")
         return value
     if isinstance(value, list):
+        if len(value) > LONGEST or None in value:
+            findings.wrong.append(f"{path}: a list may hold up to {LONGEST} items, and no null")
+            return value
         return [_walk(node["items"], item, f"{path}[{n}]", findings, refused) for n, item in enumerate(value)]
     if not isinstance(value, dict):
         findings.causes += out_of_bounds(bounds, value, path)
@@ -76,11 +87,11 @@ def _walk(node: Node, value: Any, path: str, findings: Findings, refused: Collec
 
 def _unreadable(node: Node, value: Any) -> str:
     mixed = "x-kubernetes-int-or-string" in node
-    if node.get("format") in ("quantity", "byte"):
+    if reads := _READERS.get(node.get("format", "")):
         try:
-            quantity(value) if mixed else base64.b64decode(value, validate=True)
-        except (ValueError, TypeError) as error:
-            return f"{error}: {value!r}"
+            reads(value)
+        except (ValueError, TypeError, AttributeError) as error:
+            return str(error)  # Without the value, which may be a secret.
         return ""
     wanted = (str, int) if mixed else _TYPES.get(node.get("type", ""), (object,))
     if isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool) or object in wanted):

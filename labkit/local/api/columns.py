@@ -67,29 +67,21 @@ AGE = Column("Age", lambda obj: age(get_path(obj, "metadata.creationTimestamp"))
 
 def table(columns: tuple[Column, ...], objects: list[Obj], metadata: Obj, include: str) -> Obj:
     """A ``meta.k8s.io/v1`` Table; ``include`` is the request's includeObject (None, Metadata or Object)."""
-    return {
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
-        "columnDefinitions": [
-            {
-                "name": column.name,
-                "type": column.type,
-                "format": "name" if column is NAME else "",
-                "description": "",
-                "priority": int(column.wide),
-            }
-            for column in columns
-        ],
-        "rows": [
-            {"cells": [column.read(obj) for column in columns], "object": _row_object(obj, include)} for obj in objects
-        ],
-    }
+    shown = [
+        {
+            "name": c.name,
+            "type": c.type,
+            "format": "name" if c is NAME else "",
+            "description": "",
+            "priority": int(c.wide),
+        }
+        for c in columns
+    ]
+    rows = [{"cells": [column.read(obj) for column in columns], "object": _row(obj, include)} for obj in objects]
+    about = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    return {**about, "columnDefinitions": shown, "rows": rows}
 
 
-def _row_object(obj: Obj, include: str) -> Obj | None:
-    if include == "None":
-        return None
-    if include == "Object":
-        return obj
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+def _row(obj: Obj, include: str) -> Obj | None:
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return {"None": None, "Object": obj}.get(include, partial)

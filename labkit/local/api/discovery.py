@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from labkit.local.api import openapi, schemas
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import STATUS_VERBS, Kind
 from labkit.local.objects import Obj
 
 VERSION: Obj = {
@@ -20,9 +20,9 @@ VERSION: Obj = {
     "compiler": "",
     "platform": "linux/amd64",
 }
+_PATHS = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
 SUBRESOURCES = "subresources.kubevirt.io"
 SUBRESOURCE_VERSIONS = ("v1", "v1alpha3")
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 class Discovery:
@@ -36,33 +36,18 @@ class Discovery:
             found = self._groups.setdefault(kind.group, [])
             found += [kind.version] if kind.version not in found else []
 
-    def document(self, path: str, aggregated: bool = False) -> Obj | None:
-        """The document at a path, or None; ``aggregated``: all groups with their resources in one."""
+    def document(self, path: str) -> Obj | None:
+        """The document at a path, or None. Discovery in one piece is not served: clients fall back to these."""
         match path.strip("/").split("/"):
             case [""]:
-                return {
-                    "paths": [
-                        "/api",
-                        "/apis",
-                        "/healthz",
-                        "/livez",
-                        "/openapi/v2",
-                        "/openapi/v3",
-                        "/readyz",
-                        "/version",
-                    ]
-                }
+                return {"paths": _PATHS}
             case ["version"]:
                 return VERSION
-            case ["api"] if not aggregated:
+            case ["api"]:
                 return {"kind": "APIVersions", "versions": self._groups[""], "serverAddressByClientCIDRs": []}
-            case ["apis"] if not aggregated:
+            case ["apis"]:
                 groups = [self._group(name) for name in sorted(self._groups) if name]
                 return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-            case [("api" | "apis") as root]:
-                names = [name for name in sorted(self._groups) if bool(name) == (root == "apis")]
-                items = [self._aggregated(name) for name in names]
-                return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items}
             case ["apis", group] if group in self._groups:
                 return {"kind": "APIGroup", "apiVersion": "v1", **self._group(group)}
             case ["api", version]:
@@ -90,33 +75,12 @@ class Discovery:
             resources = [_entry(name, "", True, ()) for name in self._subresources]
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
 
-    def _aggregated(self, group: str) -> Obj:
-        versions = []
-        for version in self._groups[group]:
-            found: dict[str, Obj] = {}
-            for entry in (self._resource_list(group, version) or {})["resources"]:
-                plural, _, below = entry["name"].partition("/")
-                about = {"group": group, "version": version, "kind": entry["kind"]}
-                shown = {"responseKind": about, "verbs": entry["verbs"]}
-                parent = found.setdefault(plural, {"resource": plural, "scope": _scope(entry), "verbs": []})
-                if below:
-                    parent.setdefault("subresources", []).append({"subresource": below, **shown})
-                else:
-                    more = {key: entry[key] for key in ("shortNames", "categories") if key in entry}
-                    parent |= {"singularResource": entry["singularName"], **shown, **more}
-            versions.append({"version": version, "resources": list(found.values()), "freshness": "Current"})
-        return {"metadata": {"name": group}, "versions": versions}
-
-
-def _scope(entry: Obj) -> str:
-    return "Namespaced" if entry["namespaced"] else "Cluster"
-
 
 def _entries(kind: Kind) -> list[Obj]:
     own = _entry(kind.plural, kind.kind, kind.namespaced, kind.verbs) | {"singularName": kind.singular}
     names = {"shortNames": kind.short_names, "categories": kind.categories}
     own |= {key: list(value) for key, value in names.items() if value}
-    status = (("status", kind.kind, ("get", "patch", "update")),) if kind.status_route else ()
+    status = (("status", kind.kind, STATUS_VERBS),) if kind.status_route else ()
     below = (*status, *kind.subresources)
     return [own, *(_entry(f"{kind.plural}/{name}", shown, kind.namespaced, verbs) for name, shown, verbs in below)]
 

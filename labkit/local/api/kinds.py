@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api.columns import AGE, NAME, Column
@@ -13,6 +12,7 @@ from labkit.local.objects import Obj
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 READ_VERBS = ("get", "list", "watch")
+STATUS_VERBS = ("get", "patch", "update")
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,6 @@ class Admission:
 
 
 Admit = Callable[[Admission], None]
-
-
-def admit_all(_: Admission) -> None:
-    """No rule and no default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +52,7 @@ class Kind:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     columns: tuple[Column, ...] = (NAME, AGE)
-    admit: Admit = admit_all
+    admit: Admit = lambda _: None
     """Sets defaults in ``new`` and refuses what is wrong by raising ApiError."""
     status_route: bool = False
     """Whether ``/status`` is served; without it a status sent by a client is dropped as Kubernetes does."""
@@ -95,10 +91,5 @@ class Kind:
 
     def list_of(self, objects: list[Obj], revision: int) -> Obj:
         """The list document."""
-        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-        return {
-            "kind": f"{self.kind}List",
-            "apiVersion": self.api_version,
-            "metadata": metadata,
-            "items": objects,
-        }
+        about = {"kind": f"{self.kind}List", "apiVersion": self.api_version}
+        return {**about, "metadata": {"resourceVersion": str(revision)}, "items": objects}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 
 from labkit.local.api import status
@@ -57,12 +56,12 @@ def _key(obj: Obj) -> tuple[str, str]:
 
 
 def _token(revision: int, last: Obj) -> str:
-    return base64.urlsafe_b64encode(json.dumps([revision, *_key(last)]).encode()).decode()
+    return base64.urlsafe_b64encode("\n".join((str(revision), *_key(last))).encode()).decode()
 
 
 def _position(token: str) -> tuple[int, tuple[str, str]]:
     try:
-        revision, space, name = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return int(revision), (str(space), str(name))
-    except (ValueError, TypeError) as error:
+        revision, space, name = base64.urlsafe_b64decode(token.encode()).decode().split("\n")
+        return int(revision), (space, name)
+    except ValueError as error:
         raise status.bad_request(f"continue key is not valid: {error}") from error

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointerException, resolve_pointer
 
+from labkit.local.api.bodies import plain
 from labkit.local.api.status import ApiError, bad_request, too_much, unsupported_media_type
 
 MERGE = "application/merge-patch+json"
@@ -22,7 +23,7 @@ JSON = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _ORDER, _DELETE, _RETAIN = "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"
-_MOST, _LARGEST = 10_000, 3 * 2**20
+_LARGEST = 3 * 2**20
 
 Node = dict[str, Any]
 Resolve = Callable[[Node], Node]
@@ -33,9 +34,7 @@ def apply_patch(document: Any, patch: Any, media_type: str, node: Node | None, r
 
     ApiError 415 naming the accepted types for any other, 400 or 422 for a bad patch.
     """
-    accepted = (JSON, MERGE, *((STRATEGIC,) if node is not None else ()), APPLY)
-    if media_type not in accepted:
-        raise unsupported_media_type(media_type or "none given", accepted)
+    check_form(media_type, node)
     if media_type == JSON:
         return _operations(document, patch)
     if not isinstance(patch, dict):
@@ -46,6 +45,13 @@ def apply_patch(document: Any, patch: Any, media_type: str, node: Node | None, r
         return _strategic(document, patch, node, resolve)
     except (TypeError, KeyError, AttributeError) as error:
         raise bad_request(f"the strategic merge patch does not fit the object: {error}") from error
+
+
+def check_form(media_type: str, node: Node | None) -> None:
+    """Refuse a form of patch that a kind does not take; a kind without a ``node`` takes no strategic merge."""
+    accepted = (JSON, MERGE, *((STRATEGIC,) if node is not None else ()), APPLY)
+    if media_type not in accepted:
+        raise unsupported_media_type(media_type or "none given", accepted)
 
 
 def _merge(target: Any, patch: Any) -> Any:
@@ -63,18 +69,35 @@ def _merge(target: Any, patch: Any) -> Any:
 def _operations(document: Any, operations: Any) -> Any:
     if not isinstance(operations, list) or not all(isinstance(item, dict) for item in operations):
         raise bad_request("a JSON patch is a list of operations")
-    if len(operations) > _MOST:
-        raise too_much(_MOST)
-    # A copy can double a document, again and again: with copies in it, a patch is measured step by step.
-    copies = any(item.get("op") == "copy" for item in operations)
-    try:
-        for step in [[item] for item in operations] if copies else [operations]:
-            document = jsonpatch.apply_patch(document, step)
-            if copies and len(json.dumps(document)) > _LARGEST:
+    document, copied = copy.deepcopy(document), 0
+    for n, item in enumerate(operations, 1):
+        try:
+            if item.get("op") == "copy":
+                # A copy can double a document, again and again.
+                copied += len(json.dumps(resolve_pointer(document, item["from"])))
+            if copied > _LARGEST:
                 raise too_much(_LARGEST)
-    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, LookupError, ValueError) as error:
-        raise ApiError(422, "Invalid", f"the server rejected our request due to an error in it: {error}") from error
-    return document
+            document = jsonpatch.apply_patch(document, [item], in_place=True)
+        except (
+            jsonpatch.JsonPatchException,
+            JsonPointerException,
+            TypeError,
+            LookupError,
+            ValueError,
+            RecursionError,
+        ) as error:
+            # The library's words would show the document, which may be a Secret.
+            what = f"operation {n} ({item.get('op')} {item.get('path')}) cannot be carried out: {type(error).__name__}"
+            raise unprocessable(what) from error
+    try:
+        return plain(document)
+    except ValueError as error:
+        raise unprocessable(str(error)) from error
+
+
+def unprocessable(why: str) -> ApiError:
+    """422 for a patch that cannot be carried out."""
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")
 
 
 def _strategic(target: Any, patch: Node, node: Node, resolve: Resolve) -> Any:

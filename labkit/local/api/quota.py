@@ -58,7 +58,7 @@ def _milli(amount: str | float) -> int:
 
 def refusal(quota: Obj, obj: Obj, more: Usage, used: Usage, *, new: bool) -> str | None:
     """Why a quota forbids an object that would use ``more``, in Kubernetes' words, or None."""
-    name, hard = name_of(quota), quota["spec"].get("hard") or {}
+    name, hard = name_of(quota), quota["spec"]["hard"]
     if new and "pods" in more:
         lacking = {
             what: [c["name"] for c in obj["spec"]["containers"] if short not in get_path(c, f"resources.{part}", {})]
@@ -82,7 +82,7 @@ def refusal(quota: Obj, obj: Obj, more: Usage, used: Usage, *, new: bool) -> str
 def admit_quota(admission: Admission) -> None:
     """Only resources that are counted here can be limited."""
     faults = []
-    for name, amount in get_path(admission.new, "spec.hard", {}).items():
+    for name, amount in admission.new.setdefault("spec", {}).setdefault("hard", {}).items():
         if name.rpartition(_CLASSES)[2] not in _COUNTED and not name.startswith("count/"):
             faults.append(invalid(f"spec.hard[{name}]", name, "the embedded engine does not count it"))
         elif quantity(amount) < 0:
@@ -96,7 +96,7 @@ def admit_quota(admission: Admission) -> None:
 def admit_limit_range(admission: Admission) -> None:
     """A container's defaults follow from its bounds, and nothing is below what it must be above."""
     faults = []
-    for n, item in enumerate(get_path(admission.new, "spec.limits", [])):
+    for n, item in enumerate(admission.new.setdefault("spec", {}).setdefault("limits", [])):
         if item["type"] == "Container":
             item["default"] = {**item.get("max", {}), **item.get("default", {})}
             item["defaultRequest"] = {**item.get("min", {}), **item["default"], **item.get("defaultRequest", {})}

@@ -5,31 +5,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial as bound
 
 from labkit.local.access.requests import refusal
 from labkit.local.access.rules import Attributes
-from labkit.local.api import metadata, status
+from labkit.local.api import status
 from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
+from labkit.local.api.bounds import misnamed
 from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission
 from labkit.local.api.lists import listing
-from labkit.local.api.patches import APPLY, apply_patch
+from labkit.local.api.patches import APPLY, apply_patch, check_form
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
 from labkit.local.store import Store, finalizers_of
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_MODES = ("Ignore", "Warn", "Strict")
 _KEPT = (
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "name",
-    "namespace",
-)
+    "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "name", "namespace",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,7 @@ class Resources:
         if call.media_type == APPLY:
             return self._apply(call)
         node = None if call.kind.custom else node_of(call.kind)
+        check_form(call.media_type, node)
         warnings: tuple[str, ...] = ()
 
         def patched(old: Obj) -> Obj:
@@ -131,20 +129,18 @@ class Resources:
         left = self._delete(call, obj)
         if finalizers_of(left):
             return Answer(200, left)
-        details = {"name": name_of(obj), "group": call.kind.group, "kind": call.kind.plural, "uid": uid_of(obj)}
+        details = {"name": name_of(obj), "kind": call.kind.plural, "uid": uid_of(obj)}
+        details |= {"group": call.kind.group} if call.kind.group else {}
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return Answer(200, success)
 
     def delete_all(self, call: Call) -> Answer:
         """DELETE on a collection."""
-        chosen = self._chosen(call)
+        matches = call.matcher()
+        chosen = [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
         for obj in chosen:
             self._delete(call, obj)
         return Answer(200, call.kind.list_of(chosen, self._store.revision))
-
-    def _chosen(self, call: Call) -> list[Obj]:
-        matches = call.matcher()
-        return [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
         options = call.delete_options()
@@ -170,7 +166,7 @@ class Resources:
         """Take the owner off everything it owns, so that the garbage collector leaves it."""
         for key, obj in self._store.owned_by(owner):
             kept = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != owner]
-            self._store.update(key, namespace_of(obj), name_of(obj), _setter(kept))
+            self._store.update(key, namespace_of(obj), name_of(obj), bound(_own, kept))
 
     def _replace(self, call: Call, make: Callable[[Obj], Obj], *, track: bool = True) -> Obj:
         kind = call.kind
@@ -205,7 +201,9 @@ class Resources:
             was = set(old["metadata"].get("finalizers", []))
             added = [name for name in meta.get("finalizers") or [] if name not in was]
             if added:
-                raise status.forbidden(f"no new finalizers can be added while the object is being deleted: {added}")
+                why = f"Forbidden: no new finalizers can be added if the object is being deleted, found {added}"
+                fault = status.Cause("metadata.finalizers", why, "FieldValueForbidden")
+                raise status.invalid(old["kind"], old["apiVersion"].rpartition("/")[0], name_of(old), [fault])
         new = {**new, "metadata": meta}
         new.pop("status", None)
         return new | ({"status": old["status"]} if "status" in old else {})
@@ -213,8 +211,9 @@ class Resources:
     def _admit(self, call: Call, new: Obj, old: Obj | None) -> None:
         kind = call.kind
         new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
-        if causes := metadata.faults(kind, new["metadata"]):
-            raise status.invalid(kind.kind, kind.group, str(new["metadata"].get("name") or ""), causes)
+        name = new["metadata"].get("name") or ""
+        if causes := misnamed(kind, name):
+            raise status.invalid(kind.kind, kind.group, name, causes)
         kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
     def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
@@ -227,9 +226,13 @@ class Resources:
         if (obj.get("kind", kind.kind), obj.get("apiVersion", kind.api_version)) != (kind.kind, kind.api_version):
             given = f"{obj.get('apiVersion')} {obj.get('kind')}"
             raise status.bad_request(f"{given} in the body does not match {kind.api_version} {kind.kind} on the URL")
-        obj = {**obj, "metadata": dict(obj.get("metadata") or {})}
-        if kind.namespaced and obj["metadata"].setdefault("namespace", call.namespace) != call.namespace:
+        meta = dict(obj.get("metadata") or {})
+        space = meta.pop("namespace", None) or call.namespace
+        if not kind.namespaced:
+            space = ""  # Whatever it was sent with, as in Kubernetes.
+        if space != call.namespace:
             raise status.bad_request("the namespace of the provided object does not match the namespace on the URL")
+        obj = {**obj, "metadata": meta | ({"namespace": space} if space else {})}
         return self._checked(call, obj, partial=partial)
 
     def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
@@ -245,6 +248,9 @@ class Resources:
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {faults}'
             )
         mode = call.query.get("fieldValidation") or "Warn"
+        if mode not in _MODES:
+            fault = status.Cause("fieldValidation", f'Unsupported value: "{mode}": supported values: {_MODES}')
+            raise status.invalid("CreateOptions", "meta.k8s.io", "", [fault])
         odd = tuple(f'unknown field "{path}"' for path in found.unknown)
         odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
         if odd and mode == "Strict":
@@ -254,8 +260,5 @@ class Resources:
         return kept, odd if mode == "Warn" else ()
 
 
-def _setter(references: list[Obj]) -> Callable[[Obj], None]:
-    def mutate(obj: Obj) -> None:
-        obj["metadata"]["ownerReferences"] = references
-
-    return mutate
+def _own(references: list[Obj], obj: Obj) -> None:
+    obj["metadata"]["ownerReferences"] = references

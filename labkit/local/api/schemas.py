@@ -90,6 +90,10 @@ def _tree_node(tree: Tree) -> Node:
         return {"type": "object", "properties": {name: _tree_node(below) for name, below in tree.items()}}
     if isinstance(tree, list):
         return {"type": "array", "items": _tree_node(tree[0])}
+    if tree.startswith("~"):
+        return {"type": "string", "pattern": tree[1:]}
+    if "|" in tree:
+        return {"type": "string", "enum": [word for word in tree.split("|") if word]}
     special = {"any": ANYTHING, NOT_BUILT: REFUSED, "quantity": QUANTITY}
     if tree in special:
         return special[tree]

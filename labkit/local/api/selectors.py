@@ -10,9 +10,9 @@ from labkit.local.objects import Obj, get_path
 
 Matcher = Callable[[Obj], bool]
 
-_SET = re.compile(r"(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)")
-_EQUAL = re.compile(r"(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)")
-_EXISTS = re.compile(r"(?P<not>!?)\s*(?P<key>[^\s!=,()]+)")
+_SET = re.compile(r"(?P<key>[-\w./]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)")
+_EQUAL = re.compile(r"(?P<key>[-\w./]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)")
+_EXISTS = re.compile(r"(?P<not>!?)\s*(?P<key>[-\w./]+)")
 _FIELDS = ("metadata.name", "metadata.namespace")
 _MORE_FIELDS = {
     "namespaces": ("status.phase",),

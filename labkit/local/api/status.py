@@ -20,33 +20,16 @@ class ApiError(Exception):
     """An answer that is not a success. ``plain`` ones are sent as text, as KubeVirt does in some places."""
 
     def __init__(
-        self,
-        code: int,
-        reason: str,
-        message: str,
-        *,
-        details: dict[str, Any] | None = None,
-        plain: bool = False,
+        self, code: int, reason: str, message: str, *, details: dict[str, Any] | None = None, plain: bool = False
     ) -> None:
         super().__init__(message)
-        self.code = code
-        self.reason = reason
-        self.message = message
-        self.details = details or {}
-        self.plain = plain
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.plain = details or {}, plain
 
     def body(self) -> dict[str, Any]:
         """The Status object that clients read."""
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "reason": self.reason,
-            "details": self.details,
-            "code": self.code,
-        }
+        about = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        return {**about, "reason": self.reason, "details": self.details, "code": self.code}
 
 
 def qualified(plural: str, group: str) -> str:
@@ -103,10 +86,8 @@ def forbidden(message: str) -> ApiError:
 def namespace_terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:
     """403 for a new object in a namespace that is going away."""
     why = f"namespace {namespace} is being terminated"
-    message = (
-        f'{qualified(plural, group)} "{name}" is forbidden: unable to create new content in namespace {namespace} '
-        "because it is being terminated"
-    )
+    message = f'{qualified(plural, group)} "{name}" is forbidden: unable to create new content in namespace {namespace}'
+    message += " because it is being terminated"
     cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
     return ApiError(403, "Forbidden", message, details=_details(name, group, plural) | {"causes": [cause]})
 
@@ -123,11 +104,8 @@ def method_not_allowed(method: str, what: str) -> ApiError:
 
 def unsupported_media_type(given: str, accepted: Sequence[str]) -> ApiError:
     """415 naming what was sent and what is read."""
-    message = (
-        f"the body of the request was in an unsupported format ({given}); "
-        f"accepted media types include: {', '.join(accepted)}"
-    )
-    return ApiError(415, "UnsupportedMediaType", message)
+    why = f"the body of the request was in an unsupported format ({given})"
+    return ApiError(415, "UnsupportedMediaType", f"{why}; accepted media types include: {', '.join(accepted)}")
 
 
 def expired(revision: int, oldest: int) -> ApiError:

@@ -207,10 +207,8 @@ class Containers:
         facts = Facts(started="startupProbe" not in container, ready="readinessProbe" not in container)
         live = self._live[key] = Live(watcher, line, again, facts)
         live.keep(_tell_end(watcher, again))
-        for kind in PROBES:
-            if probe := container.get(kind):
-                tell = partial(self._recorder.record, pod, "Unhealthy", warning=True)
-                live.keep(probes.watch(live, kind, probe, partial(self._dial, pod, container), tell))
+        tell = partial(self._recorder.record, pod, "Unhealthy", warning=True)
+        live.keep(_probe(live, container, partial(self._dial, pod, container), tell))
         return live
 
     async def _dial(
@@ -293,6 +291,13 @@ class Containers:
 
 def _seen(record: Obj, live: Live) -> Obj:
     return record | {"ready": live.facts.ready and live.facts.started, "started": live.facts.started}
+
+
+async def _probe(live: Live, container: Obj, dial: probes.Dial, tell: probes.Tell) -> None:
+    first, *others = ((kind, container[kind]) if kind in container else None for kind in PROBES)
+    if first:
+        await probes.watch(live, *first, dial, tell)
+    await asyncio.gather(*(probes.watch(live, *probe, dial, tell) for probe in others if probe))
 
 
 async def _tell_end(watcher: Detached, tell: Callable[[], None]) -> None:

@@ -38,16 +38,9 @@ class Namespaces:
         """Look at every namespace once; make ``default``."""
         if self._store.get("namespaces", "", "default") is None:
             metadata = {"name": "default", "labels": {"kubernetes.io/metadata.name": "default"}}
-            self._store.create(
-                "namespaces",
-                {
-                    "apiVersion": "v1",
-                    "kind": "Namespace",
-                    "metadata": metadata,
-                    "spec": {"finalizers": ["kubernetes"]},
-                    "status": {"phase": "Active"},
-                },
-            )
+            content = {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            default = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata, **content}
+            self._store.create("namespaces", default)
         for namespace in self._store.all("namespaces"):
             self.queue.add(("", name_of(namespace)))
 

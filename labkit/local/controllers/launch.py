@@ -19,6 +19,8 @@ from labkit.local.objects import Obj, get_path, namespace_of, quantity, uid_of
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import argv, images, plan
 from labkit.local.qemu.machine import MachineError
+from labkit.local.storage.claims import Claims
+from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
 
 TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, OSError)
@@ -31,11 +33,18 @@ class Launcher:
     """Starts QEMU processes; holds none."""
 
     def __init__(
-        self, store: Store, segments: Segments, networks: Networks, paths: EnginePaths, acceleration: str
+        self,
+        store: Store,
+        segments: Segments,
+        networks: Networks,
+        claims: Claims,
+        paths: EnginePaths,
+        acceleration: str,
     ) -> None:
         self._store = store
         self._segments = segments
         self._networks = networks
+        self._claims = claims
         self._paths = paths
         self._acceleration = acceleration
 
@@ -45,6 +54,9 @@ class Launcher:
             if shutil.which(binary) is None:
                 message = f"'{binary}' is not installed: run 'apt-get install {package}'"
                 return Problem("Synchronized", "FailedCreate", message)
+        # As on a cluster: without its claims there is no pod, so no image is pulled yet.
+        if problem := self._claims.obstacle(vmi):
+            return problem
         for volume in vmi["spec"].get("volumes", []):
             try:
                 if "containerDisk" in volume:
@@ -86,7 +98,7 @@ class Launcher:
             entry = await self._segments.entry(network)
             tap = await self._segments.tap(network, uid)
         try:
-            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid))
+            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), self._claims.files(vmi))
             command = [*entry, *argv.arguments(config)]
             return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
         finally:
@@ -99,6 +111,9 @@ class Launcher:
             await images.create_overlay(images.resolve(volume["containerDisk"]["image"], self._paths.images), target)
         elif "emptyDisk" in volume:
             await images.create_empty(target, int(quantity(volume["emptyDisk"]["capacity"])))
+        elif use := use_of(volume):
+            if use.ephemeral:
+                await images.create_overlay(self._claims.files(vmi)[use.claim], target)
         else:
             files = plan.seed_files(vmi, volume["cloudInitNoCloud"], lambda name: self._secret(vmi, name))
             images.write_seed(target, files)

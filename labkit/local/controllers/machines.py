@@ -108,7 +108,8 @@ class Machines:
                 self._store.delete(VMI, namespace_of(owner[1]), name_of(owner[1]))
 
     async def reconcile(self, key: Key) -> float | None:
-        """One VMI."""
+        """One VMI. Nothing is started or ended for a change that a crash would take back."""
+        await self._store.settled()
         vmi = self._store.get(VMI, *key)
         if vmi is None:
             return None
@@ -142,7 +143,7 @@ class Machines:
                 self.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
                 return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
-            self._observe(vmi, "Scheduling", problem)
+            self._observe(vmi, problem.phase, problem)
             self.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")

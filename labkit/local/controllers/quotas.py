@@ -66,5 +66,5 @@ class Quotas:
         return None
 
     def _fill(self, found: Obj) -> None:
-        hard, used = found["spec"].get("hard") or {}, self._used[namespace_of(found)]
+        hard, used = found["spec"]["hard"], self._used[namespace_of(found)]
         found["status"] = {"hard": dict(hard), "used": {name: quota.show(name, used[name]) for name in hard}}

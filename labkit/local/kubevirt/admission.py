@@ -10,6 +10,7 @@ from labkit.local.api.kinds import Admission
 from labkit.local.api.status import ApiError, Cause, bad_request, invalid
 from labkit.local.kubevirt.rules import faults, negative, requested_memory
 from labkit.local.objects import Obj, get_path, name_of, quantity, timestamp
+from labkit.local.storage.rules import template_causes
 
 GROUP = "kubevirt.io"
 RUN_STRATEGIES = ("Always", "Halted", "Manual", "RerunOnFailure", "Once")
@@ -61,7 +62,7 @@ def admit_vm(admission: Admission) -> None:
         _check(new, [*causes, Cause("spec.template", "missing virtual machine template.", "FieldValueRequired")])
         return
     causes += _reserved(get_path(template, "metadata.labels", {}), "spec.template.metadata")
-    causes += faults(template.get("spec"), "spec.template.spec")
+    causes += faults(template.get("spec"), "spec.template.spec") + template_causes(admission)
     _check(new, causes, template.get("spec"), "spec.template.spec")
     new.setdefault("status", {"printableStatus": "Stopped", "ready": False, "created": False})
 

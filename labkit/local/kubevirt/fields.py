@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labkit.local.api.fields import METADATA, Tree, not_built
+from labkit.local.storage.kinds import DATA_VOLUME_SPEC
 
 _QUANTITIES: Tree = {"memory": "quantity", "cpu": "quantity"}
 _CPU: Tree = {
@@ -92,10 +93,13 @@ _VOLUME: Tree = {
         "networkDataSecretRef": _LOCAL_REFERENCE,
     },
     "emptyDisk": {"capacity": "quantity"},
+    "persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean", **not_built("hotpluggable")},
+    "dataVolume": {"name": "string", **not_built("hotpluggable")},
+    "ephemeral": {"persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean"}},
     **dict.fromkeys(("hostDisk", "downwardMetrics"), "any"),
     **not_built(
-        "cloudInitConfigDrive", "configMap", "containerPath", "dataVolume", "downwardAPI", "ephemeral", "memoryDump",
-        "persistentVolumeClaim", "secret", "serviceAccount", "sysprep",
+        "cloudInitConfigDrive", "configMap", "containerPath", "downwardAPI", "memoryDump", "secret", "serviceAccount",
+        "sysprep",
     ),
 }  # fmt: skip
 _NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
@@ -142,5 +146,8 @@ VM_SPEC: Tree = {
     "running": "boolean",
     "runStrategy": "string",
     "template": {"metadata": METADATA, "spec": VMI_SPEC},
-    **not_built("dataVolumeTemplates", "instancetype", "preference", "updateVolumesStrategy"),
+    "dataVolumeTemplates": [
+        {"apiVersion": "string", "kind": "string", "metadata": METADATA, "spec": DATA_VOLUME_SPEC, "status": "any"}
+    ],
+    **not_built("instancetype", "preference", "updateVolumesStrategy"),
 }

@@ -125,6 +125,9 @@ class Subresources:
         vmi, machine = self._running(path, "VMI is not running")
         if not machine.facts.paused:
             raise _conflict(vmi, "VMI is not paused")
+        vm = self._store.get(VM, path.namespace, path.name)
+        if get_path(vm, "status.snapshotInProgress"):
+            raise _conflict(vmi, "VM snapshot is in progress")
         if not await _dry_run(request):
             await machine.unpause()
             self._machines.event(vmi, "Unpaused", "VirtualMachineInstance unpaused")

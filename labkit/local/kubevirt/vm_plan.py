@@ -144,6 +144,8 @@ def _status(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failur
     }
     if "runStrategy" in old or vmi is not None:
         status["runStrategy"] = strategy if vmi is not None else old["runStrategy"]
+    # Whoever set these takes them off again.
+    status |= {key: old[key] for key in ("snapshotInProgress", "restoreInProgress") if key in old}
     if requests:
         status["stateChangeRequests"] = requests
     if failure:
@@ -194,7 +196,10 @@ def _printable(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], fai
         "Stopping": vmi is not None and (deleting(vmi) or (alive and stopping)),
         "Paused": phase == "Running" and has_condition(vmi or {}, "Paused"),
         "Running": phase == "Running",
+        "ErrorPvcNotFound": "FailedPvcNotFound" in faults,
+        "DataVolumeError": "FailedDataVolumeImport" in faults,
         "ErrorUnschedulable": "Unschedulable" in faults,
+        "Provisioning": "NotAllDVsReady" in faults,
         "ErrImagePull": "ErrImagePull" in faults,
         "ImagePullBackOff": "ImagePullBackOff" in faults,
         "Starting": alive,

@@ -30,6 +30,7 @@ class Problem:
     condition: str
     reason: str
     message: str
+    phase: str = "Scheduling"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from labkit.local.api.admission import endpoint_ready
 from labkit.local.api.selectors import matches_labels
-from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of
+from labkit.local.objects import Obj, deleting, get_path, has_condition, name_of, namespace_of
 
 POOL = IPv4Network("10.77.0.0/16")
 CLUSTER_DOMAIN = "cluster.local"
@@ -98,7 +97,7 @@ def names(services: Iterable[Obj], pods: Iterable[Obj]) -> dict[str, list[str]]:
         for pod in running:
             if not matches_labels({"matchLabels": spec["selector"]}, pod["metadata"].get("labels", {})):
                 continue
-            if not (spec.get("publishNotReadyAddresses") or endpoint_ready(pod)):
+            if not (spec.get("publishNotReadyAddresses") or has_condition(pod, "Ready")):
                 continue
             address = pod["status"]["podIP"]
             found.setdefault(domain, set()).add(address)

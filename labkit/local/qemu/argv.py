@@ -19,7 +19,10 @@ _AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
 @dataclass(frozen=True)
 class Disk:
-    """One disk: ``format`` is qcow2 or raw, ``bus`` virtio or sata, ``boot`` its place in the order (from 1) or 0."""
+    """One disk: ``format`` is qcow2 or raw, ``bus`` virtio or sata, ``boot`` its place in the order (from 1) or 0.
+
+    A ``lasting`` one outlives the machine: its flushes are honoured, and it is locked.
+    """
 
     name: str
     file: Path
@@ -29,6 +32,7 @@ class Disk:
     cdrom: bool = False
     serial: str = ""
     boot: int = 0
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,13 @@ def _inputs(config: MachineConfig) -> list[str]:
 
 def _disk(number: int, disk: Disk) -> list[str]:
     node = f"disk{number}"
-    # A machine's disks die with it: what the host's cache loses in a power cut is lost anyway.
+    # Most disks die with their machine: what the host's cache loses in a power cut is lost anyway.
     layers: dict[str, Any] = {
         "driver": disk.format,
         "node-name": node,
         "read-only": disk.read_only,
-        "cache": {"direct": False, "no-flush": not disk.read_only},
-        "file": {"driver": "file", "filename": str(disk.file), "locking": "off"},
+        "cache": {"direct": False, "no-flush": not (disk.read_only or disk.lasting)},
+        "file": {"driver": "file", "filename": str(disk.file), "locking": "auto" if disk.lasting else "off"},
     }
     if not disk.read_only:
         layers["discard"] = "unmap"

@@ -7,10 +7,12 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from labkit.local.objects import Obj, get_path, name_of, namespace_of, quantity, uid_of
 from labkit.local.paths import MachinePaths
 from labkit.local.qemu.argv import Disk, MachineConfig, Nic
+from labkit.local.storage.uses import use_of
 
 SecretReader = Callable[[str], Mapping[str, str]]
 """A Secret's (base64) data by name; KeyError where there is none."""
@@ -63,9 +65,14 @@ def seed_files(vmi: Obj, source: Obj, secret: SecretReader) -> dict[str, bytes]:
 
 
 def machine_config(
-    vmi: Obj, paths: MachinePaths, acceleration: str, tap_fd: int | None, default_mac: str
+    vmi: Obj,
+    paths: MachinePaths,
+    acceleration: str,
+    tap_fd: int | None,
+    default_mac: str,
+    claims: Mapping[str, Path] = MappingProxyType({}),
 ) -> MachineConfig:
-    """The whole configuration of a defaulted VMI."""
+    """The whole configuration of a defaulted VMI; ``claims`` are the files of claims by name."""
     domain = vmi["spec"]["domain"]
     devices, cpu = domain["devices"], domain["cpu"]
     interface = next(iter(devices.get("interfaces", [])), None)
@@ -87,7 +94,7 @@ def machine_config(
         sockets=cpu["sockets"],
         cores=cpu["cores"],
         threads=cpu["threads"],
-        disks=_disks(vmi, paths),
+        disks=_disks(vmi, paths, claims),
         nic=nic,
         graphics=wants(vmi, "autoattachGraphicsDevice"),
         serial=wants(vmi, "autoattachSerialConsole"),
@@ -105,7 +112,7 @@ def mac_address(vmi: Obj, default: str) -> str:
     return chosen.replace("-", ":").lower() or default
 
 
-def _disks(vmi: Obj, paths: MachinePaths) -> tuple[Disk, ...]:
+def _disks(vmi: Obj, paths: MachinePaths, claims: Mapping[str, Path]) -> tuple[Disk, ...]:
     volumes = {volume["name"]: volume for volume in vmi["spec"].get("volumes", [])}
     devices = vmi["spec"]["domain"]["devices"]
     listed = devices["disks"]
@@ -114,18 +121,20 @@ def _disks(vmi: Obj, paths: MachinePaths) -> tuple[Disk, ...]:
     found = []
     for place, disk in enumerate(listed, start=1):
         volume = volumes[disk["name"]]
-        seed = "cloudInitNoCloud" in volume
+        seed, use = "cloudInitNoCloud" in volume, use_of(volume)
+        lasting = use if use and not use.ephemeral else None
         target = disk.get("cdrom") or disk["disk"]
         found.append(
             Disk(
                 name=disk["name"],
-                file=volume_file(paths, volume),
+                file=claims[lasting.claim] if lasting else volume_file(paths, volume),
                 format="raw" if seed else "qcow2",
                 bus=target["bus"],
-                read_only=seed or "cdrom" in disk or bool(target.get("readonly")),
+                read_only=seed or "cdrom" in disk or bool(target.get("readonly") or (lasting and lasting.read_only)),
                 cdrom="cdrom" in disk,
                 serial=disk.get("serial", ""),
                 boot=disk.get("bootOrder", 0) if ordered else place,
+                lasting=lasting is not None,
             )
         )
     return tuple(found)

@@ -1,0 +1,1 @@
+"""Disks that outlive machines: claims, data volumes, snapshots, and how machines use them."""

@@ -1,0 +1,145 @@
+"""The kinds of storage: rows for the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labkit.local.api.columns import AGE, NAME, Column, age, field
+from labkit.local.api.fields import Tree, not_built
+from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.objects import Obj, deleting, get_path
+from labkit.local.storage import rules
+from labkit.local.storage.rules import CDI, SNAPSHOTS
+
+PVC = "persistentvolumeclaims"
+DV = f"datavolumes.{CDI}"
+SNAPSHOT = f"virtualmachinesnapshots.{SNAPSHOTS}"
+CONTENT = f"virtualmachinesnapshotcontents.{SNAPSHOTS}"
+RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
+
+_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+_FOREIGN = ("dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
+_TARGET: Tree = {"apiGroup": "kubevirt.io|", "kind": "VirtualMachine|", "name": "string"}
+_CLAIM: Tree = {
+    "accessModes": ["|".join(_MODES)],
+    "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
+    "storageClassName": "string",
+    "volumeMode": "Block|Filesystem",
+    **not_built("dataSource", *_FOREIGN),
+}
+_SUMS = "(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})?"
+_REGISTRY = r"(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"
+DATA_VOLUME_SPEC: Tree = {
+    "source": {
+        "blank": {},
+        "http": {
+            # No user and password: the address is shown in conditions and events.
+            "url": r"~https?://[^\s/@]+(/\S*)?",
+            "checksum": f"~{_SUMS}",
+            **not_built("certConfigMap", "extraHeaders", "insecureSkipVerify", "secretExtraHeaders", "secretRef"),
+        },
+        "registry": {
+            "url": f"~docker://{_REGISTRY}",
+            **not_built("certConfigMap", "imageStream", "platform", "pullMethod", "secretRef"),
+        },
+        "pvc": {"namespace": "string", "name": "string"},
+        **not_built("gcs", "imageio", "s3", "snapshot", "upload", "vddk"),
+    },
+    "pvc": _CLAIM,
+    "storage": _CLAIM,
+    "contentType": "kubevirt|",
+    **not_built(
+        "checkpoints", "finalCheckpoint", "preallocation", "priorityClassName", "serviceAccountName", "sourceRef"
+    ),
+}
+_RESTORE: Tree = {
+    "target": _TARGET,
+    "virtualMachineSnapshotName": "string",
+    "targetReadinessPolicy": "WaitGracePeriod|StopTarget|FailImmediate|WaitEventually",
+    "volumeRestorePolicy": "RandomizeNames|InPlace|PrefixTargetName",
+    "volumeOwnershipPolicy": "Vm|None",
+    **not_built("patches", "volumeRestoreOverrides"),
+}
+_SNAPSHOT: Tree = {
+    "source": _TARGET,
+    "failureDeadline": r"~(0|([0-9]+(\.[0-9]+)?(h|ms|m|s))+)?",
+    "deletionPolicy": "Delete|Retain",
+}
+
+
+def _columns(**paths: str) -> tuple[Column, ...]:
+    """NAME and one column for each field; the name of one that holds a time ends so."""
+    return (NAME, *(Column(name, _ago(path) if path.endswith("Time") else field(path)) for name, path in paths.items()))
+
+
+def _ago(dotted: str) -> Callable[[Obj], str]:
+    return lambda obj: age(get_path(obj, dotted)) if get_path(obj, dotted) else ""
+
+
+def _snapshots(kind: str, **more: object) -> Kind:
+    plural, name = f"{kind.lower()}s", kind.lower()
+    short = kind.replace("VirtualMachine", "vm").lower()
+    fixed = {"other_versions": ("v1alpha1",), "short_names": (short, f"{short}s"), "categories": ("all",)}
+    return Kind(SNAPSHOTS, "v1beta1", kind, plural, name, **{**fixed, **more})  # type: ignore[arg-type]
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "", "v1", "PersistentVolumeClaim", PVC, "persistentvolumeclaim",
+        refused=("spec.resources.limits", *(f"spec.{name}" for name in _FOREIGN)),
+        short_names=("pvc",),
+        admit=rules.admit_claim,
+        finalizers=("kubernetes.io/pvc-protection",),
+        columns=(
+            NAME,
+            Column("Status", lambda o: "Terminating" if deleting(o) else get_path(o, "status.phase")),
+            *_columns(Volume="spec.volumeName", Capacity="status.capacity.storage")[1:],
+            Column("Access Modes", lambda o: ",".join(_MODES[m] for m in get_path(o, "status.accessModes", []))),
+            Column("StorageClass", field("spec.storageClassName")),
+            AGE,
+            Column("VolumeMode", field("spec.volumeMode"), wide=True),
+        ),
+    ),
+    Kind(
+        CDI, "v1beta1", "DataVolume", "datavolumes", "datavolume",
+        fields={"spec": DATA_VOLUME_SPEC},
+        short_names=("dv", "dvs"),
+        categories=("all",),
+        admit=rules.admit_data_volume,
+        status_route=True,
+        counts_generations=True,
+        columns=(
+            *_columns(Phase="status.phase", Progress="status.progress"),
+            Column("Restarts", lambda o: get_path(o, "status.restartCount", 0), type="integer"),
+            AGE,
+        ),
+    ),
+    _snapshots(
+        "VirtualMachineSnapshot",
+        fields={"spec": _SNAPSHOT},
+        admit=rules.admit_snapshot,
+        status_route=True,
+        counts_generations=True,
+        columns=_columns(
+            SourceKind="spec.source.kind", SourceName="spec.source.name", Phase="status.phase",
+            ReadyToUse="status.readyToUse", CreationTime="status.creationTime", Error="status.error.message",
+        ),
+    ),
+    _snapshots(
+        "VirtualMachineSnapshotContent",
+        fields={"spec": "any"},
+        verbs=(*READ_VERBS, "delete", "deletecollection"),
+        columns=_columns(ReadyToUse="status.readyToUse", CreationTime="status.creationTime"),
+    ),
+    _snapshots(
+        "VirtualMachineRestore",
+        fields={"spec": _RESTORE},
+        admit=rules.admit_restore,
+        status_route=True,
+        counts_generations=True,
+        columns=_columns(
+            TargetKind="spec.target.kind", TargetName="spec.target.name", Complete="status.complete",
+            RestoreTime="status.restoreTime",
+        ),
+    ),
+)  # fmt: skip
