@@ -65,6 +65,11 @@ class Detached:
         self._ended.set()
 
 
+def environment(*more: str) -> dict[str, str]:
+    """Those of our variables that another program gets: few, and those named."""
+    return {name: os.environ[name] for name in (*_KEPT, *more) if name in os.environ}
+
+
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 
 
@@ -83,7 +88,7 @@ def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) ->
             pass_fds=tuple(pass_fds),
             start_new_session=True,
             cwd="/",
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            env=environment(),
         )
     finally:
         os.close(descriptor)

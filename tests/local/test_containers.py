@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 import uuid
@@ -54,7 +55,11 @@ class Box:
 
     def wait(self, name: str, *phases: str) -> None:
         """Wait until a pod is in one of the phases."""
-        until(lambda: self.get(name)["status"]["phase"] in (phases or ("Running",)))
+        wanted = phases or ("Running",)
+        try:
+            until(lambda: self.get(name)["status"]["phase"] in wanted)
+        except AssertionError as error:
+            raise AssertionError(f"{name} is not {wanted}: {self.events(name)}") from error
 
     def kubectl(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """The real kubectl."""
@@ -85,10 +90,37 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def boxes(images: Path) -> Iterator[EngineProcess]:
-    """An engine with those images."""
-    with running_engine(images) as found:
-        yield found
+def silent() -> Iterator[str]:
+    """A registry that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's docker-registry on loopback, without TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+    folder = tmp_path_factory.mktemp("registry")
+    storage = f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
+    (folder / "config.yml").write_text(f"{storage}http: {{addr: '{where}'}}\nlog: {{level: error}}\n")
+    process = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stderr=subprocess.DEVNULL)
+    until(lambda: subprocess.run(["bash", "-c", f": > /dev/tcp/{where.replace(':', '/')}"], stderr=-3).returncode == 0)
+    yield where
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def boxes(images: Path, registry: str, silent: str) -> Iterator[EngineProcess]:
+    """An engine with those images, which trusts two registries without TLS."""
+    file = images / ".config" / "containers" / "registries.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f'[[registry]]\nlocation = "{where}"\ninsecure = true\n' for where in (registry, silent)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(images))
+        with running_engine(images) as found:
+            yield found
 
 
 @pytest.fixture
@@ -191,6 +223,29 @@ def test_memory_and_processors_are_limited(box: Box) -> None:
         f"**/labkit-*{box.get('c')['metadata']['uid'].replace('-', '')[:11]}*/cpu.cfs_quota_us"
     )
     assert {file.read_text() for file in found} == {"25000\n"}
+
+
+def test_an_image_comes_from_a_registry(box: Box, registry: str) -> None:
+    layout = f"oci:{box.engine.images}/box/1/oci:latest"
+    subprocess.run(
+        ["skopeo", "copy", "-q", "--dest-tls-verify=false", layout, f"docker://{registry}/my/box:1"], check=True
+    )
+    box.run(pod("r", {"name": "main", "image": f"{registry}/my/box:1"}))
+    assert {"Pulling", "Pulled"} <= box.events("r").keys()
+    post(box.engine, box.space, pod("none", {"name": "main", "image": f"{registry}/my/none:1"}))
+    until(
+        lambda: (
+            box.status("none").get("state", {}).get("waiting", {}).get("reason") in ("ErrImagePull", "ImagePullBackOff")
+        )
+    )
+    post(box.engine, box.space, pod("never", {"name": "main", "image": f"{registry}/x:1", "imagePullPolicy": "Never"}))
+    until(lambda: "pull policy of Never" in box.events("never").get("Failed", ""))
+
+
+def test_a_pod_whose_image_is_slow_to_come_can_be_deleted(box: Box, silent: str) -> None:
+    post(box.engine, box.space, pod("slow", {"name": "main", "image": f"{silent}/box:1"}))
+    until(lambda: "Pulling" in box.events("slow"))
+    assert box.kubectl("delete", "pod", "slow", "--timeout=10s").returncode == 0
 
 
 # How it lives
@@ -456,7 +511,7 @@ def test_containers_outlive_a_killed_engine_and_their_end_is_known(images: Path)
         until(lambda: not engine.processes() and not engine.leftovers())
 
 
-@pytest.mark.parametrize("after", [0.02, 0.15, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("after", [0.05, 0.3, 0.6])
 def test_an_engine_killed_while_a_pod_starts_or_goes_leaves_nothing(images: Path, after: float) -> None:
     with running_engine(images) as engine:
         box = Box(engine, "k")

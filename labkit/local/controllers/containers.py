@@ -73,6 +73,8 @@ class Containers:
 
     def _on_change(self, change: Change) -> None:
         if change.kind == "pods" and not stands_for_machine(change.obj):
+            if deleting(change.obj):
+                self._starts.stop(uid_of(change.obj))
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
 
     def _on_network(self, space: str) -> None:
@@ -105,8 +107,8 @@ class Containers:
             name = container["name"]
             records[name], wait = await self._advance(pod, holder, container, records[name], init=name in inits)
             delays.append(wait)
-            self._write(pod, records)
-            if name in inits and get_path(records[name], "state.terminated.exitCode") != 0:
+            over = deleting(self._write(pod, records))
+            if over or (name in inits and get_path(records[name], "state.terminated.exitCode") != 0):
                 break
         return min((wait for wait in delays if wait is not None), default=None)
 
@@ -147,13 +149,13 @@ class Containers:
                 volume["name"], bundle.volume_files(volume, partial(self._starts.lookup, namespace_of(pod)))
             )
 
-    def _write(self, pod: Obj, records: Mapping[str, Obj]) -> None:
+    def _write(self, pod: Obj, records: Mapping[str, Obj]) -> Obj:
         address = self._address(pod)
 
         def mutate(obj: Obj) -> None:
             obj["status"] = status.pod_status(obj, records, address, timestamp())
 
-        self._store.update("pods", namespace_of(pod), name_of(pod), mutate)
+        return self._store.update("pods", namespace_of(pod), name_of(pod), mutate)
 
     # One container
 

@@ -27,6 +27,12 @@ class Starts:
         self._images = images
         self._gates: dict[tuple[str, str], tuple[float, int]] = {}
         """When a start may be tried again (loop time), and how often it has failed."""
+        self._pulls: dict[str, asyncio.Task[Image]] = {}
+
+    def stop(self, pod_uid: str) -> None:
+        """A pod is being deleted: it waits for no image."""
+        if task := self._pulls.get(pod_uid):
+            task.cancel()
 
     def forget(self, pod_uid: str) -> None:
         """A pod is gone."""
@@ -71,7 +77,16 @@ class Starts:
         remote = self._images.remote(reference, policy)
         if remote:
             self._recorder.record(pod, "Pulling", f'Pulling image "{reference}"')
-        image = await self._images.get(reference, policy)
+        self._pulls[uid_of(pod)] = task = asyncio.create_task(self._images.get(reference, policy))
+        try:
+            image = await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                task.cancel()
+                raise
+            raise ImageTrouble("ErrImagePull", "the pod is being deleted") from None
+        finally:
+            del self._pulls[uid_of(pod)]
         here = f'Container image "{reference}" already present on machine'
         self._recorder.record(pod, "Pulled", f'Successfully pulled image "{reference}"' if remote else here)
         return image

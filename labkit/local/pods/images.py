@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.local import processes
 from labkit.local.files import make_private, remove_tree
 from labkit.local.objects import Obj
 
@@ -21,6 +22,12 @@ _LOCAL = re.compile(r"localhost/labkit/(?P<name>[a-z0-9][a-z0-9._-]*)(:[A-Za-z0-
 _REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]*")
 _TAG = "latest"
 _KEPT_SECONDS = 7 * 86400
+_PULL_TIMEOUT = "15m"
+_VARIABLES = (
+    "REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
+    *(name for word in ("http_proxy", "https_proxy", "no_proxy") for name in (word, word.upper())),
+)  # fmt: skip
+"""Where skopeo looks for what an operator has told it."""
 
 
 class ImageTrouble(Exception):
@@ -70,7 +77,14 @@ class Images:
         async with self._locks[str(layout)]:
             if self.remote(reference, policy):
                 make_private(layout.parent)
-                await _run("skopeo", "copy", "--quiet", f"docker://{reference}", f"oci:{layout}:{_TAG}")
+                await _run(
+                    "skopeo",
+                    f"--command-timeout={_PULL_TIMEOUT}",
+                    "copy",
+                    "--quiet",
+                    f"docker://{reference}",
+                    f"oci:{layout}:{_TAG}",
+                )
             digest, config = await asyncio.to_thread(_read, layout, reference)
         async with self._locks[digest]:
             return Image(digest, await self._unpacked(layout, digest), config)
@@ -125,15 +139,18 @@ def _blob(layout: Path, digest: str) -> Any:
 
 
 async def _run(*command: str) -> None:
-    pipe = asyncio.subprocess.PIPE
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    variables = processes.environment(*_VARIABLES)
     try:
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
+        child = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=none, stderr=pipe, env=variables)
     except FileNotFoundError as error:
         why = f"'{command[0]}' is not installed: run 'apt-get install {command[0]}'"
         raise ImageTrouble("ErrImagePull", why) from error
-    _, said = await child.communicate()
+    try:
+        _, said = await child.communicate()
+    except asyncio.CancelledError:
+        child.kill()
+        raise
     if child.returncode:
         lines = said.decode(errors="replace").strip().splitlines()
         raise ImageTrouble("ErrImagePull", f"{command[0]} failed: {lines[-1] if lines else child.returncode}")
