@@ -80,7 +80,8 @@ class Containers:
     def _on_network(self, space: str) -> None:
         """A network was made anew: its pods have to be connected again."""
         for pod in self._store.all("pods", space):
-            if self._holders.pop(uid_of(pod), None):
+            if found := self._holders.pop(uid_of(pod), None):
+                found.forget()
                 self.queue.add((space, name_of(pod)))
 
     # One pod
@@ -131,12 +132,19 @@ class Containers:
         await self._segments.attach(network, uid)
         await self._networks.settle(namespace_of(pod))
         runtime = self._runtime(pod)
-        found = runtime.holder()
-        if fresh := found is None:
+        plug = partial(self._segments.plug, network, uid, mac=mac_of(uid))
+        if found := runtime.holder():
+            try:
+                await plug(found.pid, fresh=False)
+            except NetworkError as error:
+                # An ordinary user's network that was made anew has no rights over what the old one had.
+                log.info("pod %s/%s is begun anew: %s", namespace_of(pod), name_of(pod), error)
+                found = None
+        if found is None:
             await runtime.clear()
             await asyncio.to_thread(self._fill, pod, runtime)
             found = await runtime.hold(bundle.hostname(pod), await self._segments.rights(network))
-        await self._segments.plug(network, uid, found.pid, mac_of(uid), fresh=fresh)
+            await plug(found.pid, fresh=True)
         self._holders[uid] = found
         return found
 
