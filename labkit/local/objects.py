@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,6 +95,15 @@ def controller_uid(obj: Obj) -> str | None:
 def owners_of(obj: Obj) -> list[str]:
     """The uids of all owners."""
     return [str(ref["uid"]) for ref in obj["metadata"].get("ownerReferences") or []]
+
+
+def without_finalizer(name: str) -> Callable[[Obj], None]:
+    """A change that takes off one finalizer."""
+
+    def mutate(obj: Obj) -> None:
+        obj["metadata"]["finalizers"] = [held for held in obj["metadata"].get("finalizers", []) if held != name]
+
+    return mutate
 
 
 def condition(kind: str, status: bool, reason: str = "", message: str = "") -> Obj:

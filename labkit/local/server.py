@@ -57,7 +57,7 @@ class Server:
         self._subresources = subresources
         self._guard = guard
         self._routes = routes
-        self._kinds = tuple(served for kind in store.kinds.values() for served in kind.served())
+        self._kinds = tuple(store.kinds.values())
         self._discovery = discovery.Discovery(self._kinds, subresources.names())
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self._kinds}
 
@@ -167,7 +167,7 @@ class Server:
         return self._shaped(request, kind, verbs[verb](call))
 
     def _shaped(self, request: web.Request, kind: Kind, answer: Answer) -> web.Response:
-        document = kind.versioned(answer.document)
+        document = answer.document
         if _wants_table(request):
             objects = document["items"] if document["kind"] == f"{kind.kind}List" else [document]
             if document["kind"] != "Status":
@@ -228,7 +228,7 @@ def _asked(store: Store, call: Call) -> Watch:
 
 
 def _line(event: Event, kind: Kind, tabled: str | None) -> bytes:
-    text = json.dumps(kind.versioned(event.obj)) if kind.alias else event.text
+    text = event.text
     if tabled is not None and event.type not in ("ERROR", "BOOKMARK"):
         metadata = {"resourceVersion": event.obj["metadata"]["resourceVersion"]}
         text = json.dumps(table(kind.columns, [event.obj], metadata, tabled))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
 from typing import Any
 
-from labkit.local.qemu.agent import INFO, AgentError, filesystems, guest_info, users
+import pytest
+
+from labkit.local.qemu import agent
+from labkit.local.qemu.agent import INFO, AgentError, filesystems, guest_info, guest_os_info, users
 from tests.local.conftest import Guest, boot, condition_of, post
 from tests.local.test_machine import put, read_until
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, seed, until
@@ -63,3 +71,63 @@ def test_a_machine_with_neither_agent_nor_power_button_cannot_be_rebooted_softly
     until(lambda: engine.phase(space, "web") == "Running")
     code, body = put(Guest(engine, space), "softreboot")
     assert (code, b"neither have the agent connected nor the ACPI feature enabled" in body) == (409, True)
+
+
+def synced(*answers: bytes) -> Iterator[bytes]:
+    """A guest that understands the first question; its further lines."""
+    yield b"sync"
+    yield from answers
+
+
+async def asked(tmp_path: Path, lines: Iterable[bytes], question: str) -> Any:
+    """One question (or a command to run) to a guest that sends these lines, and then nothing."""
+
+    async def guest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = re.findall(rb"[0-9]+", await reader.readline())[0]
+        try:
+            for line in lines:
+                writer.write((b'{"return": %s}' % number if line == b"sync" else line) + b"\n")
+                await writer.drain()
+            await reader.read()
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # It was not listened to any longer.
+        writer.close()
+
+    async with await asyncio.start_unix_server(guest, tmp_path / "qga"):
+        if question == "run":
+            return await agent.run(tmp_path / "qga", ["true"], seconds=1)
+        return await agent.ask(tmp_path / "qga", question, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "did not answer"),
+        (repeat(b"{}"), "other questions"),
+        (repeat(b"x" * 65536), "channel failed"),
+        (synced(b"{" * 2**21), "channel failed"),
+        (synced(b"[" * 100_000), "channel failed"),
+        (synced(b"1" * 10_000), "channel failed"),
+        (synced(b"\xc3\x28"), "channel failed"),
+        (synced(b'{"error": {"desc": "%s"}}' % (b"no" * 2**18)), "refused guest-info: nono"),
+        (synced(b'{"error": "\\ud800"}'), r"refused guest-info: \?$"),
+    ],
+)
+def test_whatever_a_guest_answers_is_refused_soon_and_in_one_sentence(
+    tmp_path: Path, lines: Iterable[bytes], said: str
+) -> None:
+    with pytest.raises(AgentError, match=said) as refused:
+        asyncio.run(asked(tmp_path, lines, "guest-info"))
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("answer", [b'{"return": null}', b'{"return": [1]}', b'{"return": "a"}', b'{"error": 1}'])
+def test_a_command_that_the_guest_did_not_really_start_did_not_go_well(tmp_path: Path, answer: bytes) -> None:
+    with pytest.raises(AgentError):
+        asyncio.run(asked(tmp_path, synced(answer), "run"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1" * 400, '"\\ud800"', '{"a": [NaN]}', f'"{"x" * 10**6}"'])
+def test_what_a_guest_says_of_itself_can_be_written_as_json_and_is_short(value: str) -> None:
+    said = json.dumps(guest_os_info(json.loads(f'{{"id": {value}}}')), allow_nan=False, ensure_ascii=False)
+    assert len(said.encode()) < 300

@@ -65,3 +65,16 @@ def test_a_way_out_that_ends_is_brought_back_and_goes_with_the_last_machine() ->
         until(lambda: [p for p in running(engine) if p.pid != first.pid], 10)
         engine.request("DELETE", "/api/v1/namespaces/lab")
         until(lambda: not running(engine) and not engine.leftovers(), 10)
+
+
+def test_a_dns_server_that_ends_is_brought_back_while_the_machine_runs_on() -> None:
+    def servers(engine: EngineProcess) -> dict[int, psutil.Process]:
+        found = [(p, " ".join(p.info["cmdline"] or [])) for p in psutil.process_iter(["cmdline"])]
+        return {p.pid: p for p, line in found if line.startswith("dnsmasq") and str(engine.runtime) in line}
+
+    with running_engine() as engine:
+        before = start(engine, "Running")["metadata"]["uid"]
+        first = until(lambda: len(found := servers(engine)) == 2 and found)
+        next(iter(first.values())).send_signal(signal.SIGKILL)
+        until(lambda: len(now := servers(engine)) == 2 and not now.keys() & first.keys(), 15)
+        assert (engine.phase("lab", "web"), engine.vmi("lab", "web")["metadata"]["uid"]) == ("Running", before)

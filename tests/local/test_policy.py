@@ -49,6 +49,7 @@ REJECT = "reject with icmp admin-prohibited"
         ({"ports": [{"port": "web", "endPort": 8}]}, "endPort 8"),
         ({"from": [{"podSelector": {}}, {}]}, "ingress[0].from[1]: Invalid value: must specify a peer"),
         ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}, "either an ipBlock, or selectors"),
+        ({"from": [{"podSelector": {}}] * 40, "ports": [{"port": 1}] * 40}, "up to 1000 pairs of a peer and a port"),
         ({"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "'10.0.0.1' is not a CIDR"),
         ({"from": [{"ipBlock": {"cidr": "10.0.0.300/8"}}]}, "10.0.0.300"),
         ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}, "a strict subset of cidr"),

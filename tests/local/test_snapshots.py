@@ -9,7 +9,7 @@ import pytest
 
 from tests.local.conftest import post
 from tests.local.test_datavolumes import dv, ends, volume
-from tests.local.test_volumes import VMS, act, bound, get, pvc
+from tests.local.test_volumes import VMS, act, bound, get, patch, pvc
 from tests.support.engine import SUBRESOURCES, EngineProcess, namespace, until
 from tests.support.volumes import claim, in_guest, user
 
@@ -160,11 +160,12 @@ def test_a_vm_that_is_gone_is_made_anew_and_owns_what_was_restored(engine: Engin
     done(engine, space, snapshot("kept"))
     engine.kubectl("delete", "vm", "web", "-n", space)
     until(lambda: not pvc(engine, space, "data"))
-    done(engine, space, restore("back", "kept", target="other", volumeRestorePolicy="PrefixTargetName"))
+    done(engine, space, restore("back", "kept", target="other"))
     made = get(engine, f"{VMS.format(space)}/other")
-    assert (made["spec"]["runStrategy"], data_claim(engine, space, "other")) == ("Halted", "other-data")
+    kept = data_claim(engine, space, "other")
+    assert (made["spec"]["runStrategy"], kept.startswith("restore-")) == ("Halted", True)
     assert "dataVolumeTemplates" not in made["spec"]
-    assert pvc(engine, space, "other-data")["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
+    assert pvc(engine, space, kept)["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
 
 
 def test_a_restore_replaces_the_volumes_of_templates(engine: EngineProcess, space: str) -> None:
@@ -179,20 +180,26 @@ def test_a_restore_replaces_the_volumes_of_templates(engine: EngineProcess, spac
     assert bound(engine, space, data_claim(engine, space))
 
 
-@pytest.mark.parametrize(("policy", "left"), [("Delete", False), ("Retain", True)])
-def test_a_snapshots_files_go_with_it_unless_they_are_retained(
-    engine: EngineProcess, space: str, policy: str, left: bool
-) -> None:
+def test_a_snapshots_files_go_with_it(engine: EngineProcess, space: str) -> None:
     post(engine, space, claim("data"), user("web", space, persistentVolumeClaim={"claimName": "data"}))
     bound(engine, space, "data")
-    name = done(engine, space, snapshot("one", deletionPolicy=policy))["status"]["virtualMachineSnapshotContentName"]
+    name = done(engine, space, snapshot("one"))["status"]["virtualMachineSnapshotContentName"]
     path = f"{GROUP.format(space)}/virtualmachinesnapshotcontents/{name}"
     folder = engine.state / "engine" / "volumes" / get(engine, path)["metadata"]["uid"]
     assert (folder / "data.qcow2").exists()
     engine.kubectl("delete", "vmsnapshot", "one", "-n", space)
-    until(lambda: bool(get(engine, path)) == left)
-    assert engine.request("DELETE", path)[0] == (200 if left else 404)
-    until(lambda: not folder.exists())
+    until(lambda: not get(engine, path) and not folder.exists())
+
+
+def test_a_snapshot_waits_for_a_restore_that_has_the_same_name(engine: EngineProcess, space: str) -> None:
+    post(engine, space, claim("data"), user("web", space, persistentVolumeClaim={"claimName": "data"}))
+    bound(engine, space, "data")
+    assert patch(engine, f"{VMS.format(space)}/web/status", {"status": {"restoreInProgress": "one"}})[0] == 200
+    assert send(engine, space, snapshot("one"))[0] == 201
+    waits = until(lambda: shown(engine, space, snapshot("one"))["status"].get("error"))
+    assert "is held by one (restoreInProgress)" in waits["message"]
+    patch(engine, f"{VMS.format(space)}/web/status", {"status": {"restoreInProgress": None}})
+    until(lambda: holds(shown(engine, space, snapshot("one")), "Ready"))
 
 
 def test_a_snapshot_of_nothing_waits_until_its_deadline(engine: EngineProcess, space: str) -> None:
@@ -209,11 +216,13 @@ def test_a_snapshot_of_nothing_waits_until_its_deadline(engine: EngineProcess, s
     ("wrong", "field"),
     [
         (snapshot("x", failureDeadline="soon"), "spec.failureDeadline"),
-        (snapshot("x", deletionPolicy="Maybe"), "spec.deletionPolicy"),
+        (snapshot("x", deletionPolicy="Retain"), "spec.deletionPolicy"),
+        (snapshot("x", of="../x"), "spec.source.name"),
         (make("VirtualMachineSnapshot", "x", source=vm("x") | {"kind": "Pod"}), "spec.source.kind"),
         (restore("x", "absent"), "spec.virtualMachineSnapshotName"),
-        (restore("x", "absent", volumeRestorePolicy="Sometimes"), "spec.volumeRestorePolicy"),
-        (restore("x", "absent", targetReadinessPolicy="Never"), "spec.targetReadinessPolicy"),
+        (restore("x", "absent", target="Not A Name"), "spec.target.name"),
+        (restore("x", "absent", volumeRestorePolicy="PrefixTargetName"), "spec.volumeRestorePolicy"),
+        (restore("x", "absent", targetReadinessPolicy="StopTarget"), "spec.targetReadinessPolicy"),
         (restore("x", "absent", patches=["{}"]), "spec.patches"),
     ],
 )
@@ -224,13 +233,10 @@ def test_a_wrong_snapshot_or_restore_is_refused_with_its_field(
     assert (code, field in [cause["field"] for cause in json.loads(body)["details"]["causes"]]) == (422, True)
 
 
-def test_kubectl_shows_snapshots_in_both_versions(engine: EngineProcess, space: str) -> None:
+def test_kubectl_shows_snapshots(engine: EngineProcess, space: str) -> None:
     post(engine, space, claim("data"), user("web", space, persistentVolumeClaim={"claimName": "data"}))
     engine.kubectl("apply", "-n", space, "-f", "-", stdin=json.dumps(snapshot("one")))
     engine.kubectl("wait", "vmsnapshot/one", "-n", space, "--for=condition=Ready", "--timeout=60s")
     head, row = engine.kubectl("get", "vmsnapshot", "-n", space).strip().splitlines()
     assert head.split() == ["NAME", "SOURCEKIND", "SOURCENAME", "PHASE", "READYTOUSE", "CREATIONTIME", "ERROR"]
     assert row.split()[:5] == ["one", "VirtualMachine", "web", "Succeeded", "true"]
-    assert '"apiVersion": "snapshot.kubevirt.io/v1alpha1"' in engine.kubectl(
-        "get", "virtualmachinesnapshots.v1alpha1.snapshot.kubevirt.io", "one", "-n", space, "-o", "json"
-    )

@@ -104,6 +104,7 @@ def test_a_claim_that_the_disk_cannot_hold_stays_pending_and_says_why(engine: En
         ({"resources": {"requests": {"storage": "0"}}}, "spec.resources[storage]"),
         ({"selector": {"matchLabels": {"a": "b"}}}, "spec.selector"),
         ({"volumeName": "pv0"}, "spec.volumeName"),
+        ({"dataSource": {"kind": "PersistentVolumeClaim", "name": "x"}}, "spec.dataSource"),
     ],
 )
 def test_a_wrong_claim_is_refused_with_its_field(engine: EngineProcess, space: str, change: dict, field: str) -> None:

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { delay, takenOver } from "./backoff.ts";
 import { fromParent, namesIn, ticketIn } from "./contract.ts";
 import { presses } from "./keys.ts";
+import { Replay } from "./replay.ts";
 import * as ttyd from "./ttyd.ts";
 
 test("waits grow from half a second to a quarter of a minute, and differ from page to page", () => {
@@ -71,4 +72,19 @@ test("the ticket is in the fragment and the names are in the path, below any pre
   assert.equal(ticketIn("#ticket=a.b-c_d"), "a.b-c_d");
   assert.equal(ticketIn(""), null);
   assert.deepEqual(namesIn("/user/alice/labkit/panes/alab/web/console/"), { machine: "web", pane: "console" });
+});
+
+test("a console that is opened again shows only what it has not shown", () => {
+  const replay = new Replay();
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const shown = (text: string): string => new TextDecoder().decode(replay.unseen(bytes(text)));
+  replay.begin();
+  assert.equal(shown("boot\r\nlogin: "), "boot\r\nlogin: ");
+  assert.equal(shown("login: "), "login: ");
+  assert.equal(shown("~ # \x1b[6n"), "~ # \x1b[6n");
+  replay.begin();
+  assert.equal(shown("boot\r\nlogin: login: ~ # date\r\n"), "date\r\n");
+  assert.equal(shown("date\r\n"), "date\r\n", "what is printed twice is shown twice");
+  replay.begin();
+  assert.equal(shown("quite another output"), "quite another output", "nothing is replayed by a cluster");
 });

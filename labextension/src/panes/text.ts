@@ -4,6 +4,7 @@
 import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
+import { Replay } from "./replay.ts";
 import * as ttyd from "./ttyd.ts";
 import { type Action, KEEP_ALIVE_MS, type Listener, type View, leaves } from "./view.ts";
 
@@ -53,6 +54,7 @@ export class TextView implements View {
   private readonly terminal: Terminal;
   private readonly fit = new FitAddon();
   private readonly wire: Wire;
+  private readonly replay = new Replay();
   private socket: WebSocket | null = null;
   private finish: () => void = () => {};
   private waiting = 0;
@@ -95,6 +97,7 @@ export class TextView implements View {
     this.socket = socket;
     this.waiting = 0;
     this.held = false;
+    this.replay.begin();
     let silence = 0;
     const keepAlive = window.setInterval(() => this.send(this.wire.keepAlive(this.size)), KEEP_ALIVE_MS);
     socket.onopen = () => {
@@ -107,7 +110,7 @@ export class TextView implements View {
       window.clearTimeout(silence);
       listener.alive();
       const output = this.wire.output(event.data);
-      if (output) this.show(output);
+      if (output) this.show(this.kind === "console" ? this.replay.unseen(output) : output);
     };
     this.finish = () => {
       window.clearTimeout(silence);

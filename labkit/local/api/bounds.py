@@ -31,7 +31,6 @@ BOUNDS: dict[str, Obj] = {
     "api.core.v1.ServicePort.port": _PORT,
     "api.core.v1.ServicePort.protocol": _PROTOCOL,
     "api.core.v1.ServicePort.targetPort": {"format": "port"},
-    "api.core.v1.TypedLocalObjectReference.kind": {"enum": ["PersistentVolumeClaim", "VolumeSnapshot"]},
     "api.networking.v1.IPBlock.cidr": {"format": "cidr"},
     "api.networking.v1.IPBlock.except[]": {"format": "cidr"},
     "api.networking.v1.NetworkPolicyPort.endPort": _PORT,
@@ -179,6 +178,11 @@ def _metadata(meta: Obj) -> Iterator[Cause]:
 def _is_qualified(key: str) -> bool:
     prefix, slash, word = key.rpartition("/")
     return bool(_WORD.fullmatch(word)) and (not slash or bool(_SUBDOMAIN.fullmatch(prefix)))
+
+
+def is_name(text: str) -> bool:
+    """Whether an object of most kinds may be called so."""
+    return bool(_SUBDOMAIN.fullmatch(text))
 
 
 def misnamed(kind: Kind, name: str) -> list[Cause]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api.columns import AGE, NAME, Column
@@ -44,9 +44,6 @@ class Kind:
     """Those beside metadata and status; None where Kubernetes itself defines the kind."""
     refused: tuple[str, ...] = ()
     """Paths of fields (``spec.ports.nodePort``) that Kubernetes defines and this engine does not carry out."""
-    other_versions: tuple[str, ...] = ()
-    """Versions that it is served under as well, in the same form; ``alias`` is the row for one of them."""
-    alias: bool = False
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -76,18 +73,6 @@ class Kind:
     def custom(self) -> bool:
         """Whether a CustomResourceDefinition would define it, which knows no strategic merge patch."""
         return self.fields is not None
-
-    def served(self) -> tuple[Kind, ...]:
-        """The row once for each version that it is served under."""
-        others = (replace(self, version=version, other_versions=(), alias=True) for version in self.other_versions)
-        return (self, *others)
-
-    def versioned(self, document: Obj) -> Obj:
-        """A stored object, or a list of them, as this version shows it."""
-        if not self.alias or document["kind"] == "Status":
-            return document
-        items = {"items": [self.versioned(item) for item in document["items"]]} if "items" in document else {}
-        return {**document, "apiVersion": self.api_version, **items}
 
     def list_of(self, objects: list[Obj], revision: int) -> Obj:
         """The list document."""

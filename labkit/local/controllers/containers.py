@@ -15,10 +15,20 @@ from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.starts import Starts
 from labkit.local.files import remove_tree
-from labkit.local.kubevirt.vmi_status import FINAL
+from labkit.local.kubevirt.vmi_status import FINAL, grace_left
 from labkit.local.network.names import NetworkFull, gateway_of, mac_of, search_domains
 from labkit.local.network.segments import NetworkError, Segments
-from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, parse_time, timestamp, uid_of
+from labkit.local.objects import (
+    Obj,
+    deleting,
+    get_path,
+    name_of,
+    namespace_of,
+    parse_time,
+    timestamp,
+    uid_of,
+    without_finalizer,
+)
 from labkit.local.paths import EnginePaths
 from labkit.local.pods import bundle, status
 from labkit.local.pods.images import Images
@@ -87,7 +97,8 @@ class Containers:
     # One pod
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pod."""
+        """One pod. Nothing is started or ended for a change that a crash would take back."""
+        await self._store.settled()
         pod = self._store.get("pods", *key)
         if pod is None or stands_for_machine(pod):
             return None
@@ -273,9 +284,7 @@ class Containers:
             count = status.records_of(pod)[container["name"]]["restartCount"]
             if live := self._watched(pod, runtime, container, count):
                 running.append((f"{container['name']}-{count}", live))
-        grace = pod["metadata"].get("deletionGracePeriodSeconds", pod["spec"]["terminationGracePeriodSeconds"])
-        over = parse_time(pod["metadata"]["deletionTimestamp"]) + timedelta(seconds=grace)
-        left = (over - datetime.now(UTC)).total_seconds()
+        left = grace_left(pod, datetime.now(UTC))
         if running and left > 0:
             for name, live in running:
                 if live.facts.ended != "told":
@@ -285,7 +294,7 @@ class Containers:
             return left
         await self._clear(pod)
         remove_tree(self._paths.machine(uid_of(pod)).state)
-        self._store.update("pods", namespace_of(pod), name_of(pod), _let_go)
+        self._store.update("pods", namespace_of(pod), name_of(pod), without_finalizer(FINALIZER))
         return None
 
     async def _clear(self, pod: Obj) -> None:
@@ -313,7 +322,3 @@ async def _probe(live: Live, container: Obj, dial: probes.Dial, tell: probes.Tel
 async def _tell_end(watcher: Detached, tell: Callable[[], None]) -> None:
     await watcher.wait()
     tell()
-
-
-def _let_go(pod: Obj) -> None:
-    pod["metadata"]["finalizers"] = [name for name in pod["metadata"].get("finalizers", []) if name != FINALIZER]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from labkit.local.files import make_private, remove_tree
 from labkit.local.kubevirt.vmi_status import Problem
 from labkit.local.network.names import NetworkFull, mac_of
 from labkit.local.network.segments import NetworkError, Segments
-from labkit.local.objects import Obj, get_path, namespace_of, quantity, uid_of
+from labkit.local.objects import Obj, namespace_of, quantity, uid_of
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import argv, images, plan
 from labkit.local.qemu.machine import MachineError
@@ -69,7 +70,9 @@ class Launcher:
                 return Problem("Synchronized", "FailedMount", str(error))
         memory = psutil.virtual_memory()
         wanted = plan.memory_bytes(vmi) + _OVERHEAD
-        promised = sum(quantity(get_path(other, "status.memory.guestAtBoot", 0)) for other in self._store.all(VMI))
+        # A machine takes its memory bit by bit: what it was promised counts from the moment at which it is started.
+        started = [vmi for vmi in self._store.all(VMI) if self._paths.machine(uid_of(vmi)).runtime.exists()]
+        promised = sum(plan.memory_bytes(other) for other in started)
         free = min(memory.available, memory.total - promised)
         if wanted > free:
             message = (
@@ -84,8 +87,8 @@ class Launcher:
         uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
         network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
         remove_tree(paths.runtime)
-        remove_tree(paths.state)
         make_private(paths.runtime)
+        await asyncio.to_thread(remove_tree, paths.state)
         make_private(paths.logs)
         for log in (paths.console_log, paths.qemu_log):
             log.touch(mode=0o600)
@@ -122,5 +125,5 @@ class Launcher:
         found = self._store.get("secrets", namespace_of(vmi), name)
         if found is None:
             raise KeyError(name)
-        data: Mapping[str, str] = found["data"]
+        data: Mapping[str, str] = found.get("data") or {}
         return data

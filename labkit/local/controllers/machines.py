@@ -6,9 +6,9 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from labkit.local import logs, processes
 from labkit.local.api.status import ApiError
@@ -19,7 +19,16 @@ from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.files import remove_tree
 from labkit.local.kubevirt.rules import PROBES
-from labkit.local.kubevirt.vmi_status import ACCELERATION, FINAL, Observed, Problem, pod_spec, pod_status, vmi_status
+from labkit.local.kubevirt.vmi_status import (
+    ACCELERATION,
+    FINAL,
+    Observed,
+    Problem,
+    grace_left,
+    pod_spec,
+    pod_status,
+    vmi_status,
+)
 from labkit.local.network.names import mac_of
 from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import (
@@ -29,9 +38,9 @@ from labkit.local.objects import (
     get_path,
     name_of,
     namespace_of,
-    parse_time,
     timestamp,
     uid_of,
+    without_finalizer,
 )
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
@@ -68,6 +77,8 @@ class Machines:
         self._paths = paths
         self._acceleration = acceleration
         self._running: dict[str, machine.Machine] = {}
+        self._gone: dict[str, Obj] = {}
+        """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
         self.queue = WorkQueue("machine", self.reconcile)
         store.listen(self._on_change)
 
@@ -99,7 +110,9 @@ class Machines:
             logs.append(log_file, f"labkit: {reason}: {message}\n".encode())
 
     def _on_change(self, change: Change) -> None:
-        if change.kind == VMI and change.type != "DELETED":
+        if change.kind == VMI:
+            if change.type == "DELETED":
+                self._gone[uid_of(change.obj)] = change.obj
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
         if change.kind == "pods" and change.type == "DELETED":
             # Whoever deletes a machine's pod ends the machine, as on a cluster.
@@ -110,6 +123,10 @@ class Machines:
     async def reconcile(self, key: Key) -> float | None:
         """One VMI. Nothing is started or ended for a change that a crash would take back."""
         await self._store.settled()
+        for gone in [gone for gone in self._gone.values() if (namespace_of(gone), name_of(gone)) == key]:
+            if self._paths.machine(uid_of(gone)).state.exists():
+                await self._clear(gone, everything=True)
+            del self._gone[uid_of(gone)]
         vmi = self._store.get(VMI, *key)
         if vmi is None:
             return None
@@ -117,7 +134,7 @@ class Machines:
         if phase in FINAL:
             await self._clear(vmi)
             if deleting(vmi):
-                self._store.update(VMI, *key, _let_go)
+                self._store.update(VMI, *key, without_finalizer(FINALIZER))
             return None
         running = self.running(vmi) or await self._take_over(vmi)
         if deleting(vmi):
@@ -127,12 +144,12 @@ class Machines:
             self.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
             return None
         if running is None:
-            return await self._bring_up(vmi)
+            return await self._bring_up(key, vmi)
         return await self._follow(vmi, running)
 
     # Up
 
-    async def _bring_up(self, vmi: Obj) -> float | None:
+    async def _bring_up(self, key: Key, vmi: Obj) -> float | None:
         pod = pod_spec(vmi)
         if self._store.get("pods", namespace_of(vmi), name_of(pod)) is None:
             try:
@@ -159,7 +176,8 @@ class Machines:
             self.event(vmi, "FailedCreate", str(error), warning=True)
             return _RETRY_SECONDS if full else None
         self._running[uid_of(vmi)] = started
-        self._store.update(VMI, namespace_of(vmi), name_of(vmi), _annotate(ACCELERATION, self._acceleration))
+        mark = {ACCELERATION: self._acceleration}
+        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
         self._observe(vmi, "Running")
         self.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
@@ -198,14 +216,15 @@ class Machines:
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
-        process = machine.find(self._paths.machine(uid_of(vmi)))
+        paths = self._paths.machine(uid_of(vmi))
+        process = machine.find(paths) if paths.runtime.exists() else None
         if process is None:
             return None
         try:
             found = await self._connect(vmi, process)
         except machine.MachineError as error:
             log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
-            await processes.end_all(machine.mark(self._paths.machine(uid_of(vmi))))
+            await processes.end_all(machine.mark(paths))
             return None
         self._running[uid_of(vmi)] = found
         return found
@@ -244,16 +263,16 @@ class Machines:
         pod_name = name_of(pod_spec(vmi))
         pod = self._store.get("pods", space, pod_name)
         if pod is not None:
-            self._store.update("pods", space, pod_name, _set_status(lambda old: pod_status(vmi, old, seen, now)))
+            self._store.update("pods", space, pod_name, lambda old: old.update(status=pod_status(vmi, old, seen, now)))
         pod_uid = uid_of(pod) if pod else ""
-        return self._store.update(VMI, space, name, _set_status(lambda old: vmi_status(old, seen, pod_uid, now)))
+        return self._store.update(VMI, space, name, lambda old: old.update(status=vmi_status(old, seen, pod_uid, now)))
 
     # Down
 
     async def _end(self, vmi: Obj, running: machine.Machine | None) -> float | None:
         """Power button, then the plug once the grace period is over."""
         if running is not None and not running.facts.ended:
-            left = _grace_left(vmi) if plan.has_acpi(vmi) else 0
+            left = grace_left(vmi, datetime.now(UTC)) if plan.has_acpi(vmi) else 0
             if left > 0:
                 self._observe(vmi, get_path(vmi, "status.phase"))
                 if not running.facts.powering_down:
@@ -263,22 +282,23 @@ class Machines:
         ended = running.facts.ended if running else ""
         await self._clear(vmi)
         self._observe(vmi, "Succeeded" if ended == "shutdown" else "Failed")
-        self._store.update(VMI, namespace_of(vmi), name_of(vmi), _let_go)
+        self._store.update(VMI, namespace_of(vmi), name_of(vmi), without_finalizer(FINALIZER))
         return None
 
-    async def _clear(self, vmi: Obj) -> None:
-        """No process, no socket, no disk, no address is left of a machine."""
+    async def _clear(self, vmi: Obj, *, everything: bool = False) -> None:
+        """No process, no socket, no disk, no address is left of a machine; nor its logs, if its object goes too."""
         paths = self._paths.machine(uid_of(vmi))
         if running := self._running.pop(uid_of(vmi), None):
             await running.kill()
-        await processes.end_all(machine.mark(paths))
-        remove_tree(paths.runtime)
-        for entry in () if deleting(vmi) else paths.state.glob("*"):
-            if entry != paths.logs:
-                entry.unlink()
-        if deleting(vmi):
-            remove_tree(paths.state)
-        await self._segments.detach(self.network_uid(vmi), uid_of(vmi))
+        if paths.runtime.exists():
+            await processes.end_all(machine.mark(paths))
+            await asyncio.to_thread(remove_tree, paths.runtime)
+        whole = everything or deleting(vmi)
+        for entry in [paths.state] if whole else paths.state.glob("*.*"):
+            # Freeing the blocks of a large disk takes its time.
+            await asyncio.to_thread(remove_tree if entry == paths.state else Path.unlink, entry)
+        if network := self._store.get("namespaces", "", namespace_of(vmi)):
+            await self._segments.detach(uid_of(network), uid_of(vmi))
 
     async def _sweep(self) -> None:
         keepers = [*self._store.all(VMI), *self._store.all("pods")]
@@ -290,28 +310,3 @@ class Machines:
                     remove_tree(entry)
         namespaces = {uid_of(namespace) for namespace in self._store.all("namespaces")}
         await self._segments.sweep(namespaces, set(map(uid_of, keepers)))
-
-
-def _grace_left(vmi: Obj) -> float:
-    meta = vmi["metadata"]
-    grace = meta.get("deletionGracePeriodSeconds", vmi["spec"].get("terminationGracePeriodSeconds", 30))
-    end = parse_time(meta["deletionTimestamp"]) + timedelta(seconds=grace)
-    return (end - datetime.now(UTC)).total_seconds()
-
-
-def _let_go(vmi: Obj) -> None:
-    vmi["metadata"]["finalizers"] = [name for name in vmi["metadata"].get("finalizers", []) if name != FINALIZER]
-
-
-def _annotate(key: str, value: str) -> Callable[[Obj], None]:
-    def mutate(obj: Obj) -> None:
-        obj["metadata"].setdefault("annotations", {})[key] = value
-
-    return mutate
-
-
-def _set_status(make: Callable[[Obj], Obj]) -> Callable[[Obj], None]:
-    def mutate(obj: Obj) -> None:
-        obj["status"] = make(obj)
-
-    return mutate

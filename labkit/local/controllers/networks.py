@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 
@@ -50,7 +51,9 @@ class Networks:
             self.queue.add(("", name_of(namespace)))
 
     def _on_address(self) -> None:
-        self._addresses.recv(65536)
+        # What changed is not read: where the kernel had more to say than fits (ENOBUFS), that too is a change.
+        with contextlib.suppress(OSError):
+            self._addresses.recv(65536)
         self._all()
 
     def _on_change(self, change: Change) -> None:

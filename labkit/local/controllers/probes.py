@@ -13,6 +13,9 @@ from labkit.local.network.segments import NetworkError
 from labkit.local.objects import Obj
 from labkit.local.qemu.agent import AgentError
 
+_LONGEST_FAULT = 256
+"""Characters of an event that a guest may have a say in."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -112,7 +115,7 @@ async def _ask(machine: Probed, probe: Obj, dial: Dial, seconds: float) -> str:
     except TimeoutError:
         return f"no answer within {seconds:g} s"
     except (AgentError, NetworkError, OSError, ValueError) as error:
-        return str(error)
+        return str(error)[:_LONGEST_FAULT]
     return ""
 
 

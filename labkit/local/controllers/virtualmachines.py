@@ -21,6 +21,7 @@ from labkit.local.objects import (
     namespace_of,
     timestamp,
     uid_of,
+    without_finalizer,
 )
 from labkit.local.store import Change, Store
 
@@ -56,7 +57,7 @@ class VirtualMachines:
             return None
         if vmi is not None and controller_uid(vmi) != uid_of(vm):
             if deleting(vm):
-                self._store.update(VM, *key, _let_go)
+                self._store.update(VM, *key, without_finalizer(FINALIZER))
                 return None
             why = f"a VirtualMachineInstance '{key[1]}' exists that does not belong to this VirtualMachine"
             self._recorder.record(vm, "FailedCreate", why, warning=True)
@@ -65,12 +66,12 @@ class VirtualMachines:
         if step.create is not None and (refused := self._create(vm, step.create)):
             self._store.update(VM, *key, _refused(refused))
             return _RETRY_SECONDS
-        self._store.update(VM, *key, _set_status(step.status))
+        self._store.update(VM, *key, lambda new: new.update(status=step.status))
         if step.delete and vmi is not None:
             self._store.delete(VMI, *key)
             self._recorder.record(vm, "SuccessfulDelete", f"Stopped the virtual machine by deleting {key[1]}")
         if deleting(vm) and vmi is None:
-            self._store.update(VM, *key, _let_go)
+            self._store.update(VM, *key, without_finalizer(FINALIZER))
         return step.again
 
     def _create(self, vm: Obj, vmi: Obj) -> str:
@@ -85,23 +86,11 @@ class VirtualMachines:
         return ""
 
 
-def _let_go(vm: Obj) -> None:
-    held = vm["metadata"].get("finalizers", [])
-    vm["metadata"]["finalizers"] = [name for name in held if name != FINALIZER]
-
-
 def _refused(why: str) -> Callable[[Obj], None]:
     def mutate(vm: Obj) -> None:
         status = vm.setdefault("status", {})
         kept = [item for item in status.get("conditions", []) if item["type"] != "Failure"]
         found = [*kept, condition("Failure", True, "FailedCreate", why)]
         status["conditions"] = merge_conditions(status.get("conditions", []), found, timestamp())
-
-    return mutate
-
-
-def _set_status(status: Obj) -> Callable[[Obj], None]:
-    def mutate(vm: Obj) -> None:
-        vm["status"] = status
 
     return mutate

@@ -43,9 +43,8 @@ def stop(vm: Obj, vmi: Obj | None, options: Obj) -> None:
 def restart(vm: Obj, vmi: Obj | None, options: Obj) -> None:
     """Ask for a restart, changing ``vm`` in place. ApiError 400, 409 or 500."""
     grace = grace_of(options)
-    if grace is not None and grace != 0:
-        only = "For force restart, only gracePeriod=0 is supported for now"
-        raise bad_request(only if grace > 0 else "gracePeriod has to be greater or equal to 0")
+    if grace:
+        raise bad_request("For force restart, only gracePeriod=0 is supported for now")
     strategy = run_strategy(vm)
     if strategy in ("Halted", "Once"):
         raise refused(vm, f"RunStategy {strategy} does not support manual restart requests")
@@ -57,8 +56,10 @@ def restart(vm: Obj, vmi: Obj | None, options: Obj) -> None:
 def grace_of(options: Obj) -> int | None:
     """The grace period that the options of a stop or restart ask for."""
     value: Any = options.get("gracePeriod", options.get("gracePeriodSeconds"))
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value >= 2**31):
         raise bad_request(f"the grace period '{value}' is not a number of seconds")
+    if value is not None and value < 0:
+        raise bad_request("gracePeriod has to be greater or equal to 0")
     return value
 
 

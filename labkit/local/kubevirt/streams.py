@@ -17,7 +17,6 @@ from labkit.local.qemu.serial import SerialConsole
 
 PROTOCOL = "plain.kubevirt.io"
 _CHUNK = 262_144
-_LONGEST_MESSAGE = 2**24
 _PING_SECONDS = 1.0
 _PONG_SECONDS = 60.0
 _LONGEST_MESSAGE = 16 * 2**20

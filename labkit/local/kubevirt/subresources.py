@@ -94,11 +94,11 @@ class Subresources:
         async def handle(request: web.Request, path: ResourcePath) -> web.StreamResponse:
             options = await _options(request)
             vmi = self._store.get(VMI, path.namespace, path.name)
-            dry_run = options.get("dryRun") == ["All"]
+            dry_run, grace = options.get("dryRun") == ["All"], requests.grace_of(options)
             self._store.update(VM, path.namespace, path.name, lambda vm: change(vm, vmi, options), dry_run=dry_run)
-            grace = requests.grace_of(options)
             if grace is not None and vmi is not None and not dry_run:
-                self._store.update(VMI, path.namespace, path.name, _set_grace(grace))
+                given = {"terminationGracePeriodSeconds": grace}
+                self._store.update(VMI, path.namespace, path.name, lambda new: new["spec"].update(given))
             return web.Response(status=202)
 
         return handle
@@ -291,10 +291,3 @@ async def _options(request: web.Request) -> Obj:
 
 async def _dry_run(request: web.Request) -> bool:
     return bool((await _options(request)).get("dryRun") == ["All"])
-
-
-def _set_grace(seconds: int) -> Callable[[Obj], None]:
-    def mutate(vmi: Obj) -> None:
-        vmi["spec"]["terminationGracePeriodSeconds"] = seconds
-
-    return mutate

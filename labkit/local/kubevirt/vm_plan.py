@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -41,7 +42,7 @@ class VmPlan:
 def plan(vm: Obj, vmi: Obj | None, now: datetime) -> VmPlan:
     """The next step for one VM."""
     strategy = run_strategy(vm)
-    requests = [r for r in get_path(vm, "status.stateChangeRequests", []) if _still_due(r, vmi)]
+    requests = [r for r in get_path(vm, "status.stateChangeRequests", []) if _still_due(r, vmi, strategy)]
     start, stop = (any(r["action"] == action for r in requests) for action in ("Start", "Stop"))
     ended = vmi is not None and get_path(vmi, "status.phase") in FINAL
     failure = _start_failure(vm, vmi, now) if strategy in _RERUNNING else None
@@ -82,10 +83,10 @@ def machine_of(vm: Obj, *, paused: bool = False) -> Obj:
     }
 
 
-def _still_due(request: Obj, vmi: Obj | None) -> bool:
-    """A stop is done once the machine that it names is gone or going."""
+def _still_due(request: Obj, vmi: Obj | None, strategy: str) -> bool:
+    """A stop is done once the machine that it names is gone or going; a start is off once the VM is to be halted."""
     if request["action"] == "Start":
-        return True
+        return strategy != "Halted"
     return vmi is not None and not deleting(vmi) and request.get("uid") == uid_of(vmi)
 
 
@@ -118,7 +119,8 @@ def _start_failure(vm: Obj, vmi: Obj | None, now: datetime) -> Obj | None:
     if get_path(vmi, "status.phase") not in FINAL or (old and old["lastFailedVMIUID"] == uid_of(vmi)):
         return old
     count = (old["consecutiveFailCount"] if old else 0) + 1
-    wait = timedelta(seconds=min(10 * count**2, _LONGEST_WAIT))
+    # Drawn by lot, up to half as long again: machines that fail together are not tried together.
+    wait = timedelta(seconds=min(10 * count**2 * (1 + zlib.crc32(uid_of(vmi).encode()) / 2**33), _LONGEST_WAIT))
     return {
         "consecutiveFailCount": count,
         "lastFailedVMIUID": uid_of(vmi),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from labkit.local.objects import (
     Obj,
@@ -14,6 +15,7 @@ from labkit.local.objects import (
     name_of,
     namespace_of,
     owner_reference,
+    parse_time,
     quantity,
     uid_of,
 )
@@ -123,6 +125,14 @@ def _ready(vmi: Obj, seen: Observed) -> Obj:
     if seen.phase == "Pending":
         return condition("Ready", False, "PodNotExists", "virt-launcher pod has not yet been scheduled")
     return condition("Ready", False, "GuestNotRunning", "Guest VM is not reported as running")
+
+
+def grace_left(vmi: Obj, now: datetime) -> float:
+    """Seconds that the guest of a VMI that is being deleted still has to power off."""
+    meta = vmi["metadata"]
+    grace = meta.get("deletionGracePeriodSeconds", vmi["spec"].get("terminationGracePeriodSeconds", 30))
+    # Whoever deletes an object may name any number.
+    return (parse_time(meta["deletionTimestamp"]) + timedelta(seconds=min(grace, 2**31)) - now).total_seconds()
 
 
 def containers_of(vmi: Obj) -> list[str]:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, collapse_addresses
 from string import Template
 
 from labkit.local.network.dnsmasq import BRIDGE, OPEN_PORT, UPLINK, UPLINK_DNS
-from labkit.local.network.names import POOL, Member
+from labkit.local.network.names import METADATA, POOL, Member
 from labkit.local.network.policies import PEERS, Policies, network, reaches_outside, resolves_outside
 from labkit.local.objects import Obj
 
@@ -22,7 +22,7 @@ PROBE_MARK = 1
 """On a connection that the engine itself makes, as a kubelet: no policy is asked."""
 _NEVER = (
     "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", str(POOL),
-    "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",  # clouds' metadata that is not link-local
+    *METADATA,
 )  # fmt: skip
 _FRAME = Template(files(__package__).joinpath("filter.nft").read_text())
 

@@ -48,7 +48,7 @@ _SETTINGS = {
 }
 _DIAL_SECONDS = 10.0
 _START_SECONDS = 5.0
-_LONGEST_REQUEST = 2**20
+_LONGEST_REQUEST = 2**24
 
 
 class Holder:
@@ -83,18 +83,20 @@ class Holder:
         # Before its pid file is there, the SIGHUP that tells it of a change would kill it.
         deadline = time.monotonic() + _START_SECONDS
         while not all((self._directory / f"{name}.pid").exists() for name in self._dnsmasq):
-            self._check_dnsmasq()
+            self.check_dnsmasq()
             if time.monotonic() > deadline:
                 raise OSError("dnsmasq did not start in time")
             time.sleep(0.005)
 
-    def _check_dnsmasq(self) -> None:
+    def check_dnsmasq(self) -> None:
+        """End where a dnsmasq has ended: the next holder starts both again."""
         for process in self._dnsmasq.values():
             if process.poll() is not None:
-                raise OSError(f"dnsmasq, which answers machines, ended with status {process.returncode}")
+                sys.exit(f"dnsmasq, which answers machines, ended with status {process.returncode}")
 
     def close(self) -> None:
         """End dnsmasq."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for process in self._dnsmasq.values():
             process.terminate()
             process.wait()
@@ -153,7 +155,6 @@ class Holder:
     def _configure(self, hosts: str, names: str, rules: str) -> None:
         _run("nft", "-f", "-", text=rules)
         self._filtered = True
-        self._check_dnsmasq()
         (self._directory / "hosts").write_text(hosts)
         (self._directory / "names").write_text(names)
         for process in self._dnsmasq.values():
@@ -253,6 +254,8 @@ def main() -> int:
         server = _Server(str(hidden), holder)
         hidden.rename(options.holder_dir / "control.sock")
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGCHLD, lambda *_: holder.check_dnsmasq())
+        holder.check_dnsmasq()
         server.serve_forever()
     except OSError as error:
         print(error, file=sys.stderr)

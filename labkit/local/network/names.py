@@ -12,6 +12,8 @@ from labkit.local.objects import Obj, deleting, get_path, has_condition, name_of
 
 POOL = IPv4Network("10.77.0.0/16")
 CLUSTER_DOMAIN = "cluster.local"
+METADATA = ("100.100.100.200", "168.63.129.16", "192.0.0.192")
+"""Clouds' metadata services that are not link-local."""
 _FIRST_HOST = 10
 _LAST_HOST = 250
 

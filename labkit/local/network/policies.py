@@ -13,6 +13,7 @@ from labkit.local.network.names import Member
 from labkit.local.objects import Obj
 
 PEERS = {"Ingress": "from", "Egress": "to"}
+_MOST_PAIRS = 1000
 _KUBEVIRT = {"kubernetes.io/metadata.name": "kubevirt"}
 
 
@@ -73,6 +74,10 @@ def network(text: str) -> IPv4Network | IPv6Network:
 def admit_network_policy(admission: Admission) -> None:
     """Kubernetes' defaults and rules. SCTP is refused: nothing here could be shown to honour it."""
     spec = admission.new.setdefault("spec", {})
+    pairs = sum(_pairs(rule, peers) for way, peers in PEERS.items() for rule in spec.get(way.lower()) or [])
+    if pairs > _MOST_PAIRS:
+        why = f"Too many: the embedded engine carries out up to {_MOST_PAIRS} pairs of a peer and a port, not {pairs}"
+        refuse(admission, [Cause("spec", why, "FieldValueTooMany")])
     spec.setdefault("podSelector", {})
     spec.setdefault("policyTypes", ["Ingress"] + ["Egress"] * (spec.get("egress") is not None))
     causes = []
@@ -87,6 +92,12 @@ def admit_network_policy(admission: Admission) -> None:
                     except ValueError as error:
                         causes.append(Cause(f"spec.{direction.lower()}[{n}].{part}[{m}]", f"Invalid value: {error}"))
     refuse(admission, causes)
+
+
+def _pairs(rule: Obj, peers: str) -> int:
+    """How much a rule asks for: each address block and exception, or selector, with each port."""
+    places = sum(1 + len((peer.get("ipBlock") or {}).get("except") or ()) for peer in rule.get(peers) or [])
+    return max(1, places) * max(1, len(rule.get("ports") or ()))
 
 
 def _check_port(port: Obj) -> None:

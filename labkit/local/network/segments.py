@@ -21,6 +21,7 @@ from labkit.local.network.names import Member, SegmentRecord, free_network, gate
 from labkit.local.paths import EnginePaths, SegmentPaths
 
 _START_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
 _REMEDY = "'labkit doctor' says what is missing"
 
 
@@ -264,12 +265,14 @@ class Segments:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.setblocking(False)
             try:
-                await loop.sock_connect(connection, str(segment.control))
-                await loop.sock_sendall(connection, json.dumps(request).encode() + b"\n")
-                await _readable(connection)
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await loop.sock_connect(connection, str(segment.control))
+                    await loop.sock_sendall(connection, json.dumps(request).encode() + b"\n")
+                    await _readable(connection)
                 reply, files, _, _ = socket.recv_fds(connection, 65536, 1)
             except OSError as error:
-                raise NetworkError(f"the network of this namespace does not answer: {error}") from error
+                why = str(error) or "it is silent"
+                raise NetworkError(f"the network of this namespace does not answer: {why}") from error
         answer = json.loads(reply or b'{"error": "its process ended"}')
         if "error" in answer:
             raise NetworkError(str(answer["error"]))

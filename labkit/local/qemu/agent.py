@@ -11,6 +11,9 @@ from typing import Any
 
 _LONGEST_ANSWER = 2**20
 _LONGEST_FACT = 256
+_LARGEST = 2**63
+_MOST_STALE = 1000
+"""Lines that may come before the answer to our own number."""
 _POLL_SECONDS = 0.2
 
 Question = tuple[str, dict[str, Any]]
@@ -65,15 +68,18 @@ async def _converse(
     # Answers to questions of an earlier connection may still come: everything up to our own number is skipped.
     number = secrets.randbelow(2**31)
     _send(writer, "guest-sync", {"id": number})
-    while (await _receive(reader)).get("return") != number:
-        pass
+    for _ in range(_MOST_STALE):
+        if (await _receive(reader)).get("return") == number:
+            break
+    else:
+        raise AgentError("the guest agent answers other questions than ours")
     answers: list[Any] = []
     for command, arguments in questions:
         _send(writer, command, arguments)
         answer = await _receive(reader)
         if "error" in answer:
             why = answer["error"].get("desc") if isinstance(answer["error"], dict) else answer["error"]
-            answers.append(AgentError(f"the guest agent refused {command}: {why}"))
+            answers.append(AgentError(f"the guest agent refused {command}: {_short(why)}"))
         else:
             answers.append(answer.get("return"))
     return answers
@@ -148,6 +154,12 @@ def _translated(answer: Any, words: dict[str, str]) -> dict[str, Any]:
     # The guest writes what it likes, if anything: no more of it is kept than a name needs.
     given = answer if isinstance(answer, dict) else {}
     found = {ours: given[theirs] for theirs, ours in words.items() if theirs in given}
+    # A number is kept as one if JSON and everybody who reads it can have it: not NaN, nor one of a thousand digits.
     return {
-        key: value if isinstance(value, int | float) else str(value)[:_LONGEST_FACT] for key, value in found.items()
+        key: value if isinstance(value, int | float) and abs(value) < _LARGEST else _short(value)
+        for key, value in found.items()
     }
+
+
+def _short(value: Any) -> str:
+    return str(value)[:_LONGEST_FACT].encode(errors="replace").decode()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 _CONNECT_SECONDS = 15.0
 _LONGEST_AGENT_WAIT = 10.0
 _REBOOT_SECONDS = 3.0
+_ANSWER_SECONDS = 20.0
+_REBOOT_WITHIN = 180.0
+"""Seconds in which a guest whose power button was pressed for a reboot must be off; later it meant to power off."""
 
 
 class MachineError(Exception):
@@ -71,8 +75,9 @@ class Machine:
         self.serial: SerialConsole | None = None
         self._changed = changed
         self._monitor = QMPClient("labkit")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
+        self._at_the_screen = asyncio.Lock()
 
     async def connect(self, *, serial: bool, keep_log: bool) -> None:
         """Reach the monitor and the serial line and learn the state. Raises MachineError."""
@@ -88,18 +93,25 @@ class Machine:
             raise MachineError(f"QEMU does not answer on its monitor: {self.complaint() or error}") from error
         await self._learn_state(str(status["status"]))
         self.facts.agent = any(item["label"] == "agent0" and item["frontend-open"] for item in chardevs)
-        self._tasks = [asyncio.create_task(self._watch_monitor()), asyncio.create_task(self._watch_process())]
+        self.keep(self._watch_monitor())
+        self.keep(self._watch_process())
         if self.facts.agent:
             self._ask_who()
 
-    def keep(self, task: Coroutine[Any, Any, None]) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something for as long as the machine is held."""
-        self._tasks.append(asyncio.create_task(task))
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """One monitor command. Raises MachineError."""
         try:
-            return await self._monitor.execute(command, dict(arguments) if arguments else None)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._monitor.execute(command, dict(arguments) if arguments else None)
+        except TimeoutError as error:
+            raise MachineError(f"QEMU did not answer {command} within {_ANSWER_SECONDS:g} s") from error
         except ExecuteError as error:
             raise MachineError(f"QEMU refused {command}: {error}") from error
         except (QMPError, OSError) as error:
@@ -139,11 +151,14 @@ class Machine:
     async def screenshot(self) -> bytes:
         """A PNG of the screen. Raises MachineError."""
         file: Path = self.paths.screenshot
-        try:
-            await self.execute("screendump", {"filename": str(file), "format": "png"})
-            return file.read_bytes()
-        finally:
-            file.unlink(missing_ok=True)
+        async with self._at_the_screen:
+            try:
+                await self.execute("screendump", {"filename": str(file), "format": "png"})
+                return file.read_bytes()
+            except OSError as error:
+                raise MachineError(f"the picture cannot be read: {error}") from error
+            finally:
+                file.unlink(missing_ok=True)
 
     async def kill(self) -> None:
         """End QEMU at once."""
@@ -153,7 +168,7 @@ class Machine:
 
     async def close(self) -> None:
         """Let go of everything; QEMU itself runs on."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
         if self.serial:
             await self.serial.close()
@@ -215,6 +230,8 @@ class Machine:
                 # Only what the guest did itself is a proper end; "host-signal" means that somebody killed QEMU.
                 if not (data.get("guest") and await self._start_anew()):
                     self.note(ended="shutdown" if data.get("guest") else "crashed")
+            elif name == "RESET":
+                self.paths.reboot.unlink(missing_ok=True)  # It rebooted by itself.
             elif name == "BLOCK_IO_ERROR" and data.get("action") == "stop":
                 self.note(paused=BY_DISK)
             elif name in ("STOP", "RESUME"):
@@ -239,14 +256,14 @@ class Machine:
 
     def _ask_who(self) -> None:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._learn_guest())
-            self._tasks.append(self._asking)
+            self._asking = self.keep(self._learn_guest())
 
     async def _start_anew(self) -> bool:
         """Reset a guest that powered off because it was to be rebooted; whether that was so."""
-        if self.facts.powering_down or not self.paths.reboot.exists():
+        asked = self.paths.reboot.stat().st_mtime if self.paths.reboot.exists() else 0
+        self.paths.reboot.unlink(missing_ok=True)
+        if self.facts.powering_down or time.time() - asked > _REBOOT_WITHIN:
             return False
-        self.paths.reboot.unlink()
         try:
             await self.execute("system_reset")
             await self.execute("cont")

@@ -7,11 +7,14 @@ A session that stops reading is cut: neither the machine nor the next session wa
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from labkit.local import logs
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 65536
 _SCROLL_BACK = 32 * 1024
@@ -82,6 +85,8 @@ class SerialConsole:
         """Give all further output to a new viewer, which begins with the last output so far."""
         # Nothing is awaited between the look at the log and the next output: none is lost or repeated.
         self._viewer = Viewer(_QUERY.sub(b"", logs.last_bytes(self._log, _SCROLL_BACK)) if self._log else b"", cut)
+        if self._task is None or self._task.done():
+            self._viewer.end()
         return self._viewer
 
     def detach(self, viewer: Viewer) -> None:
@@ -97,11 +102,18 @@ class SerialConsole:
         if self._writer:
             self._writer.close()
 
+    def _keep(self, data: bytes) -> None:
+        try:
+            if self._log:
+                logs.append(self._log, data)
+        except OSError as error:
+            # A full disk: what is printed meanwhile is lost to the log, but the guest must not wait for room.
+            log.debug("output of %s is not kept: %s", self._socket, error)
+
     async def _pump(self, reader: asyncio.StreamReader) -> None:
         try:
             while data := await reader.read(_CHUNK):
-                if self._log:
-                    logs.append(self._log, data)
+                self._keep(data)
                 if self._viewer:
                     self._viewer.feed(data)
         except ConnectionError:

@@ -27,13 +27,17 @@ class Claims:
         self._paths = paths
         self._locked: set[str] = set()
 
+    def folder(self, owner: Obj) -> Path:
+        """Where the disks of a claim or of a snapshot's content are."""
+        return self._paths.volumes / uid_of(owner)
+
     def file(self, claim: Obj) -> Path:
         """A claim's disk; it exists once it is complete."""
-        return self._paths.volumes / uid_of(claim) / "disk.qcow2"
+        return self.folder(claim) / "disk.qcow2"
 
     def snapshot_file(self, content: Obj, backup: Obj) -> Path:
         """Where a snapshot keeps the disk of one of its volumes."""
-        return self._paths.volumes / uid_of(content) / f"{backup['volumeName']}.qcow2"
+        return self.folder(content) / f"{backup['volumeName']}.qcow2"
 
     def bound(self, namespace: str, name: str) -> Obj:
         """A claim that has its disk. Raises Later."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from labkit.local.objects import (
     Obj,
     condition,
-    get_path,
     merge_conditions,
     name_of,
     namespace_of,
@@ -33,18 +32,6 @@ def claim_of(volume: Obj) -> Obj:
         "ownerReferences": [owner_reference(volume)],
     }
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
-
-
-def origin_of(claim: Obj, volume: Obj | None) -> tuple[str, Obj]:
-    """Where a claim's content comes from: blank, http, registry, pvc or snapshot, and what that needs."""
-    if volume is not None:
-        return next((kind, source) for kind, source in volume["spec"]["source"].items() if source is not None)
-    source = get_path(claim, "spec.dataSource")
-    if source is None:
-        return "blank", {}
-    if source["kind"] == "PersistentVolumeClaim":
-        return "pvc", {"namespace": namespace_of(claim), "name": source["name"]}
-    return "snapshot", {"name": source["name"]}
 
 
 def tell(phase: str, progress: str = "N/A", fault: str = "", message: str = "") -> Callable[[Obj], None]:

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from labkit.local.files import make_private
 from labkit.local.qemu.images import QEMU_IMG
 
 _MEMORY = 2**30
 _CPU_SECONDS = 1800
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
 _OTHERS = {b"KDMV": "VMDK", b"# Disk": "VMDK", b"vhdxfile": "VHDX", b"conectix": "VHD", b"<<< ": "VDI", b"QED\0": "QED"}
-_NAMES_FILES = "the image names another file as its backing or data file, which is not allowed"
 
 
 class DiskError(Exception):
@@ -35,7 +31,7 @@ async def run(*command: str, largest: int = 2**62, into: Path | None = None) -> 
         process = await asyncio.create_subprocess_exec(
             "setpriv", "--pdeathsig", "KILL", "prlimit", *limits, *command,
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE,
-            umask=0o077, env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            umask=0o077, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     try:
         answer, complaint = await process.communicate()
@@ -53,8 +49,7 @@ async def run(*command: str, largest: int = 2**62, into: Path | None = None) -> 
 
 @contextlib.asynccontextmanager
 async def whole(target: Path) -> AsyncIterator[Path]:
-    """A file to write that becomes ``target`` once it is complete and on disk."""
-    make_private(target.parent)
+    """A file to write that becomes ``target`` once it is complete and on disk. Its folder is there already."""
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
     try:
@@ -91,12 +86,9 @@ async def convert(image: Path, target: Path, size: int) -> None:
             packed.unlink()
             break
     form = image_format(_head(image), image.stat().st_size)
-    info = json.loads(await run(QEMU_IMG, "info", "--output=json", "-f", form, str(image)))
-    if "backing-filename" in info or "data-file" in info.get("format-specific", {}).get("data", {}):
-        raise DiskError(_NAMES_FILES)
-    if info["virtual-size"] > size:
-        found = f"{info['virtual-size']} bytes, and {size} are asked for"
-        raise DiskError(f"the image does not fit: its virtual size is {found}")
+    found = virtual_size(image) if form == "qcow2" else image.stat().st_size
+    if found > size:
+        raise DiskError(f"the image does not fit: its virtual size is {found} bytes, and {size} are asked for")
     if form == "qcow2":
         await run(QEMU_IMG, "check", "-q", "-f", form, "-r", "leaks", str(image))
     async with whole(target) as file:
@@ -111,7 +103,7 @@ def image_format(head: bytes, length: int) -> str:
     if head.startswith(b"QFI\xfb"):
         newer = int.from_bytes(head[4:8], "big") > 2
         if any(head[8:16]) or (newer and head[79] & 4):
-            raise DiskError(_NAMES_FILES)
+            raise DiskError("the image names another file as its backing or data file, which is not allowed")
         return "qcow2"
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
     if other or not length or length % 512:

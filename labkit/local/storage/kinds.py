@@ -18,14 +18,14 @@ CONTENT = f"virtualmachinesnapshotcontents.{SNAPSHOTS}"
 RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
-_FOREIGN = ("dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
+_FOREIGN = ("dataSource", "dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
 _TARGET: Tree = {"apiGroup": "kubevirt.io|", "kind": "VirtualMachine|", "name": "string"}
 _CLAIM: Tree = {
     "accessModes": ["|".join(_MODES)],
     "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
     "storageClassName": "string",
     "volumeMode": "Block|Filesystem",
-    **not_built("dataSource", *_FOREIGN),
+    **not_built(*_FOREIGN),
 }
 _SUMS = "(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})?"
 _REGISTRY = r"(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"
@@ -55,15 +55,15 @@ DATA_VOLUME_SPEC: Tree = {
 _RESTORE: Tree = {
     "target": _TARGET,
     "virtualMachineSnapshotName": "string",
-    "targetReadinessPolicy": "WaitGracePeriod|StopTarget|FailImmediate|WaitEventually",
-    "volumeRestorePolicy": "RandomizeNames|InPlace|PrefixTargetName",
-    "volumeOwnershipPolicy": "Vm|None",
+    "targetReadinessPolicy": "WaitGracePeriod|",
+    "volumeRestorePolicy": "RandomizeNames|InPlace",
+    "volumeOwnershipPolicy": "Vm|",
     **not_built("patches", "volumeRestoreOverrides"),
 }
 _SNAPSHOT: Tree = {
     "source": _TARGET,
     "failureDeadline": r"~(0|([0-9]+(\.[0-9]+)?(h|ms|m|s))+)?",
-    "deletionPolicy": "Delete|Retain",
+    "deletionPolicy": "Delete|",
 }
 
 
@@ -79,7 +79,7 @@ def _ago(dotted: str) -> Callable[[Obj], str]:
 def _snapshots(kind: str, **more: object) -> Kind:
     plural, name = f"{kind.lower()}s", kind.lower()
     short = kind.replace("VirtualMachine", "vm").lower()
-    fixed = {"other_versions": ("v1alpha1",), "short_names": (short, f"{short}s"), "categories": ("all",)}
+    fixed = {"short_names": (short, f"{short}s"), "categories": ("all",)}
     return Kind(SNAPSHOTS, "v1beta1", kind, plural, name, **{**fixed, **more})  # type: ignore[arg-type]
 
 

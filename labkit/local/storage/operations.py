@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 
+from labkit.local.api.status import ApiError
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.virtualmachines import VM
@@ -78,7 +79,7 @@ class Operations(ABC):
         except (TimeoutError, OperationError) as error:
             why = str(error) or f"its deadline is over: {get_path(obj, 'status.error.message', 'it took too long')}"
             self._note(key, "Failure", why, self.failed())
-        except (Later, DiskError, MachineError, OSError) as error:
+        except (Later, ApiError, DiskError, MachineError, OSError) as error:
             self._note(key, "", str(error), {})
             return _RETRY_SECONDS
         else:
@@ -93,8 +94,9 @@ class Operations(ABC):
     def hold(self, obj: Obj, vm: Obj) -> None:
         """Have the VM name this operation, so that nothing else happens to it. Raises Later."""
         for lock in LOCKS:
-            if get_path(vm, f"status.{lock}", name_of(obj)) != name_of(obj):
-                raise Later("InUse", f"VirtualMachine {name_of(vm)} is held by {vm['status'][lock]} ({lock})")
+            holder = get_path(vm, f"status.{lock}")
+            if holder and (lock, holder) != (self.lock, name_of(obj)):
+                raise Later("InUse", f"VirtualMachine {name_of(vm)} is held by {holder} ({lock})")
 
         def mutate(now: Obj) -> None:
             now.setdefault("status", {})[self.lock] = name_of(obj)

@@ -139,38 +139,25 @@ class Provisioner:
         """Make a claim's disk if there is none, as large as it must be. Raises Later, DiskError, OSError."""
         file, size = self._claims.file(claim), size_of(claim)
         if not file.exists():
+            make_private(file.parent)
             self._check_room(size)
-            kind, source = datavolumes.origin_of(claim, volume)
+            kind, source = next(iter(volume["spec"]["source"].items())) if volume else ("blank", {})
             if kind == "blank":
                 await disks.create(file, size)
             elif kind == "pvc":
                 origin = self._claims.bound(source["namespace"], source["name"])
                 with self._claims.locked([origin], "CloneSourceInUse"):
                     self._tell(volume, "InProgress")
-                    await self._copy(self._claims.file(origin), file, size)
-            elif kind == "snapshot":
-                await self._copy(self._snapshot(namespace_of(claim), source["name"]), file, size)
+                    if (found := disks.virtual_size(self._claims.file(origin))) > size:
+                        why = "target resources requests storage size is smaller than the source: that has"
+                        raise disks.DiskError(f"{why} {found} bytes, more than {size}")
+                    await disks.copy(self._claims.file(origin), file)
             else:
                 await self._import(volume, kind, source, file, size)
         if disks.virtual_size(file) < size and not self._claims.users(claim):
             with self._claims.locked([claim], "Resizing"):
                 self._check_room(size)
                 await disks.grow(file, size)
-
-    def _snapshot(self, space: str, name: str) -> Path:
-        for content in self._store.all(CONTENT, space):
-            for backup in content["spec"]["volumeBackups"]:
-                if backup["volumeSnapshotName"] == name and content["status"]["readyToUse"]:
-                    return self._claims.snapshot_file(content, backup)
-        raise Later("ProvisioningFailed", f"no finished VirtualMachineSnapshot holds the VolumeSnapshot {name}")
-
-    async def _copy(self, source: Path, file: Path, size: int) -> None:
-        if disks.virtual_size(source) > size:
-            found = f"{disks.virtual_size(source)} bytes, more than {size}"
-            raise disks.DiskError(
-                f"target resources requests storage size is smaller than the source: that has {found}"
-            )
-        await disks.copy(source, file)
 
     async def _import(self, volume: Obj | None, kind: str, source: Obj, file: Path, size: int) -> None:
         self._tell(volume, "InProgress")
@@ -203,7 +190,7 @@ class Provisioner:
         if final and volume:
             return None
         tries = get_path(volume, "status.restartCount", 0) if reason == "Error" else 1
-        delay: float = min(_RETRY_SECONDS * 2**tries, _LONGEST_RETRY)
+        delay: float = min(_RETRY_SECONDS * 2 ** min(tries, 9), _LONGEST_RETRY)
         self._not_before[uid_of(claim)] = time.monotonic() + delay
         return delay
 

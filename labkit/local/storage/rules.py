@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from labkit.local.access.rules import Attributes
-from labkit.local.api.bounds import not_allowed, required
+from labkit.local.api.bounds import is_name, not_allowed, required
 from labkit.local.api.kinds import Admission
 from labkit.local.api.status import Cause, forbidden, invalid
 from labkit.local.objects import Obj, get_path, name_of, namespace_of, quantity
@@ -87,6 +87,8 @@ def template_causes(admission: Admission) -> list[Cause]:
         at = f"spec.dataVolumeTemplates[{n}]"
         if (name := get_path(template, "metadata.name")) is None:
             causes.append(required(f"{at}.name"))
+        elif not is_name(name):
+            causes.append(_unfit(f"{at}.metadata.name", name))
         elif name not in used:
             causes.append(Cause(at, f"{at} must be referenced in the VMI template's 'volumes' list"))
         causes += data_volume_causes(admission, template.get("spec") or {}, f"{at}.spec")
@@ -115,7 +117,13 @@ def admit_restore(admission: Admission) -> None:
 
 def _target_causes(obj: Obj, key: str) -> list[Cause]:
     paths = (f"spec.{key}.{part}" for part in ("apiGroup", "kind", "name"))
-    return [required(path) for path in paths if not get_path(obj, path)]
+    causes = [required(path) for path in paths if not get_path(obj, path)]
+    name = get_path(obj, f"spec.{key}.name") or ""
+    return causes if is_name(name) or causes else [_unfit(f"spec.{key}.name", name)]
+
+
+def _unfit(at: str, name: str) -> Cause:
+    return Cause(at, f"Invalid value: '{name[:300]}' is not a lowercase RFC 1123 subdomain")
 
 
 def _admit_once(admission: Admission, causes: list[Cause], status: Obj) -> None:

@@ -9,6 +9,7 @@ from labkit.local.api.kinds import Admission
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.virtualmachines import VM, VMI
+from labkit.local.files import make_private
 from labkit.local.kubevirt.admission import admit_vm
 from labkit.local.objects import Obj, get_path, name_of, namespace_of, owner_reference, parse_time, timestamp, uid_of
 from labkit.local.storage import disks, online
@@ -21,8 +22,6 @@ from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
 
 _GRACE_SECONDS = 300
-_BY_POLICY = {"InPlace": "{claim}", "PrefixTargetName": "{target}-{volume}"}
-"""What a restored claim is called; in any other case it gets a name of its own."""
 
 
 def _age(obj: Obj) -> float:
@@ -89,13 +88,12 @@ class Snapshots(Operations):
                     }
                 )
         meta = {key: vm["metadata"][key] for key in ("name", "labels", "annotations") if key in vm["metadata"]}
-        kept = [] if obj["spec"].get("deletionPolicy") == "Retain" else [owner_reference(obj)]
         return self._store.create(
             CONTENT,
             {
                 "apiVersion": f"{SNAPSHOTS}/v1beta1",
                 "kind": "VirtualMachineSnapshotContent",
-                "metadata": {"name": name, "namespace": space, "ownerReferences": kept},
+                "metadata": {"name": name, "namespace": space, "ownerReferences": [owner_reference(obj)]},
                 "spec": {
                     "virtualMachineSnapshotName": name_of(obj),
                     "source": {"virtualMachine": {"metadata": meta, "spec": vm["spec"]}},
@@ -107,6 +105,7 @@ class Snapshots(Operations):
 
     async def _copy(self, vm: Obj, content: Obj) -> list[tuple[str, str]]:
         space = namespace_of(vm)
+        make_private(self._claims.folder(content))
         vmi = self._store.get(VMI, space, name_of(vm))
         machine = self._machines.running(vmi) if vmi and get_path(vmi, "status.phase") == "Running" else None
         used = {}
@@ -144,57 +143,52 @@ class Restores(Operations):
         if vm is not None:
             self.hold(obj, vm)
             self._check_stopped(obj, vm)
-        restores = [await self._volume(obj, content, backup) for backup in content["spec"]["volumeBackups"]]
-        gone = self._restore_vm(obj, content, vm, {item["volumeName"]: item for item in restores})
-        return {"complete": True, "restoreTime": timestamp(), "restores": restores, "deletedDataVolumes": gone}
-
-    def _check_stopped(self, obj: Obj, vm: Obj) -> None:
-        policy = obj["spec"].get("targetReadinessPolicy") or "WaitGracePeriod"
-        if self._store.get(VMI, namespace_of(vm), name_of(vm)) is None:
-            return
-        why = f"VirtualMachine {name_of(vm)} must be stopped before it is restored"
-        if policy == "FailImmediate" or (policy == "WaitGracePeriod" and _age(obj) > _GRACE_SECONDS):
-            raise OperationError(why)
-        if policy == "StopTarget":
-            self._store.update(VM, namespace_of(vm), name_of(vm), lambda now: _halt(now["spec"]))
-        raise Later("TargetNotReady", why)
-
-    async def _volume(self, obj: Obj, content: Obj, backup: Obj) -> Obj:
-        """One claim, new or (InPlace) with its old content."""
-        space, volume, policy = namespace_of(obj), backup["volumeName"], obj["spec"].get("volumeRestorePolicy")
-        before = backup["persistentVolumeClaim"]["metadata"]["name"]
-        pattern = _BY_POLICY.get(policy, f"restore-{uid_of(obj)}-{{volume}}")
-        name = pattern.format(claim=before, target=obj["spec"]["target"]["name"], volume=volume)
-        claim = self._store.get(PVC, space, name)
-        if claim is None:
-            origin = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot"}
-            origin["name"] = backup["volumeSnapshotName"]
-            meta = {"name": name, "namespace": space, "annotations": {"restore.kubevirt.io/name": name_of(obj)}}
-            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta}
-            claim["spec"] = backup["persistentVolumeClaim"]["spec"] | {"dataSource": origin}
-            admit_claim(Admission(claim, None, self._store.get))
-            self._store.create(PVC, claim)
-        elif policy == "InPlace":
+        names = {backup["volumeName"]: self._claim(obj, backup) for backup in content["spec"]["volumeBackups"]}
+        claims = {volume: self._claims.bound(space, name) for volume, name in names.items()}
+        for backup in content["spec"]["volumeBackups"]:
+            claim = claims[backup["volumeName"]]
             with self._claims.locked([claim], "InUse"):
                 await disks.copy(self._claims.snapshot_file(content, backup), self._claims.file(claim))
                 await disks.grow(self._claims.file(claim), size_of(claim))
-        elif get_path(claim, "metadata.annotations", {}).get("restore.kubevirt.io/name") != name_of(obj):
-            raise OperationError(f"a PersistentVolumeClaim {name} exists that is not of this restore")
-        self._claims.bound(space, name)
-        snapshot = {"volumeSnapshotName": backup["volumeSnapshotName"]}
-        return {"volumeName": volume, "persistentVolumeClaim": name, **snapshot}
+        gone = self._restore_vm(obj, content, vm, names)
+        restores = [
+            {
+                "volumeName": backup["volumeName"],
+                "persistentVolumeClaim": names[backup["volumeName"]],
+                "volumeSnapshotName": backup["volumeSnapshotName"],
+            }
+            for backup in content["spec"]["volumeBackups"]
+        ]
+        return {"complete": True, "restoreTime": timestamp(), "restores": restores, "deletedDataVolumes": gone}
 
-    def _restore_vm(self, obj: Obj, content: Obj, vm: Obj | None, restores: dict[str, Obj]) -> list[str]:
+    def _check_stopped(self, obj: Obj, vm: Obj) -> None:
+        if self._store.get(VMI, namespace_of(vm), name_of(vm)) is not None:
+            why = f"VirtualMachine {name_of(vm)} must be stopped before it is restored"
+            raise OperationError(why) if _age(obj) > _GRACE_SECONDS else Later("TargetNotReady", why)
+
+    def _claim(self, obj: Obj, backup: Obj) -> str:
+        """The name of the claim that gets a captured disk: the one it was taken from (InPlace), or a new one."""
+        space, captured = namespace_of(obj), backup["persistentVolumeClaim"]
+        in_place = obj["spec"].get("volumeRestorePolicy") == "InPlace"
+        name = captured["metadata"]["name"] if in_place else f"restore-{uid_of(obj)}-{backup['volumeName']}"
+        if self._store.get(PVC, space, name) is None:
+            meta = {"name": name, "namespace": space}
+            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": captured["spec"]}
+            admit_claim(Admission(claim, None, self._store.get))
+            self._store.create(PVC, claim)
+        return str(name)
+
+    def _restore_vm(self, obj: Obj, content: Obj, vm: Obj | None, restored: dict[str, str]) -> list[str]:
         """The VM as it was captured, with the restored claims; the names of its DataVolumes that go."""
         space, captured = namespace_of(obj), copy.deepcopy(content["spec"]["source"]["virtualMachine"])
         spec, replaced = captured["spec"], set()
         _halt(spec)
         for volume in spec["template"]["spec"].get("volumes") or []:
-            use, restored = use_of(volume), restores.get(volume["name"])
-            if use and restored and use.claim != restored["persistentVolumeClaim"]:
+            use, name = use_of(volume), restored.get(volume["name"])
+            if use and name and use.claim != name:
                 replaced.add(use.claim)
                 volume.pop("dataVolume", None)
-                volume["persistentVolumeClaim"] = {"claimName": restored["persistentVolumeClaim"]}
+                volume["persistentVolumeClaim"] = {"claimName": name}
         templates = spec.pop("dataVolumeTemplates", None) or []
         if kept := [item for item in templates if item["metadata"]["name"] not in replaced]:
             spec["dataVolumeTemplates"] = kept
@@ -210,10 +204,10 @@ class Restores(Operations):
             vm = self._store.create(VM, new)
         else:
             self._store.update(VM, space, name_of(vm), lambda now: now.update(spec=spec))
-        owner = {"ownerReferences": [owner_reference(vm)]}
-        if obj["spec"].get("volumeOwnershipPolicy") != "None" and obj["spec"].get("volumeRestorePolicy") != "InPlace":
-            for item in restores.values():
-                self._store.update(PVC, space, item["persistentVolumeClaim"], lambda now: now["metadata"].update(owner))
+        if obj["spec"].get("volumeRestorePolicy") != "InPlace":
+            owner = {"ownerReferences": [owner_reference(vm)]}
+            for name in restored.values():
+                self._store.update(PVC, space, name, lambda now: now["metadata"].update(owner))
         return gone
 
 

@@ -8,8 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,15 @@ import aiohttp
 import psutil
 
 from labkit.local.files import make_private
+from labkit.local.network.names import METADATA
 from labkit.local.storage.disks import DiskError, run
 
-_METADATA = ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
+_METADATA = (*METADATA, "fd00:ec2::254")
+_NAT64 = IPv6Network("64:ff9b::/96")
 _TIMEOUTS = aiohttp.ClientTimeout(total=6 * 3600, sock_connect=20, sock_read=60)
 _REDIRECTS = 5
 _CHUNK = 2**20
+_LONGEST_LIST = 2**22
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 Tell = Callable[[float], None]
 """Told how many hundredths have come."""
@@ -40,23 +42,11 @@ def is_local(address: str) -> bool:
     """Whether an address is this computer's own, its link's, or a cloud's metadata service."""
     own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
     found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
+    if isinstance(found, IPv6Address):
+        translated = IPv4Address(int(found) % 2**32) if found in _NAT64 else None
+        found = found.ipv4_mapped or found.sixtofour or translated or found
     unfit = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
     return unfit or str(found) in (*_METADATA, *own)
-
-
-@dataclass
-class _Guard:
-    """Makes a client's sockets: the address is known here, after every look-up and redirect."""
-
-    refused: list[str] = field(default_factory=list)
-
-    def __call__(self, info: Any) -> socket.socket:
-        if is_local(info[4][0]):
-            self.refused.append(info[4][0])
-            raise PermissionError(_refusal(info[4][0]))
-        return socket.socket(*info[:3])
 
 
 def _refusal(address: str) -> str:
@@ -65,8 +55,16 @@ def _refusal(address: str) -> str:
 
 async def download(url: str, target: Path, largest: int, checksum: str, anywhere: bool, tell: Tell) -> None:
     """The file behind a URL, of up to ``largest`` bytes. Raises DiskError or Later."""
-    guard = _Guard()
-    connector = aiohttp.TCPConnector(socket_factory=None if anywhere else guard)
+    refused: list[str] = []
+
+    def guarded(info: Any) -> socket.socket:
+        """A socket; its address is known here, after every look-up and redirect."""
+        if is_local(info[4][0]) and not anywhere:
+            refused.append(info[4][0])
+            raise PermissionError(_refusal(info[4][0]))
+        return socket.socket(*info[:3])
+
+    connector = aiohttp.TCPConnector(socket_factory=guarded)
     session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUTS, auto_decompress=False)
     try:
         async with (
@@ -78,11 +76,12 @@ async def download(url: str, target: Path, largest: int, checksum: str, anywhere
             if found.status != 200:
                 raise DiskError(f"{url}: the server answered {found.status} {found.reason}")
             await _receive(found, target, largest, checksum, tell)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects) as error:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects, UnicodeError) as error:
+        # UnicodeError: a label of the host's name is empty or too long.
         raise DiskError(f"{url}: it leads to no image ({type(error).__name__})") from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        if guard.refused:
-            raise DiskError(f"{url}: {_refusal(guard.refused[0])}") from error
+        if refused:
+            raise DiskError(f"{url}: {_refusal(refused[0])}") from error
         raise Later("Error", f"{url}: {error or 'the server is silent'}") from error
 
 
@@ -109,7 +108,7 @@ async def pull(url: str, target: Path, largest: int, anywhere: bool) -> None:
     name, _, port = host.partition(":")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Later("Error", f"{url}: {error}") from error
     local = [info[4][0] for info in found if is_local(str(info[4][0]))]
     if local and not anywhere:
@@ -129,8 +128,9 @@ async def pull(url: str, target: Path, largest: int, anywhere: bool) -> None:
         raise DiskError(f"{url}: its manifest cannot be read: {error!r}") from error
     for digest in reversed(layers):
         archive = str(folder / Path(digest.partition(":")[2]).name)
-        listed = (await run("tar", "--list", "--file", archive)).splitlines()
-        inside = [name for name in listed if re.match(r"(\./|/)?disk/.", name)]
+        listed = target.with_name("names")
+        await run("tar", "--list", "--file", archive, into=listed, largest=_LONGEST_LIST)
+        inside = [name for name in listed.read_text(errors="replace").splitlines() if re.match(r"(\./|/)?disk/.", name)]
         disks = [name for name in inside if "/.wh." not in name]
         if len(disks) == 1:
             chosen = ("--absolute-names", "--file", archive, "--", disks[0])
