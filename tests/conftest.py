@@ -1,4 +1,4 @@
-"""What tests of several parts share: one browser for all of them."""
+"""What tests of several parts share: a browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ PARTS = ("panes.js", "labview.js", "labview-widget.js", "progress-widget.js")
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
-@pytest.fixture(scope="session")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes is run by hand: `pytest -m slow`, or any other `-m`."""
+    if config.option.markexpr:
+        return
+    by_hand = pytest.mark.skip(reason="takes minutes: run by hand with -m slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(by_hand)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, started once: a process can drive one Playwright at a time."""
+    """Debian's Chromium, for one module: as long as it lives, its event loop is the thread's, and no other can run."""
     missing = [name for name in PARTS if not (STATIC / name).exists()]
     if missing:
         pytest.fail(f"not built: {', '.join(missing)}; run `make install`")

@@ -24,7 +24,7 @@ class Demo:
     home: Home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """`labkit demo`, from the line with the URL to Ctrl-C."""
     home = new_home()

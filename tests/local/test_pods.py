@@ -18,6 +18,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from labkit.local.pods.sandbox import command_line
 from tests.local.conftest import Guest
 from tests.support.engine import until
 from tests.support.streams import Stream, open_stream
@@ -196,8 +197,17 @@ def _running(mark: str) -> list[int]:
 def test_a_killed_engine_leaves_no_command(guest: Guest) -> None:
     try:
         with channel(guest, "v4.channel.k8s.io", command=["sleep", "87654"]):
-            until(lambda: _running("87654"))
+            # The command itself, not yet the sandbox, whose line has the same words: it is tied to the engine by then.
+            until(lambda: any(psutil.Process(pid).name() == "sleep" for pid in _running("87654")))
             guest.engine.kill()
             until(lambda: not _running("87654"))
     finally:
         guest.engine.start()
+
+
+def test_a_command_that_outlived_its_engine_is_ended_by_the_next(guest: Guest) -> None:
+    logs = next((guest.engine.state / "engine/machines").glob("*/logs"))
+    left = subprocess.Popen(command_line(["sleep", "87655"], logs, "left"))
+    guest.engine.kill()
+    guest.engine.start()
+    assert left.wait(10) != 0

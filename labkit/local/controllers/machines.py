@@ -308,5 +308,7 @@ class Machines:
                 if entry.name not in living:
                     await processes.end_all(f"path={self._paths.runtime / entry.name}/qmp.sock,")
                     remove_tree(entry)
+        # A command in a pod dies with its engine, unless the engine was killed before the command could ask for that.
+        await processes.end_all(f"--ro-bind\0{self._paths.machines}/")
         namespaces = {uid_of(namespace) for namespace in self._store.all("namespaces")}
         await self._segments.sweep(namespaces, set(map(uid_of, keepers)))
