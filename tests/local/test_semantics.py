@@ -55,6 +55,15 @@ def test_a_name_is_made_up_of_the_given_beginning(engine: EngineProcess, space: 
     assert len(json.loads(body)["metadata"]["name"]) == 63
 
 
+def test_the_namespace_default_stays(engine: EngineProcess) -> None:
+    code, body = engine.request("DELETE", "/api/v1/namespaces/default")
+    assert (code, json.loads(body)["message"]) == (
+        403,
+        'namespaces "default" is forbidden: this namespace may not be deleted',
+    )
+    assert engine.request("DELETE", "/api/v1/namespaces")[0] == 405
+
+
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_what_a_cluster_object_owns_goes_with_it(engine: EngineProcess, space: str, policy: str) -> None:
     owner = f"owner-{policy.lower()}"

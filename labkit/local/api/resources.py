@@ -153,6 +153,9 @@ class Resources:
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
         options = call.delete_options()
+        if name_of(obj) in call.kind.lasting:
+            why = f"this {call.kind.singular} may not be deleted"
+            raise status.forbidden(call.kind.plural, call.kind.group, name_of(obj), why)
         wanted = options.get("preconditions") or {}
         for part in ("uid", "resourceVersion"):
             if wanted.get(part) not in (None, obj["metadata"][part]):
