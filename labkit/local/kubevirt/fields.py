@@ -149,7 +149,7 @@ VM_SPEC: Tree = {
     "runStrategy": "Always|Halted|Manual|Once|RerunOnFailure",
     "template!": {"metadata": METADATA, "spec!": VMI_SPEC},
     "dataVolumeTemplates": [
-        {"apiVersion": "string", "kind": "string", "metadata": METADATA, "spec": DATA_VOLUME_SPEC, "status": "any"}
+        {"apiVersion": "string", "kind": "string", "metadata!": METADATA, "spec!": DATA_VOLUME_SPEC, "status": "any"}
     ],
     **not_built("instancetype", "preference", "updateVolumesStrategy"),
 }

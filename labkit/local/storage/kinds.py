@@ -19,49 +19,49 @@ RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 _FOREIGN = ("dataSource", "dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
-_TARGET: Tree = {"apiGroup": "kubevirt.io|", "kind": "VirtualMachine|", "name": "string"}
+_TARGET: Tree = {"apiGroup!": "kubevirt.io|", "kind!": "VirtualMachine|", "name!": "~[a-z0-9]([-a-z0-9.]*[a-z0-9])?"}
 _CLAIM: Tree = {
-    "accessModes": ["|".join(_MODES)],
-    "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
+    "resources!": {"requests!": {"storage!": "quantity"}, **not_built("limits")},
     "storageClassName": "string",
     "volumeMode": "Block|Filesystem",
     **not_built(*_FOREIGN),
 }
+_ACCESS: Tree = ["|".join(_MODES)]
 _SUMS = "(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})?"
 _REGISTRY = r"(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"
 DATA_VOLUME_SPEC: Tree = {
-    "source": {
+    "source!": {
         "blank": {},
         "http": {
             # No user and password: the address is shown in conditions and events.
-            "url": r"~https?://[^\s/@]+(/\S*)?",
+            "url!": r"~https?://[^\s/@]+(/\S*)?",
             "checksum": f"~{_SUMS}",
             **not_built("certConfigMap", "extraHeaders", "insecureSkipVerify", "secretExtraHeaders", "secretRef"),
         },
         "registry": {
-            "url": f"~docker://{_REGISTRY}",
+            "url!": f"~docker://{_REGISTRY}",
             **not_built("certConfigMap", "imageStream", "platform", "pullMethod", "secretRef"),
         },
-        "pvc": {"namespace": "string", "name": "string"},
+        "pvc": {"namespace": "string", "name!": "string"},
         **not_built("gcs", "imageio", "s3", "snapshot", "upload", "vddk"),
     },
-    "pvc": _CLAIM,
-    "storage": _CLAIM,
+    "pvc": {"accessModes!": _ACCESS, **_CLAIM},
+    "storage": {"accessModes": _ACCESS, **_CLAIM},
     "contentType": "kubevirt|",
     **not_built(
         "checkpoints", "finalCheckpoint", "preallocation", "priorityClassName", "serviceAccountName", "sourceRef"
     ),
 }
 _RESTORE: Tree = {
-    "target": _TARGET,
-    "virtualMachineSnapshotName": "string",
+    "target!": _TARGET,
+    "virtualMachineSnapshotName!": "string",
     "targetReadinessPolicy": "WaitGracePeriod|",
     "volumeRestorePolicy": "RandomizeNames|InPlace",
     "volumeOwnershipPolicy": "Vm|",
     **not_built("patches", "volumeRestoreOverrides"),
 }
 _SNAPSHOT: Tree = {
-    "source": _TARGET,
+    "source!": _TARGET,
     "failureDeadline": r"~(0|([0-9]+(\.[0-9]+)?(h|ms|m|s))+)?",
     "deletionPolicy": "Delete|",
 }
@@ -102,7 +102,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         CDI, "v1beta1", "DataVolume", "datavolumes", "datavolume",
-        fields={"spec": DATA_VOLUME_SPEC},
+        fields={"spec!": DATA_VOLUME_SPEC},
         short_names=("dv", "dvs"),
         categories=("all",),
         admit=rules.admit_data_volume,
@@ -116,7 +116,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     _snapshots(
         "VirtualMachineSnapshot",
-        fields={"spec": _SNAPSHOT},
+        fields={"spec!": _SNAPSHOT},
         admit=rules.admit_snapshot,
         status_route=True,
         counts_generations=True,
@@ -133,7 +133,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     _snapshots(
         "VirtualMachineRestore",
-        fields={"spec": _RESTORE},
+        fields={"spec!": _RESTORE},
         admit=rules.admit_restore,
         status_route=True,
         counts_generations=True,
