@@ -57,6 +57,14 @@ def run_strategy(vm: Obj) -> str:
     return "Always" if spec["running"] else "Halted"
 
 
+def set_strategy(spec: Obj, strategy: str) -> None:
+    """Make a VM's spec say Always or Halted, in the spelling that it has."""
+    if "runStrategy" in spec:
+        spec["runStrategy"] = strategy
+    else:
+        spec["running"] = strategy == "Always"
+
+
 def set_defaults(spec: Obj, old: Obj | None = None) -> None:
     """Fill in what KubeVirt's mutating webhook fills in; what is drawn by lot is taken from ``old`` where given."""
     domain = spec["domain"]

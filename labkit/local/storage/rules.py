@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from labkit.local.access.rules import Attributes
 from labkit.local.api.admission import refuse
 from labkit.local.api.bounds import invalid, is_name, not_allowed, required
@@ -19,7 +17,7 @@ _SIZE = "resources.requests.storage"
 
 
 def admit_claim(admission: Admission) -> None:
-    """Default a new claim; later it can only grow."""
+    """Default a new claim; it never changes."""
     new, old = admission.new, admission.old
     spec = new.setdefault("spec", {})
     causes = [] if spec.get("accessModes") else [required("spec.accessModes", "at least 1 access mode is required")]
@@ -29,12 +27,8 @@ def admit_claim(admission: Admission) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     if old is None:
         new["status"] = {"phase": "Pending"}
-    elif not causes:
-        if size_of(new) < size_of(old):
-            causes.append(not_allowed(f"spec.{_SIZE}", "field can not be less than previous value"))
-        if {**spec, "resources": old["spec"]["resources"]} != old["spec"]:
-            why = "spec is immutable after creation except resources.requests for bound claims"
-            causes.append(not_allowed("spec", why))
+    elif not causes and spec != old["spec"]:
+        causes.append(not_allowed("spec", "spec is immutable after creation: the embedded engine resizes no claim"))
     refuse(admission, causes)
 
 
@@ -110,12 +104,6 @@ def _admit_once(admission: Admission, causes: list[Cause], status: Obj) -> None:
 def with_modes(spec: Obj) -> Obj:
     """The spec of a DataVolume's ``storage`` with what it may leave out."""
     return {"accessModes": ["ReadWriteOnce"], **spec}
-
-
-def seconds_of(duration: str) -> float:
-    """The seconds of a Go duration such as ``5m`` or ``1h30m0s``."""
-    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
-    return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)(h|ms|m|s)", duration))
 
 
 def size_of(claim: Obj) -> int:
