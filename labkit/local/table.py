@@ -173,7 +173,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
-        fields={"spec": VM_SPEC},
+        fields={"spec!": VM_SPEC},
         short_names=("vm", "vms"),
         categories=("all",),
         admit=admit_vm,
@@ -184,7 +184,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", "virtualmachineinstance",
-        fields={"spec": VMI_SPEC},
+        fields={"spec!": VMI_SPEC},
         short_names=("vmi", "vmis"),
         categories=("all",),
         admit=admit_vmi,

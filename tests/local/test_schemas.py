@@ -14,6 +14,7 @@ from tests.support.engine import EngineProcess
 
 BY_KEY = {kind.key: kind for kind in KINDS}
 POLICY = "networkpolicies.networking.k8s.io"
+EMPTY = {"spec": {"domain": {"devices": {}}}}
 
 
 def nodes(node: dict[str, Any], seen: set[str]) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def test_kubernetes_own_merge_keys_are_in_the_schema() -> None:
         ("services", {"spec": {"ports": [{"port": 80, "prt": 1}]}}, "unknown", "spec.ports[0].prt"),
         ("services", {"spec": {"ports": [{"name": "a"}]}}, "causes", "spec.ports[0].port"),
         ("services", {"spec": {"ports": [{"port": 80, "nodePort": 30000}]}}, "causes", "spec.ports[0].nodePort"),
-        ("virtualmachines.kubevirt.io", {"spec": {"preference": {"name": "x"}}}, "causes", "spec.preference"),
+        ("virtualmachines.kubevirt.io", {"spec": {"preference": {}, "template": EMPTY}}, "causes", "spec.preference"),
         ("secrets", {"metadata": {"labels": {"a": 1}}}, "wrong", "metadata.labels.a: must be of type string: 1"),
         (
             "services",

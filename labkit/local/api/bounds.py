@@ -82,7 +82,7 @@ def _is_port(value: int | str) -> bool:
 
 def _is_cidr(value: str) -> bool:
     try:
-        return bool(ip_network(value))
+        return "/" in value and bool(ip_network(value))
     except ValueError:
         return False
 
