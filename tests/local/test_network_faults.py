@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from labkit.local.doctor import examine
 from tests.local.conftest import post
 from tests.support.engine import EngineProcess, machine, namespace, running_engine, seed, until
 
@@ -37,12 +38,22 @@ def start(engine: EngineProcess, phase: str) -> dict:
 
 def test_without_a_filter_a_machine_fails_and_says_why(broken: Callable[[str], None]) -> None:
     broken("nft")
-    with running_engine() as engine:
+    with running_engine(network="private") as engine:
         conditions = start(engine, "Failed")["status"]["conditions"]
         found = next(item for item in conditions if item["type"] == "Synchronized")
         assert (found["status"], found["reason"]) == ("False", "FailedCreate")
         assert "nft is out of order" in found["message"]
         assert not [line for line in engine.processes() if line.startswith("qemu")]
+
+
+def test_where_no_private_network_can_be_made_one_machine_runs_alone_and_the_doctor_says_what_is_lost(
+    broken: Callable[[str], None],
+) -> None:
+    broken("nft")
+    assert "nft is out of order: labs of one machine run; no second machine" in str(examine(Path("/none"), "tcg"))
+    with running_engine() as engine:
+        start(engine, "Running")
+        assert any("user,id=net0,restrict=on" in line for line in engine.processes())
 
 
 def test_without_a_way_out_a_machine_runs_closed_and_an_event_says_so(broken: Callable[[str], None]) -> None:

@@ -50,10 +50,14 @@ class Segments:
         for file in paths.networks.glob("n*.json"):
             self._records[file.stem] = SegmentRecord(**json.loads(file.read_text()))
 
+    def addresses(self, namespace_uid: str) -> Mapping[str, str]:
+        """The addresses of a network's machines, by their uids."""
+        record = self._records.get(self._paths.segment(namespace_uid).record.stem)
+        return record.addresses if record else {}
+
     def address(self, namespace_uid: str, machine_uid: str) -> str | None:
         """The address that a machine has, or None."""
-        record = self._records.get(self._paths.segment(namespace_uid).record.stem)
-        return record.addresses.get(machine_uid) if record else None
+        return self.addresses(namespace_uid).get(machine_uid)
 
     async def attach(self, namespace_uid: str, machine_uid: str) -> None:
         """Give a machine its address. Raises NetworkFull."""
@@ -114,8 +118,8 @@ class Segments:
             if found.uplink and not self._process(self._uplink_mark(segment)):
                 await self._let_out(segment, holder.pid)
 
-    async def tap(self, namespace_uid: str, machine_uid: str) -> int:
-        """A machine's port as an open file, which the caller closes. Raises NetworkError."""
+    async def tap(self, namespace_uid: str, machine_uid: str) -> int | None:
+        """A machine's port as an open file, which the caller closes; None: a net of QEMU's own. Raises NetworkError."""
         request = {"op": "tap", "name": self.port(machine_uid)}
         return await self._ask_for_file(self._paths.segment(namespace_uid), request)
 
