@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from labkit.local.access.requests import refusal
 from labkit.local.access.rules import Attributes
 from labkit.local.api.admission import refuse
 from labkit.local.api.bounds import invalid, is_name, not_allowed, required
 from labkit.local.api.kinds import Admission
-from labkit.local.api.status import Cause, forbidden
+from labkit.local.api.status import Cause
 from labkit.local.objects import Obj, get_path, name_of, namespace_of, quantity
 
 CLASS = "local"
@@ -53,8 +54,7 @@ def data_volume_causes(admission: Admission, spec: Obj, at: str) -> list[Cause]:
     if source.setdefault("namespace", home) != home:
         right = Attributes("create", CDI, "datavolumes/source", source["namespace"], source["name"])
         if not admission.caller.may(right):
-            who, what = admission.caller.user.name, f"{right.namespace}/{right.name}"
-            raise forbidden(f'User "{who}" may not clone the claim {what}: no right to create {right.resource} there')
+            raise refusal(admission.caller.user, right)
     return causes
 
 
