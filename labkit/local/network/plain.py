@@ -18,6 +18,7 @@ from labkit.local.network.segments import NetworkError, Segments, UplinkError
 from labkit.local.paths import EnginePaths
 
 _WHY = "this computer can make no private network ('labkit doctor' says why)"
+_CLOSED = f"{_WHY}: nothing outside is reached, as policies would let"
 _DIAL_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
@@ -45,20 +46,22 @@ class PlainSegments(Segments):
         names: Mapping[str, Sequence[str]],
         rules: Callable[[str], Filter],
     ) -> None:
-        """Keep what the policies say. Raises NetworkError where one lets something out: nothing gets out here."""
+        """Keep what the policies say. Raises UplinkError where something would be let out: nothing gets out here."""
         if not (taken := self.addresses(namespace_uid)):
             self._filters.pop(namespace_uid, None)
             return
         found = self._filters[namespace_uid] = rules(gateway(f"{next(iter(taken.values())).rpartition('.')[0]}.0/24"))
         if found.uplink:
-            asked = any(found.policies.selecting(member, "Egress") for member in members)
-            raise (NetworkError if asked else UplinkError)(f"{_WHY}: nothing outside is reached, as a policy would let")
+            raise UplinkError(_CLOSED)
 
     async def tap(self, namespace_uid: str, machine_uid: str) -> None:
         """None: the machine has no port."""
 
     async def entry(self, namespace_uid: str) -> list[str]:
-        """Nothing: there is no network to run in."""
+        """Nothing: there is no network to run in. Raises NetworkError where a policy lets the machine out."""
+        found = self._filters[namespace_uid]
+        if found.uplink and any(found.policies.selecting(member, "Egress") for member in found.policies.members):
+            raise NetworkError(_CLOSED)
         return []
 
     async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:

@@ -27,7 +27,7 @@ class Policies:
     def __init__(self, gateway: str, labels: Mapping[str, str], members: Sequence[Member], specs: list[Obj]) -> None:
         self._virt_api = Member("", "", gateway, {"kubevirt.io": "virt-api"})
         self._labels = dict(labels)
-        self._members = members
+        self.members = members
         self._specs = specs
 
     def selecting(self, member: Member, direction: str) -> list[Obj]:
@@ -44,7 +44,7 @@ class Policies:
         """Whether what ``portforward`` sends is let through to a TCP port of the machine with that address."""
         return any(
             self._speaks_of_virt_api(peer) and any(_covers(found, "TCP", port, member.ports) for found in ports)
-            for member in self._members
+            for member in self.members
             if member.address == address
             for rule in self.rules(member, "Ingress")
             for ports in [rule.get("ports") or [{}]]
@@ -61,7 +61,7 @@ class Policies:
         """The machines that a peer of a rule speaks of."""
         spaces, labels = peer.get("namespaceSelector"), peer.get("podSelector")
         inside = "ipBlock" not in peer and (spaces is None or matches_labels(spaces, self._labels))
-        found = [member for member in self._members if inside and matches_labels(labels, dict(member.labels))]
+        found = [member for member in self.members if inside and matches_labels(labels, dict(member.labels))]
         elsewhere = direction == "Ingress" and spaces is not None and matches_labels(spaces, _KUBEVIRT)
         return found + [self._virt_api] * (elsewhere and matches_labels(labels, dict(self._virt_api.labels)))
 
