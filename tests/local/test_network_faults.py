@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def test_without_a_filter_a_machine_fails_and_says_why(broken: Callable[[str], N
         assert (found["status"], found["reason"]) == ("False", "FailedCreate")
         assert "nft is out of order" in found["message"]
         assert not [line for line in engine.processes() if line.startswith("qemu")]
+
+
+def test_a_holder_changes_nothing_in_a_network_that_is_the_computers_own(tmp_path: Path) -> None:
+    options = f"--holder-dir={tmp_path} --address=10.77.9.1 --search=lab"
+    # Safe though it should go wrong: what is taken for the computer's own network is a new one.
+    holder = f"timeout 5 {sys.executable} -m labkit.local.network.holder {options}"
+    script = f"sleep 9 & {holder} --join=$!; ip link; kill $!"
+    own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
+    done = subprocess.run(["unshare", *own, "--net", "--", "sh", "-c", script], capture_output=True, text=True)
+    assert ("is in the computer's own network" in done.stderr, "br0" in done.stdout) == (True, False)
 
 
 def test_where_no_private_network_can_be_made_one_machine_runs_alone_and_the_doctor_says_what_is_lost(

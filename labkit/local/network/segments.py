@@ -199,10 +199,11 @@ class Segments:
         task.add_done_callback(self._waiting.discard)
 
     async def _start(self, segment: SegmentPaths, record: SegmentRecord, namespace: str) -> processes.Detached:
-        """Start a holder. Where machines live on in the network of a killed one, it takes that network over."""
+        """Start a holder. Where machines live on in the network of a killed one, not in ours, it takes that over."""
         await self._clear(segment)
         make_private(segment.runtime)
-        living = [pid for uid in record.addresses for pid in processes.find(f"path={self._paths.machine(uid).qmp},")]
+        found = [pid for uid in record.addresses for pid in processes.find(f"path={self._paths.machine(uid).qmp},")]
+        living = [pid for pid in found if not Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")]
         own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
         command = [
             *([] if living else ["unshare", *own, "--net", "--"]),
