@@ -199,6 +199,15 @@ class Machines:
                 found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
 
+    async def command(self, uid: str, line: str) -> str:
+        """What a machine's QEMU answers to a line of its human monitor. Raises NetworkError."""
+        if (running := self._running.get(uid)) is None:
+            raise NetworkError("the machine does not run")
+        try:
+            return str(await running.execute("human-monitor-command", {"command-line": line}))
+        except machine.MachineError as error:
+            raise NetworkError(str(error)) from error
+
     def _unhealthy(self, vmi: Obj, fault: str) -> None:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
         self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
