@@ -60,6 +60,8 @@ def boxes(images: Path, registry: str, silent: str) -> Iterator[EngineProcess]:
         patch.setenv("HOME", str(images))
         with running_engine(images) as found:
             yield found
+            found.request("DELETE", "/api/v1/namespaces/lab")
+            until(lambda: not found.processes() and not found.leftovers(), 60)
 
 
 @pytest.fixture
