@@ -73,8 +73,8 @@ def check(request: web.Request, protocols: Sequence[str], remedy: str) -> None:
     """Refuse what is not a WebSocket with one of the protocols, before anything is started. ApiError 400."""
     offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if request.headers.get("Upgrade", "").lower() != "websocket" or not set(protocols) & set(offered):
-        served = f"WebSocket with the subprotocol {' or '.join(protocols)} only, not SPDY"
-        raise bad_request(f"the embedded engine serves this over {served}: {remedy}")
+        served = f"over WebSocket only, with the subprotocol {' or '.join(protocols)}, not over SPDY"
+        raise bad_request(f"the embedded engine serves this {served}: {remedy}")
 
 
 async def run(channels: Channels, process: Process) -> None:

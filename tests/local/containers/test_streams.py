@@ -48,4 +48,4 @@ def test_the_python_client_forwards_a_port(lab: Box) -> None:
 
 
 def test_kubectl_is_told_why_it_cannot_forward_a_port(lab: Box) -> None:
-    assert "v4.channel.k8s.io only, not SPDY" in lab.kubectl("port-forward", "web", "0:80").stderr
+    assert "v4.channel.k8s.io, not over SPDY" in lab.kubectl("port-forward", "web", "0:80").stderr
