@@ -24,6 +24,14 @@ def test_exec_has_input_a_status_and_a_terminal(lab: Box) -> None:
     assert "33 77" in terminal.stdout
 
 
+def test_a_client_that_goes_away_takes_its_command_with_it(lab: Box) -> None:
+    line = lab.engine.kubectl_command("-n", lab.space, "exec", "client", "--", "sleep", "98765")
+    with subprocess.Popen(line) as gone:
+        until(lambda: "98765" in lab.sh("client", "ps"))
+        gone.kill()
+    until(lambda: "98765" not in lab.sh("client", "ps"))
+
+
 def test_logs_are_followed_cut_and_of_a_container(box: Box) -> None:
     main = container("echo one; echo two; until [ -e /go ]; do sleep 0.1; done; echo three")
     box.run(pod("l", main, container(name="other"), restartPolicy="Never"))
