@@ -13,7 +13,6 @@ from labkit.local.objects import Obj
 Tree = Any
 """Fields, in the form that ``schemas`` says."""
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-READ_VERBS = ("get", "list", "watch")
 STATUS_VERBS = ("get", "patch", "update")
 
 

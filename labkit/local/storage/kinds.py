@@ -55,7 +55,7 @@ _RESTORE: Tree = {
     "target!": _TARGET,
     "virtualMachineSnapshotName!": "string",
     "targetReadinessPolicy": "WaitGracePeriod|",
-    "volumeRestorePolicy": "RandomizeNames|InPlace",
+    "volumeRestorePolicy": "RandomizeNames|",
     "volumeOwnershipPolicy": "Vm|",
     **not_built("patches", "volumeRestoreOverrides"),
 }
