@@ -91,12 +91,12 @@ class EngineProcess(Cluster):
 
 
 def _processes_of(engine: EngineProcess) -> Iterator[psutil.Process]:
-    """Those that name its folder, and those in containers, whose disk is in it."""
+    """Those that name its folder, and those in containers, whose volumes are in it."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         mounts = ""
         with contextlib.suppress(OSError):
             mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
-        if str(engine.runtime) in " ".join(process.info["cmdline"] or []) or f"upperdir={engine.state}/" in mounts:
+        if str(engine.runtime) in " ".join(process.info["cmdline"] or []) or f"{engine.state}/" in mounts:
             yield process
 
 

@@ -29,19 +29,12 @@ Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 Tell = Callable[[str], None]
 
 
-class Seen(Protocol):
-    """What is known of what is probed."""
-
-    ended: str
-    paused: str
-
-
 class Probed(Protocol):
     """A machine, or a container."""
 
     @property
-    def facts(self) -> Seen:
-        """What is known now."""
+    def facts(self) -> Any:
+        """What is known now: whether it has ``ended``, or is ``paused``."""
 
     def note(self, **facts: Any) -> None:
         """Keep what was found out."""
