@@ -101,10 +101,12 @@ def _processes_of(engine: EngineProcess) -> Iterator[psutil.Process]:
 
 
 @contextlib.contextmanager
-def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iterator[EngineProcess]:
+def running_engine(
+    images: Path | None = None, *, anywhere: bool = True, network: str = "auto"
+) -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    options = ["--import-from-anywhere"] if anywhere else []
+    options = [f"--network={network}", *(["--import-from-anywhere"] if anywhere else [])]
     engine = EngineProcess(folder, images or settings.load().images_dir, *options)
     try:
         engine.start()

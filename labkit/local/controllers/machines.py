@@ -198,6 +198,15 @@ class Machines:
                 found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
 
+    async def command(self, uid: str, line: str) -> str:
+        """What a machine's QEMU answers to a line of its human monitor. Raises NetworkError."""
+        if (running := self._running.get(uid)) is None:
+            raise NetworkError("the machine does not run")
+        try:
+            return str(await running.execute("human-monitor-command", {"command-line": line}))
+        except machine.MachineError as error:
+            raise NetworkError(str(error)) from error
+
     def _unhealthy(self, vmi: Obj, fault: str) -> None:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
         self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
@@ -205,7 +214,7 @@ class Machines:
     async def dial(self, vmi: Obj, port: int, *, probe: bool = False) -> Streams:
         """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
         network = self.network_uid(vmi)
-        return await self._segments.dial(network, self._segments.address(network, uid_of(vmi)), port, probe=probe)
+        return await self._segments.connect(network, self._segments.address(network, uid_of(vmi)), port, probe=probe)
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
