@@ -30,7 +30,7 @@ from labkit.local.kubevirt.vmi_status import (
     vmi_status,
 )
 from labkit.local.network.names import mac_of
-from labkit.local.network.segments import Segments, Streams
+from labkit.local.network.segments import NetworkError, Segments, Streams
 from labkit.local.objects import (
     Obj,
     controller_uid,
