@@ -214,7 +214,7 @@ class Containers:
         number = ports.get(port) if isinstance(port, str) else port
         if number is None:
             raise NetworkError(f"container {container['name']} has no port '{port}'")
-        return await self._segments.connect(self._network(pod), self._address(pod), number, probe=True)
+        return await self._segments.dial(self._network(pod), self._address(pod), number, probe=True)
 
     async def _kill_unhealthy(self, pod: Obj, held: Held, live: Live) -> float | None:
         if not live.facts.ended:
@@ -235,7 +235,7 @@ class Containers:
 
     async def dial(self, pod: Obj, port: int) -> Streams:
         """A connection to a port of any pod, made inside its network. Raises NetworkError or OSError."""
-        return await self._segments.connect(self._network(pod), get_path(pod, "status.podIP"), port)
+        return await self._segments.dial(self._network(pod), get_path(pod, "status.podIP"), port)
 
     def exec_line(self, pod: Obj, container: str, command: list[str], *, tty: bool) -> list[str] | None:
         """The command line that runs a command in a container; None where it does not run."""

@@ -214,7 +214,7 @@ class Machines:
     async def dial(self, vmi: Obj, port: int, *, probe: bool = False) -> Streams:
         """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
         network = self.network_uid(vmi)
-        return await self._segments.connect(network, self._segments.address(network, uid_of(vmi)), port, probe=probe)
+        return await self._segments.dial(network, self._segments.address(network, uid_of(vmi)), port, probe=probe)
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""

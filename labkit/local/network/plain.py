@@ -68,8 +68,8 @@ class PlainSegments(Segments):
         """Refuse a container, for which QEMU does nothing."""
         raise NetworkError(f"{_WHY}: containers cannot be run")
 
-    async def dial(self, namespace_uid: str, host: str, port: int, *, probe: bool = False) -> socket.socket:
-        """A TCP connection to a machine through its QEMU. Raises NetworkError or OSError."""
+    async def _connect(self, namespace_uid: str, host: str, port: int, probe: bool) -> socket.socket:
+        """Through the machine's QEMU."""
         found = self._filters.get(namespace_uid)
         if found is None or not (probe or found.policies.admits(host, port)):
             raise NetworkError("No route to host: no NetworkPolicy lets portforward in")

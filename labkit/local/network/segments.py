@@ -134,20 +134,19 @@ class Segments:
         request = {"op": "plug", "name": self.port(uid), "pid": pid, "mac": mac, "fresh": fresh}
         await self._ask(self._paths.segment(namespace_uid), request | {"address": self.address(namespace_uid, uid)})
 
-    async def dial(self, namespace_uid: str, host: str, port: int, *, probe: bool = False) -> socket.socket:
-        """A TCP connection to a machine, made inside its network. Raises NetworkError.
+    async def dial(self, namespace_uid: str, host: str | None, port: int, *, probe: bool = False) -> Streams:
+        """A TCP connection to an address, made inside its network. Raises NetworkError or OSError.
 
         Policies see it as coming from virt-api's pod; those of a ``probe``, which a kubelet makes, are not asked.
         """
-        request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
-        return socket.socket(fileno=(await self._ask(self._paths.segment(namespace_uid), request, files=1))[0])
-
-    async def connect(self, namespace_uid: str, host: str | None, port: int, *, probe: bool = False) -> Streams:
-        """The same as streams; without an address there is none. Raises NetworkError or OSError."""
         if not host:
             raise NetworkError("it has no address")
-        connection = await self.dial(namespace_uid, host, port, probe=probe)
+        connection = await self._connect(namespace_uid, host, port, probe)
         return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
+
+    async def _connect(self, namespace_uid: str, host: str, port: int, probe: bool) -> socket.socket:
+        request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
+        return socket.socket(fileno=(await self._ask(self._paths.segment(namespace_uid), request, files=1))[0])
 
     async def rights(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest with rights over the network. Raises NetworkError."""
