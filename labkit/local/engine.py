@@ -40,6 +40,8 @@ from labkit.local.storage.provisioning import Provisioner
 from labkit.local.storage.snapshots import Restores, Snapshots
 from labkit.local.store import Store
 from labkit.local.table import KINDS
+from labkit.local.warm.shelf import Limits
+from labkit.local.warm.warm import Warm
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,14 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. ``acceleration`` None means: find out."""
+    """What the command line says. ``acceleration`` None means: find out; ``warm`` None: every start is cold."""
 
     paths: EnginePaths
     port: int = 0
     acceleration: str | None = None
     exit_with_parent: bool = False
     import_from_anywhere: bool = False
+    warm: Limits | None = None
 
 
 def run(options: Options) -> None:
@@ -119,7 +122,9 @@ async def _serve(options: Options) -> None:
     claims = Claims(store, paths)
     provisioner = Provisioner(store, recorder, claims, paths.volumes, options.import_from_anywhere)
     launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
-    machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
+    warm = Warm(paths, acceleration.name, options.warm)
+    await warm.start()
+    machines = Machines(store, recorder, segments, launcher, paths, acceleration.name, warm)
     snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
     subresources = Subresources(store, machines)
 
@@ -154,6 +159,7 @@ async def _serve(options: Options) -> None:
     await runner.cleanup()
     for controller in controllers:
         await controller.queue.close()
+    await warm.close()
     await machines.close()
     await store.close()
 

@@ -57,6 +57,11 @@ class MachinePaths:
         return self.logs / "qemu.log"
 
     @property
+    def asleep(self) -> Path:
+        """Is there until a clone has become the machine that it is to be."""
+        return self.runtime / "asleep"
+
+    @property
     def reboot(self) -> Path:
         """Is there while the guest is asked to power off in order to be started anew."""
         return self.runtime / "reboot"
@@ -112,6 +117,11 @@ class EnginePaths:
     def volumes(self) -> Path:
         """A folder for each claim and each snapshot: disks that outlive machines."""
         return self.engine / "volumes"
+
+    @property
+    def warm(self) -> Path:
+        """A folder for each template that machines are cloned from."""
+        return self.engine / "warm"
 
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""

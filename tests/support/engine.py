@@ -95,10 +95,10 @@ class EngineProcess(Cluster):
 
 
 @contextlib.contextmanager
-def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iterator[EngineProcess]:
+def running_engine(images: Path | None = None, *, anywhere: bool = True, warm: str = "off") -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    options = ["--import-from-anywhere"] if anywhere else []
+    options = [f"--warm={warm}", *(["--import-from-anywhere"] if anywhere else [])]
     engine = EngineProcess(folder, images or settings.load().images_dir, *options)
     try:
         engine.start()

@@ -6,6 +6,8 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Interface
 
 import psutil
 
@@ -14,17 +16,19 @@ from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.files import make_private, remove_tree
 from labkit.local.kubevirt.vmi_status import Problem
-from labkit.local.network.names import NetworkFull, mac_of
+from labkit.local.network.names import NetworkFull, gateway, mac_of, search_domains
 from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import Obj, namespace_of, quantity, uid_of
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import argv, images, plan
+from labkit.local.qemu.agent import AgentError
 from labkit.local.qemu.machine import MachineError
 from labkit.local.storage.claims import Claims
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
+from labkit.local.warm.shelf import Template
 
-TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, OSError)
+TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, AgentError, OSError)
 """What ends a start, each with one sentence."""
 _OVERHEAD = 150 * 2**20
 """Bytes that QEMU needs beside the guest's memory."""
@@ -82,8 +86,8 @@ class Launcher:
             return Problem("PodScheduled", "Unschedulable", message)
         return None
 
-    async def launch(self, vmi: Obj) -> processes.Detached:
-        """Disks, network, QEMU. Raises what ``TROUBLE`` lists."""
+    async def launch(self, vmi: Obj, template: Template | None = None) -> processes.Detached:
+        """Disks, network, QEMU; from a template, one that is asleep. Raises what ``TROUBLE`` lists."""
         uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
         network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
         remove_tree(paths.runtime)
@@ -93,7 +97,9 @@ class Launcher:
         for log in (paths.console_log, paths.qemu_log):
             log.touch(mode=0o600)
         for volume in vmi["spec"].get("volumes", []):
-            await self._make_volume(vmi, volume)
+            await self._make_volume(vmi, volume, template)
+        if template:
+            paths.asleep.touch()
         entry, tap = [], None
         if plan.wants_network(vmi):
             await self._segments.attach(network, uid)
@@ -102,15 +108,28 @@ class Launcher:
             tap = await self._segments.tap(network, uid)
         try:
             config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), self._claims.files(vmi))
+            if template:
+                config = replace(config, memory_file=argv.MemoryFile(template.memory_file, shared=False))
             command = [*entry, *argv.arguments(config)]
             return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
         finally:
             if tap is not None:
                 os.close(tap)
 
-    async def _make_volume(self, vmi: Obj, volume: Obj) -> None:
+    def place(self, vmi: Obj) -> list[str]:
+        """What DHCP tells a machine: its address with the bits of its network, the gateway, search domains."""
+        network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+        address = self._segments.address(network, uid_of(vmi))
+        if address is None:
+            return []
+        own = IPv4Interface(f"{address}/24")
+        return [str(own), gateway(str(own.network)), *search_domains(namespace_of(vmi))]
+
+    async def _make_volume(self, vmi: Obj, volume: Obj, template: Template | None) -> None:
         target = plan.volume_file(self._paths.machine(uid_of(vmi)), volume)
-        if "containerDisk" in volume:
+        if template and "cloudInitNoCloud" not in volume:
+            await images.create_layer(template.folder / target.name, target)
+        elif "containerDisk" in volume:
             await images.create_overlay(images.resolve(volume["containerDisk"]["image"], self._paths.images), target)
         elif "emptyDisk" in volume:
             await images.create_empty(target, int(quantity(volume["emptyDisk"]["capacity"])))

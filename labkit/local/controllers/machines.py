@@ -44,6 +44,8 @@ from labkit.local.objects import (
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
 from labkit.local.store import Change, Store
+from labkit.local.warm import waking
+from labkit.local.warm.warm import START, Warm
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Machines:
         launcher: Launcher,
         paths: EnginePaths,
         acceleration: str,
+        warm: Warm,
     ) -> None:
         self._store = store
         self._recorder = recorder
@@ -75,6 +78,7 @@ class Machines:
         self._launcher = launcher
         self._paths = paths
         self._acceleration = acceleration
+        self._warm = warm
         self._running: dict[str, machine.Machine] = {}
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
@@ -159,9 +163,7 @@ class Machines:
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")
         try:
-            process = await self._launcher.launch(vmi)
-            vmi = self._observe(vmi, "Scheduled")
-            started = await self._connect(vmi, process)
+            started = await self._clone(vmi) or await self._boot(vmi)
         except TROUBLE as error:
             await self._clear(vmi)
             # A full disk may have room again later; nothing else that goes wrong here mends itself.
@@ -170,11 +172,44 @@ class Machines:
             self.event(vmi, "FailedCreate", str(error), warning=True)
             return _RETRY_SECONDS if full else None
         self._running[uid_of(vmi)] = started
-        mark = {ACCELERATION: self._acceleration}
-        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
         self._observe(vmi, "Running")
         self.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
+
+    async def _boot(self, vmi: Obj) -> machine.Machine:
+        process = await self._launcher.launch(vmi)
+        return await self._connect(self._mark(vmi, "cold"), process)
+
+    async def _clone(self, vmi: Obj) -> machine.Machine | None:
+        """A machine that was woken, or None where it has to boot."""
+        template = self._warm.template(vmi)
+        if template is None:
+            return None
+        try:
+            process = await self._launcher.launch(vmi, template)
+            found = await self._connect(self._mark(vmi, "warm"), process)
+            try:
+                await waking.wake(found, template, self._launcher.place(vmi))
+            except BaseException:
+                await found.close()
+                raise
+        except TROUBLE as error:
+            await self._clear(vmi)
+            self._warm.shelf.failed(template)
+            self.event(
+                vmi, "WarmStartFailed", f"it is started cold, for from a template it failed: {error}", warning=True
+            )
+            return None
+        found.paths.asleep.unlink()
+        self._warm.shelf.hit(template)
+        return found
+
+    def _mark(self, vmi: Obj, start: str) -> Obj:
+        """Say on a VMI how its machine is started."""
+        mark = {ACCELERATION: self._acceleration, START: start}
+        key = namespace_of(vmi), name_of(vmi)
+        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
+        return self._observe(vmi, "Scheduled")
 
     async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
         key = namespace_of(vmi), name_of(vmi)
@@ -212,6 +247,9 @@ class Machines:
         """The machine of a VMI that an earlier engine started."""
         paths = self._paths.machine(uid_of(vmi))
         process = machine.find(paths) if paths.runtime.exists() else None
+        if process is not None and paths.asleep.exists():
+            await processes.end_all(machine.mark(paths))
+            return None
         if process is None:
             return None
         try:
@@ -228,6 +266,8 @@ class Machines:
     async def _follow(self, vmi: Obj, running: machine.Machine) -> float | None:
         if not running.facts.ended:
             self._observe(vmi, "Running")
+            if running.facts.agent and vmi["metadata"].get("annotations", {}).get(START) == "cold":
+                self._warm.want(vmi)
             return None
         crashed = running.facts.ended != "shutdown"
         said = _ENDS[running.facts.ended]

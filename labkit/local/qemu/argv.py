@@ -37,12 +37,20 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """The machine's interface: QEMU is given the tap as an open file."""
+    """The machine's interface: QEMU is given the tap as an open file; with None it gets a closed network of QEMU's."""
 
     mac: str
-    tap_fd: int
+    tap_fd: int | None
     model: str = "virtio"
     boot: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryFile:
+    """The file that is the guest's memory (``shared``, a template's), or that it begins as (a clone, told when)."""
+
+    file: Path
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class MachineConfig:
     tablets: tuple[str, ...] = ()
     paused: bool = False
     firmware_serial: str = ""
+    memory_file: MemoryFile | None = None
 
 
 def arguments(config: MachineConfig) -> list[str]:
@@ -80,6 +89,7 @@ def arguments(config: MachineConfig) -> list[str]:
         *[part for n, disk in enumerate(config.disks) for part in _disk(n, disk)],
         *(_network(config.nic) if config.nic else ["-nic", "none"]),
         *(["-S"] if config.paused else []),
+        *(_memory(config.memory_file, config.memory) if config.memory_file else []),
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     ]
@@ -93,7 +103,8 @@ def _board(config: MachineConfig) -> list[str]:
         "-name", f"guest={_escaped(config.name)}",
         "-nodefaults",
         "-no-user-config",
-        "-machine", MACHINE_TYPE if config.acpi else f"{MACHINE_TYPE},acpi=off",
+        "-machine",
+        MACHINE_TYPE + ("" if config.acpi else ",acpi=off") + (",memory-backend=ram" if config.memory_file else ""),
         # TCG's buffer of translated code would otherwise take a quarter of the guest's memory again.
         "-accel", "tcg,thread=multi,tb-size=64" if tcg else "kvm",
         "-cpu", "qemu64" if tcg else "host",
@@ -107,6 +118,12 @@ def _board(config: MachineConfig) -> list[str]:
         "-chardev", f"socket,id=qmp,path={config.paths.qmp},server=on,wait=off",
         "-mon", "chardev=qmp,mode=control",
     ]  # fmt: skip
+
+
+def _memory(source: MemoryFile, size: int) -> list[str]:
+    share = "on" if source.shared else "off"
+    backend = f"memory-backend-file,id=ram,size={size}M,mem-path={source.file},share={share}"
+    return ["-object", backend, *([] if source.shared else ["-S", "-incoming", "defer"])]
 
 
 def _channels(config: MachineConfig) -> list[str]:
@@ -163,7 +180,8 @@ def _network(nic: Nic) -> list[str]:
     # No boot from the network, so no ROM for it either.
     device = f"{model},netdev=net0,id=nic0,mac={nic.mac},bus=pcie.0,addr=0x2,romfile="
     device += f",bootindex={nic.boot}" if nic.boot else ""
-    return ["-netdev", f"tap,id=net0,fd={nic.tap_fd}", "-device", device]
+    backend = "user,id=net0,restrict=on" if nic.tap_fd is None else f"tap,id=net0,fd={nic.tap_fd}"
+    return ["-netdev", backend, "-device", device]
 
 
 def _escaped(text: str) -> str:
