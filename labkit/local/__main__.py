@@ -27,6 +27,8 @@ def main() -> int:
     parser.add_argument("--import-from-anywhere", action="store_true", help="DataVolumes may name this computer too")
     warm = "the most templates that machines are cloned from, and the GiB that all may take (8:6)"
     parser.add_argument("--warm", type=_limits, default=Limits(), metavar="off|NUMBER[:GIB]", help=warm)
+    spares = "sets of machines to keep parked, like those started lately (0)"
+    parser.add_argument("--spares", type=int, default=0, metavar="NUMBER", help=spares)
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     given = parser.parse_args()
     # dnsmasq and bridge lie where Debian lets an ordinary user's PATH not look.
@@ -40,7 +42,17 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     paths = EnginePaths(given.state_dir.absolute(), given.runtime_dir.absolute(), given.images_dir.absolute())
     try:
-        run(Options(paths, given.port, acceleration, given.exit_with_parent, given.import_from_anywhere, given.warm))
+        run(
+            Options(
+                paths,
+                given.port,
+                acceleration,
+                given.exit_with_parent,
+                given.import_from_anywhere,
+                given.warm,
+                given.spares,
+            )
+        )
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1

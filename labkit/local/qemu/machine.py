@@ -74,7 +74,7 @@ class Machine:
         self.facts = Facts()
         self.process = process
         self.serial: SerialConsole | None = None
-        self._changed = changed
+        self.changed = changed
         self._monitor = QMPClient("labkit")
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
@@ -209,7 +209,7 @@ class Machine:
         for name, value in facts.items():
             setattr(self.facts, name, value)
         if self.facts != before:
-            self._changed()
+            self.changed()
 
     async def run(self, command: list[str], seconds: float) -> bool:
         """Whether a command in the guest ends well. Raises AgentError."""

@@ -61,7 +61,7 @@ class Shelf:
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder = folder
-        self._limits = limits
+        self.limits = limits
         self._templates: dict[str, Template] = {}
 
     def open(self) -> None:
@@ -124,7 +124,7 @@ class Shelf:
 
     def _fit(self, templates: list[Template]) -> bool:
         total = sum(template.bytes for template in templates)
-        return len(templates) <= self._limits.templates and total <= self._limits.bytes
+        return len(templates) <= self.limits.templates and total <= self.limits.bytes
 
     def _write(self, template: Template) -> None:
         if self._templates.get(template.key) is template:

@@ -22,8 +22,8 @@ from labkit.local.warm.shelf import Limits, Shelf, Template
 log = logging.getLogger(__name__)
 
 START = "labkit/start"
-"""Annotation of a VMI: how its machine was started, `cold` or `warm`."""
-_ROOM = 512 * 2**20
+"""Annotation of a VMI: how its machine was started, `cold`, `warm` or `spare`."""
+ROOM = 512 * 2**20
 """Bytes of memory that must be left beside a template's while it is made."""
 
 
@@ -34,7 +34,7 @@ class Warm:
         self._paths = paths
         self._acceleration = acceleration
         self.shelf = Shelf(paths.warm, limits or Limits(0, 0))
-        self._on = limits is not None
+        self.on = limits is not None
         self._host: list[str] = []
         self._wanted: dict[str, Obj] = {}
         self.unfit: dict[str, str] = {}
@@ -43,7 +43,7 @@ class Warm:
 
     async def start(self) -> None:
         """Learn what the computer has, and what was made before."""
-        if not self._on:
+        if not self.on:
             return
         await asyncio.to_thread(self.shelf.open)
         self._host = await asyncio.to_thread(_host, self._acceleration)
@@ -54,20 +54,24 @@ class Warm:
             self._maker.cancel()
             await asyncio.wait([self._maker])
 
+    def making(self) -> list[str]:
+        """The keys of the templates that are wanted; the first one is being made."""
+        return list(self._wanted)
+
     def template(self, vmi: Obj) -> Template | None:
         """What a machine can be cloned from, now. Raises ImageError."""
-        if not self._on or keys.unfit(vmi):
+        if not self.on or keys.unfit(vmi):
             return None
-        return self.shelf.find(self._key(vmi))
+        return self.shelf.find(self.key(vmi))
 
     def want(self, vmi: Obj) -> None:
         """A machine like this one was started cold and is up: have a template made, once the computer has time."""
-        if not self._on or keys.unfit(vmi):
+        if not self.on or keys.unfit(vmi):
             return
-        key = self._key(vmi)
+        key = self.key(vmi)
         if key in self.unfit or key in self._wanted or self.shelf.find(key):
             return
-        if psutil.virtual_memory().available < plan.memory_bytes(vmi) + _ROOM:
+        if psutil.virtual_memory().available < plan.memory_bytes(vmi) + ROOM:
             return
         self._wanted[key] = vmi
         if self._maker is None or self._maker.done():
@@ -93,7 +97,8 @@ class Warm:
             await asyncio.to_thread(remove_tree, paths.state)
         log.info("the template %s is ready: %s s, %s MiB", key, template.seconds, template.bytes // 2**20)
 
-    def _key(self, vmi: Obj) -> str:
+    def key(self, vmi: Obj) -> str:
+        """The key of the template that a machine would be cloned from. Raises ImageError."""
         return keys.key(vmi, self._acceleration, self._disks(vmi).values(), self._host)
 
     def _disks(self, vmi: Obj) -> dict[str, Path]:
