@@ -292,7 +292,8 @@ class Machines:
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
         paths = self._paths.machine(uid_of(vmi))
-        process = machine.find(paths) if paths.runtime.exists() else None
+        parked = self._spares.holds(uid_of(vmi))
+        process = machine.find(paths) if paths.runtime.exists() and not parked else None
         if process is not None and paths.asleep.exists():
             await processes.end_all(machine.mark(paths))
             return None

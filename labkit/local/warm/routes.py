@@ -10,8 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
+from labkit.local.api.kinds import Admission
 from labkit.local.api.status import bad_request
-from labkit.local.controllers.virtualmachines import VMI
+from labkit.local.kubevirt.admission import admit_vmi
 from labkit.local.objects import Obj
 from labkit.local.qemu.images import ImageError
 from labkit.local.store import Store
@@ -72,9 +73,16 @@ class WarmRoutes:
         return web.json_response({"machines": states, "spares": self._spares.told()})
 
     def _defaulted(self, spec: Obj) -> Obj:
+        """A machine as it would be stored. ApiError 422."""
         metadata = {"name": f"warm-{uuid.uuid4().hex[:8]}", "namespace": "default"}
-        vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": metadata, "spec": spec}
-        return self._store.create(VMI, vmi, dry_run=True)
+        vmi: Obj = {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstance",
+            "metadata": metadata,
+            "spec": spec,
+        }
+        admit_vmi(Admission(vmi, None, self._store.get))
+        return vmi
 
     def _state(self, vmi: Obj) -> Obj:
         try:

@@ -142,6 +142,10 @@ class Spares:
                     return uid_of(spare.vmi)
         return ""
 
+    def holds(self, uid: str) -> bool:
+        """Whether a uid is that of a spare which still is to be taken."""
+        return any(uid_of(spare.vmi) == uid for nest in self._nests for spare in nest.spares)
+
     def take(self, uid: str) -> Spare | None:
         """The spare that has become a VMI, if it lives."""
         for nest in self._nests:
@@ -173,9 +177,8 @@ class Spares:
     async def _keep(self) -> None:
         while True:
             self._changed.clear()
-            for nest in [nest for nest in self._nests if nest.space]:
-                if not nest.spares or time.monotonic() - nest.since > _LEFT_OVER_SECONDS:
-                    await self._end(nest)
+            for nest in self._superfluous():
+                await self._end(nest)
             name, machines = self._missing()
             waited = _QUIET_SECONDS - (time.monotonic() - self._last_start)
             if machines and waited <= 0:
@@ -189,10 +192,24 @@ class Spares:
                 async with asyncio.timeout(max(waited, 1.0) if open_ends else None):
                     await self._changed.wait()
 
+    def _superfluous(self) -> list[Nest]:
+        """What nobody has wanted of sets that were taken, and sets that are no longer to be kept."""
+        kept = {name: number for name, (_, number) in (self._by_demand() | self._by_hand).items()}
+        found = []
+        for nest in self._nests:
+            if nest.space:
+                over = not nest.spares or time.monotonic() - nest.since > _LEFT_OVER_SECONDS
+            else:
+                over = kept.get(nest.name, 0) <= 0
+                kept[nest.name] = kept.get(nest.name, 0) - 1
+            if over:
+                found.append(nest)
+        return found
+
     def _missing(self) -> tuple[str, list[Obj]]:
         """The next set that is to be parked, if there is memory and every template for it."""
         used = sum(map(_memory, self._nests))
-        for name, (machines, number) in {**self._by_demand(), **self._by_hand}.items():
+        for name, (machines, number) in (self._by_demand() | self._by_hand).items():
             parked = sum(nest.name == name and not nest.space for nest in self._nests)
             size = sum(map(plan.memory_bytes, machines))
             if parked >= number or used + size > self._memory or psutil.virtual_memory().available < size + ROOM:

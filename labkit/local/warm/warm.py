@@ -21,7 +21,7 @@ from labkit.local.warm.shelf import Limits, Shelf, Template
 
 log = logging.getLogger(__name__)
 
-START = "labkit/start"
+START = "labkit/start-mode"
 """Annotation of a VMI: how its machine was started, `cold`, `warm` or `spare`."""
 ROOM = 512 * 2**20
 """Bytes of memory that must be left beside a template's while it is made."""
