@@ -37,7 +37,7 @@ WARM = "/labkit/warm"
 def warm() -> Iterator[EngineProcess]:
     """An engine with a template of the tests' machine."""
     with running_engine(warm="4") as engine:
-        until(lambda: prepare(engine)["machines"]["web"]["state"] == "ready", 180)
+        until(lambda: prepare(engine)["machines"]["web"]["state"] == "ready", 400)
         yield engine
 
 
@@ -170,7 +170,7 @@ def test_an_engine_killed_while_it_makes_a_template_leaves_nothing_of_it() -> No
 @pytest.mark.slow
 def test_two_hundred_starts_and_stops_leave_nothing() -> None:
     with running_engine(warm="4") as engine:
-        until(lambda: prepare(engine)["machines"]["web"]["state"] == "ready", 180)
+        until(lambda: prepare(engine)["machines"]["web"]["state"] == "ready", 400)
         before = open_files(engine)
         for number in range(200):
             assert start(engine, f"s{number}") == "warm"
