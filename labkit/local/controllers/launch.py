@@ -116,12 +116,13 @@ class Launcher:
     async def run(self, vmi: Obj, network: str, template: Template | None) -> processes.Detached:
         """QEMU, in the network with that uid, where the machine has an address. Raises NetworkError, OSError."""
         uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
-        entry, tap = [], None
+        entry, tap, address = [], None, ""
         if plan.wants_network(vmi):
             entry = await self._segments.entry(network)
-            tap = await self._segments.tap(network, uid)
+            tap, address = await self._segments.tap(network, uid), self._segments.address(network, uid) or ""
         try:
-            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), self._claims.files(vmi))
+            claims = self._claims.files(vmi)
+            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), claims, address)
             if template:
                 config = replace(config, memory_file=argv.MemoryFile(template.memory_file, shared=False))
             command = [*entry, *argv.arguments(config)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses, ip_network
 from string import Template
 
 from labkit.local.network.dnsmasq import BRIDGE, OPEN_PORT, UPLINK, UPLINK_DNS
 from labkit.local.network.names import METADATA, POOL, Member
-from labkit.local.network.policies import PEERS, Policies, network, reaches_outside, resolves_outside
+from labkit.local.network.policies import PEERS, Policies, reaches_outside, resolves_outside
 from labkit.local.objects import Obj
 
 PROBE_MARK = 1
@@ -29,10 +29,11 @@ _FRAME = Template(files(__package__).joinpath("filter.nft").read_text())
 
 @dataclass(frozen=True)
 class Filter:
-    """A whole ruleset as ``nft -f`` reads it, and whether it lets anything out of the network."""
+    """A whole ruleset as ``nft -f`` reads it, whether it lets anything out of the network, what it was made from."""
 
     text: str
     uplink: bool
+    policies: Policies
 
 
 def compile_filter(
@@ -56,7 +57,7 @@ def compile_filter(
         asking="\n".join(asking),
         verdicts="\n".join(line for direction in PEERS for line in _verdicts(policies, members, direction)),
     )  # fmt: skip
-    return Filter(text, any(reaches_outside(rule) for rules in leaving.values() for rule in rules))
+    return Filter(text, any(reaches_outside(rule) for rules in leaving.values() for rule in rules), policies)
 
 
 def _binding(member: Member) -> list[str]:
@@ -102,7 +103,7 @@ def _places(field: str, peer: Obj, others: list[Member]) -> list[str]:
         return [""]
     if "ipBlock" not in peer:
         return [f"{field} {_set(other.address for other in others)} "] if others else []
-    block, but = network(peer["ipBlock"]["cidr"]), peer["ipBlock"].get("except")
+    block, but = ip_network(peer["ipBlock"]["cidr"]), peer["ipBlock"].get("except")
     if block.version == 6:
         return []  # No machine has such an address.
     return [f"{field} {block} " + (f"{field} != {_blocks(but)} " if but else "")]

@@ -17,6 +17,7 @@ _VERSION = 1
 """Of what a template consists of, and of how one is made and woken."""
 _NOWHERE = MachinePaths(Path("/template"), Path("/template"))
 _NO_MAC = "02:00:00:00:00:00"
+_NO_ADDRESS = "10.0.2.15"
 _KEPT = ("containerDisk", "emptyDisk", "cloudInitNoCloud")
 _SEED_ROOM = SEED_BYTES // 2
 
@@ -47,7 +48,7 @@ def hardware(vmi: Obj, paths: MachinePaths, acceleration: str, memory: argv.Memo
     """A template's configuration: a machine's, but for what is its own."""
     tap = 0 if plan.wants_network(vmi) else None
     config = plan.machine_config(vmi, paths, acceleration, tap, _NO_MAC)
-    nic = replace(config.nic, mac=_NO_MAC, tap_fd=None) if config.nic else None
+    nic = replace(config.nic, mac=_NO_MAC, tap_fd=None, address=_NO_ADDRESS) if config.nic else None
     nobody = "00000000-0000-4000-8000-000000000000"
     return replace(config, name="template", uuid=nobody, nic=nic, memory_file=memory)
 
