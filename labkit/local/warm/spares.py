@@ -39,6 +39,7 @@ SETTLE = "/usr/lib/labkit/settle"
 _SETTLE_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
 """Between a machine's start and the parking of the next spare: those who wait come first."""
+_AGAIN_SECONDS = 15.0
 _LEFT_OVER_SECONDS = 60.0
 """After which spares of a set end that the set's namespace has not wanted."""
 _RECENT_SECONDS = 1800.0
@@ -177,17 +178,20 @@ class Spares:
     async def _keep(self) -> None:
         while True:
             self._changed.clear()
-            for nest in self._superfluous():
-                await self._end(nest)
-            name, machines = self._missing()
             waited = _QUIET_SECONDS - (time.monotonic() - self._last_start)
-            if machines and waited <= 0:
-                try:
+            try:
+                for nest in self._superfluous():
+                    await self._end(nest)
+                name, machines = self._missing()
+                if machines and waited <= 0:
                     await self._park(name, machines)
                     continue
-                except TROUBLE as error:
-                    log.warning("no spares of %s: %s", name, error)
-            open_ends = machines or any(nest.space for nest in self._nests) or any(n for _, n in self._by_hand.values())
+            except TROUBLE as error:
+                log.warning("no spares: %s", error)
+                waited = _AGAIN_SECONDS
+            open_ends = (
+                self._demand or any(nest.space for nest in self._nests) or any(n for _, n in self._by_hand.values())
+            )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(waited, 1.0) if open_ends else None):
                     await self._changed.wait()
@@ -221,11 +225,13 @@ class Spares:
         return "", []
 
     def _by_demand(self) -> dict[str, tuple[list[Obj], int]]:
-        started: dict[str, list[Obj]] = {}
+        started: dict[str, dict[str, Obj]] = {}
         for _, space, vmi in self._demand:
-            started.setdefault(space, []).append(vmi)
-        sets = {"+".join(sorted(map(self._warm.key, found))): found for found in started.values()}
-        asked = Counter("+".join(sorted(map(self._warm.key, found))) for found in started.values())
+            started.setdefault(space, {})[vmi["metadata"]["name"]] = vmi
+        named = [
+            ("+".join(sorted(map(self._warm.key, found.values()))), [*found.values()]) for found in started.values()
+        ]
+        sets, asked = dict(named), Counter(name for name, _ in named)
         left, chosen = self._most, {}
         for name, times in asked.most_common():
             chosen[name] = sets[name], min(times, left)
