@@ -6,9 +6,11 @@ import os
 import pwd
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen
+from labkit.manifests.lab import machine_specs
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -82,6 +84,22 @@ def follow(labs: Labs, principal: Principal, operation: Operation, settings: Set
 def engine_version(settings: Settings) -> str:
     """What the engine says of itself. Raises ClusterError."""
     return Cluster(chosen(settings)).version()
+
+
+def warm(settings: Settings) -> Mapping[str, Any]:
+    """What the embedded engine keeps warm. Raises ClusterError."""
+    return Cluster(chosen(settings)).warm()
+
+
+def keep_warm(settings: Settings, template: str, spares: int) -> Mapping[str, Any]:
+    """Have the machines of a template start warm, and sets of them parked; how far each machine is.
+
+    Raises NotFound, Invalid, ClusterError.
+    """
+    source = TemplateSource(settings.templates_dir)
+    name = source.resolve(template)
+    body = {"name": name, "machines": machine_specs(source.load(name)), "spares": spares}
+    return Cluster(chosen(settings)).warm(body)
 
 
 def running_labs(settings: Settings) -> frozenset[str]:

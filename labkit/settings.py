@@ -32,6 +32,8 @@ class Settings:
     runtime_root: Path | None = None
     kubeconfig: Path | None = None
     accel: str = "auto"
+    warm: str = "8:6"
+    spares: int = 0
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0

@@ -54,6 +54,11 @@ def lab_objects(plan: LabPlan) -> list[Object]:
     return objects
 
 
+def machine_specs(template: Template) -> dict[str, Object]:
+    """What each machine of a lab asks the engine for, by name: so much is known before a lab is started."""
+    return {machine.name: _machine_spec(machine) for machine in template.machines}
+
+
 def _object(installation: str, lab: str, version: str, kind: str, name: str, **body: Any) -> Object:
     metadata = {"name": name, "namespace": names.namespace_of(lab), "labels": names.labels(installation, lab)}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **body}
