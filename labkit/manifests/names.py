@@ -15,6 +15,10 @@ TICKET_EPOCH = "labkit/ticket-epoch"
 
 ACCESS_SECRET = "labkit-access"  # noqa: S105 - a name
 """The Secret that holds what was drawn for this lab: passwords, the check key, host keys."""
+OBJECTS = "labkit"
+"""The name of what a lab has one of: policy, quota, limit range."""
+CONTAINER = "main"
+"""The one container of a machine that is a container; the machine's Pod has the machine's name."""
 TERMINAL_PORT = 7681
 SSH_PORT = 22
 
