@@ -35,6 +35,11 @@ def userdata_secret(machine: str) -> str:
     return f"labkit-userdata-{machine}"
 
 
+def files_secret(machine: str) -> str:
+    """The Secret that holds the files of a machine that is a container, under their names."""
+    return f"labkit-files-{machine}"
+
+
 def labels(installation: str, lab: str, machine: str | None = None) -> dict[str, str]:
     """The labels that every object of a lab carries (with `machine`, those of a machine)."""
     found = {INSTALLATION: installation, LAB: lab}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from labkit.manifests import names
 from labkit.manifests.disks import disks, volumes
 from labkit.manifests.images import reference
+from labkit.manifests.panes import panes_text
 from labkit.manifests.scope import Object, Scope
-from labkit.model import Pane, PaneType
+from labkit.model import PaneType
 from labkit.templates import Machine
 
 _GRACE_SECONDS = 5
@@ -19,7 +17,7 @@ def virtual_machine(scope: Scope, machine: Machine, registry: str) -> Object:
     """The VirtualMachine. It is not started anew when its guest is switched off, only where it crashed."""
     metadata = {
         "labels": scope.labels(machine.name),
-        "annotations": {names.PANES: panes_text(machine)},
+        "annotations": {names.PANES: panes_text(machine.panes)},
     }
     template = {"metadata": metadata, "spec": _spec(machine, registry)}
     spec = {"runStrategy": "RerunOnFailure", "template": template}
@@ -45,3 +43,10 @@ def _spec(machine: Machine, registry: str) -> Object:
         "networks": [{"name": "default", "pod": {}}],
         "volumes": volumes(machine, reference(machine.image, registry)),
     }
+
+
+def _pointer(machine: Machine) -> Object:
+    """An absolute pointer, without which the mouse in a browser drifts away from the guest's."""
+    if not any(pane.type is PaneType.VNC for pane in machine.panes):
+        return {}
+    return {"inputs": [{"name": "tablet", "type": "tablet", "bus": "usb"}]}

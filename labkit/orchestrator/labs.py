@@ -27,7 +27,7 @@ from labkit.model import (
     Progress,
     Role,
 )
-from labkit.orchestrator import ssh
+from labkit.orchestrator import inside, ssh
 from labkit.orchestrator.access import Access
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.observe import lab_state
@@ -198,11 +198,11 @@ class DirectLabs:
         row = self._row(principal, lab)
         if principal.role is not Role.OPERATOR:
             raise Forbidden("commands as root in a machine are for operators")
-        self._template(row).machine(machine)
+        wanted = self._template(row).machine(machine)
         status = next(found for found in self._status(row).machines if found.name == machine)
         if status.state is not MachineState.RUNNING:
             raise Conflict(f"machine {machine} is {status.state.value}: commands can be run in a running one only")
-        return ssh.run(self._around.cluster, self._access(row), machine, command, timeout=timeout)
+        return inside.run(self._around.cluster, self._access(row), wanted, command, timeout=timeout)
 
     # Below: what the calls above share
 

@@ -39,6 +39,39 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
     )
 
 
+_STUCK_PODS = {
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+}
+"""Why a container waits that will not start by itself soon."""
+
+
+def container_status(machine: Machine, pod: Object | None) -> MachineStatus:
+    """One machine that is a container, told by its Pod."""
+    status: Object = (pod or {}).get("status") or {}
+    record: Object = next(iter(status.get("containerStatuses") or ()), {})
+    state, detail = _container_state(status, record.get("state") or {})
+    return MachineStatus(machine.name, state, machine.panes, str(status.get("podIP") or ""), detail)
+
+
+def _container_state(status: Object, state: Object) -> tuple[MachineState, str]:
+    waiting: Object = state.get("waiting") or {}
+    reason = str(waiting.get("reason") or "")
+    if reason in _STUCK_PODS:
+        return MachineState.FAILED, str(waiting.get("message") or f"the engine says {reason}")
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return MachineState.FAILED, str(status.get("message") or status.get("reason") or "its container has ended")
+    scheduled = _conditions(status, kept="PodScheduled").get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return MachineState.FAILED, str(scheduled.get("message") or "there is no room for it")
+    ready = _conditions(status).get("Ready", {}).get("status") == "True"
+    return (MachineState.RUNNING if ready else MachineState.STARTING), ""
+
+
 def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str]:
     vm_status: Object = (vm or {}).get("status") or {}
     vmi_status: Object = (vmi or {}).get("status") or {}
@@ -59,11 +92,12 @@ def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str]:
     return MachineState.STARTING, ""
 
 
-def _conditions(status: Object) -> dict[str, Object]:
+def _conditions(status: Object, kept: str = "Synchronized") -> dict[str, Object]:
+    """Conditions by type: those that hold, and `kept`, which says something where it does not."""
     return {
         str(condition.get("type")): condition
         for condition in status.get("conditions") or ()
-        if condition.get("status") != "False" or condition.get("type") == "Synchronized"
+        if condition.get("status") != "False" or condition.get("type") == kept
     }
 
 

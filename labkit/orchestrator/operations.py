@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.cluster.client import Cluster
-from labkit.cluster.portforward import open_port
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
 from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.observe import machine_status
+from labkit.orchestrator.inside import open_machine_port
+from labkit.orchestrator.observe import container_status, machine_status
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
 from labkit.templates import Machine, Template, values
@@ -99,11 +99,15 @@ class Work:
 def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[MachineStatus]:
     """Every machine of the template, as the cluster has it."""
     where = names.namespace_of(lab)
-    vms, vmis = (
-        {item["metadata"]["name"]: item for item in cluster.select(kind, where)}
-        for kind in ("VirtualMachine", "VirtualMachineInstance")
-    )
-    return [machine_status(machine, vms.get(machine.name), vmis.get(machine.name)) for machine in template.machines]
+    types = {machine.type for machine in template.machines}
+    kinds = ["VirtualMachine", "VirtualMachineInstance"] * ("vm" in types) + ["Pod"] * ("container" in types)
+    found = {(kind, item["metadata"]["name"]): item for kind in kinds for item in cluster.select(kind, where)}
+    return [
+        container_status(machine, found.get(("Pod", machine.name)))
+        if machine.type == "container"
+        else machine_status(machine, *(found.get((kind, machine.name)) for kind in kinds[:2]))
+        for machine in template.machines
+    ]
 
 
 def start(work: Work) -> Result:
@@ -179,9 +183,9 @@ def check(work: Work) -> Result:
     if wanted is None:
         raise NotFound(f"step {step!r} of {template.name} has no check")
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
-    machine = next(found for found in work.machines() if found.name == wanted.machine)
+    machine, status = template.machine(wanted.machine), next(m for m in work.machines() if m.name == wanted.machine)
     variables = values(template, learner=work.row.learner_name, lab=work.row.id)
-    result = checks.run_check(work.around.cluster, work.access(), wanted, machine, variables, attested=False)
+    result = checks.run_check(work.around.cluster, work.access(), wanted, machine, status, variables, attested=False)
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)
     work.say("checked", result.feedback, 1.0)
@@ -227,13 +231,8 @@ def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
 def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
     secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine.name)
     try:
-        port = open_port(
-            work.around.cluster.api,
-            work.namespace,
-            machine.name,
-            terminal.port or names.TERMINAL_PORT,
-            timeout=_TERMINAL_SECONDS,
-        )
+        number = terminal.port or names.TERMINAL_PORT
+        port = open_machine_port(work.around.cluster, work.row.id, machine, number, timeout=_TERMINAL_SECONDS)
         port.settimeout(_TERMINAL_SECONDS)
         try:
             port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine.name}\r\n\r\n".encode())

@@ -224,7 +224,7 @@ def _by_depth(container: Obj) -> list[Obj]:
 
 def _volume(place: Place, mount: Obj, fixed: Collection[str]) -> Obj:
     options = ["rbind", "rprivate", *(["ro"] if mount.get("readOnly") or mount["name"] in fixed else [])]
-    source = str(place.volumes / mount["name"])
+    source = str(place.volumes / mount["name"] / mount.get("subPath", ""))
     return {"destination": mount["mountPath"], "type": "bind", "source": source, "options": options}
 
 

@@ -19,6 +19,8 @@ from labkit.local.objects import Obj, get_path
 FINALIZER = "labkit/containers"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _MACHINE = "VirtualMachineInstance"
+_PROFILE = "RuntimeDefault"
+_FILE = re.compile(r"(?!\.)[-._a-zA-Z0-9]+")
 _NOT_BUILT = "the embedded engine does not implement this field"
 
 
@@ -40,10 +42,10 @@ _CONTAINER = _tree(
     env=_tree("name value", valueFrom=_SOURCE),
     envFrom=_tree("prefix", configMapRef=_REFERENCE, secretRef=_REFERENCE),
     ports=_tree("name containerPort protocol"),
-    volumeMounts=_tree("name mountPath readOnly"),
+    volumeMounts=_tree("name mountPath readOnly subPath"),
     securityContext=_tree(
         "runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem allowPrivilegeEscalation",
-        capabilities=_tree("drop"),
+        capabilities=_tree("drop"), seccompProfile=_tree("type"),
     ),
 )  # fmt: skip
 _SPEC = _tree(
@@ -130,6 +132,7 @@ def containers_of(spec: Obj) -> list[Obj]:
 
 def _faults(spec: Obj) -> Iterator[Cause]:
     volumes = [volume["name"] for volume in spec.get("volumes", ())]
+    written = {volume["name"] for volume in spec.get("volumes", ()) if "emptyDir" in volume}
     names = [container["name"] for container in containers_of(spec)]
     for kind, given in (("containers", names), ("volumes", volumes)):
         for name in {name for name in given if given.count(name) > 1}:
@@ -149,6 +152,13 @@ def _faults(spec: Obj) -> Iterator[Cause]:
                 yield Cause(f"{at}.volumeMounts", f'Not found: "{mount["name"]}"', "FieldValueNotFound")
             if not re.fullmatch(r"/[^:\0]+", mount["mountPath"]) or ".." in mount["mountPath"].split("/"):
                 yield invalid(f"{at}.volumeMounts.mountPath", mount["mountPath"], "must be an absolute path without ..")
+            if (part := mount.get("subPath", "")) and (mount["name"] in written or not _FILE.fullmatch(part)):
+                why = "the embedded engine mounts single files of a secret or config map, by their names"
+                yield invalid(f"{at}.volumeMounts.subPath", part, why)
+        if (profile := get_path(container, "securityContext.seccompProfile.type", _PROFILE)) != _PROFILE:
+            yield invalid(
+                f"{at}.securityContext.seccompProfile.type", profile, f"the embedded engine has {_PROFILE} only"
+            )
         for entry in container.get("env", ()):
             if "valueFrom" in entry:
                 yield from _one(entry["valueFrom"].keys(), f"{at}.env[{entry['name']}].valueFrom", "source")
