@@ -20,20 +20,24 @@ def meta(name: str) -> dict[str, Any]:
     return {"name": name, "namespace": "labkit-k3f9q2abcd", "labels": LABELS}
 
 
-def objects(*machines: Machine, **more: Any) -> list[dict[str, Any]]:
-    """All objects of a lab with these machines."""
-    template = Template(
+def template(*machines: Machine, network: Network = Network()) -> Template:  # noqa: B008 - a value
+    """A template of these machines."""
+    return Template(
         name="hello",
         title="Hello",
         description="",
         duration_minutes=None,
         tags=(),
         machines=machines,
-        network=Network(),
+        network=network,
         lifetime=Lifetime(),
         variables={},
         folder=Path("/t"),
         digest="d",
     )
+
+
+def objects(*machines: Machine, **more: Any) -> list[dict[str, Any]]:
+    """All objects of a lab with these machines."""
     access = {machine.name: ACCESS for machine in machines}
-    return lab_objects(LabPlan("inst000000", "k3f9q2abcd", template, access, **more))
+    return lab_objects(LabPlan("inst000000", "k3f9q2abcd", template(*machines), access, **more))
