@@ -135,6 +135,8 @@ def pane_of(path: PanePath, vmi: Mapping[str, Any] | None) -> MachinePane:
         raise Denied(404, "no-pane", f"The panes of {path.machine} cannot be read.") from None
     if found is None or kind is None:
         raise Denied(404, "no-pane", f"The machine {path.machine} has no pane named {path.pane}.")
+    if kind not in STREAM_PROTOCOLS:
+        raise Denied(404, "no-pane", f"A pane of the type {kind} is not shown by this version of labkit.")
     title = str(found.get("title") or path.pane)
     return MachinePane(kind, title, state_of(vmi), _address(vmi), found.get("port"))
 

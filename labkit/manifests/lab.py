@@ -106,7 +106,7 @@ def _machine_spec(machine: Machine) -> Object:
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "domain": {
             "cpu": {"cores": machine.cpu},
-            "memory": {"guest": f"{machine.memory_bytes // 2**20}Mi"},
+            "memory": {"guest": f"{(machine.memory_bytes or 0) // 2**20}Mi"},
             "devices": {
                 "disks": disks,
                 "interfaces": [{"name": "default", "bridge": {}}],

@@ -180,7 +180,7 @@ def check(work: Work) -> Result:
         raise NotFound(f"step {step!r} of {template.name} has no check")
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
     machine = next(found for found in work.machines() if found.name == wanted.machine)
-    variables = values(template, learner=work.row.learner_name, lab=work.row.id)
+    variables = values(template, learner=work.row.learner_name, lab=work.row.id, seed=work.row.seed)
     result = checks.run_check(work.around.cluster, work.access(), wanted, machine, variables, attested=False)
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)

@@ -16,7 +16,8 @@ MIB = 1 << 20
 class BundledImage:
     """An image of labkit's own: its containerDisk reference, and what its guest offers.
 
-    `ports` are the guest's TCP ports by service (`terminal`: ttyd, `ssh`); `minimum_memory` is in bytes.
+    `ports` are the guest's TCP ports by service (`terminal`: ttyd, `ssh`); `minimum_memory` is in bytes; `type` is that
+    of the machines it is for.
     """
 
     name: str
@@ -24,6 +25,7 @@ class BundledImage:
     reference: str
     minimum_memory: int
     ports: Mapping[str, int] = field(default_factory=dict)
+    type: str = "vm"
 
 
 CATALOGUE = (
@@ -47,6 +49,14 @@ CATALOGUE = (
         reference="localhost/labkit/desktop:latest",
         minimum_memory=1024 * MIB,
         ports={"terminal": 7681, "ssh": 22},
+    ),
+    BundledImage(
+        name="web",
+        title="A small web server that serves /srv/www, with a terminal where it is asked for",
+        reference="localhost/labkit/web:latest",
+        minimum_memory=32 * MIB,
+        ports={"terminal": 7681, "http": 80},
+        type="container",
     ),
 )
 

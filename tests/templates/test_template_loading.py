@@ -112,7 +112,13 @@ def test_a_machine_is_found_by_name_or_the_nearest_is_named(tmp_path: Path) -> N
 
 def test_the_variables_of_a_lab_are_the_declared_ones_the_learner_and_the_lab(tmp_path: Path) -> None:
     template = load(write(tmp_path / "full", FULL))
-    assert values(template, learner="Ada", lab="a1") == {"flag": "no", "learner": "Ada", "lab": "a1"}
+    assert values(template, learner="Ada", lab="a1", seed="s") == {
+        "flag": "no",
+        "learner": "Ada",
+        "lab": "a1",
+        "address_client": "(not known yet)",
+        "address_web": "(not known yet)",
+    }
 
 
 def test_the_digest_names_the_content_and_nothing_else(tmp_path: Path) -> None:
