@@ -2,61 +2,103 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from labkit.manifests import names
+from labkit.manifests.files import key, placed
 from labkit.manifests.images import reference
+from labkit.manifests.overrides import merged
 from labkit.manifests.panes import panes_text
+from labkit.manifests.ready import probe
 from labkit.manifests.scope import Object, Scope
-from labkit.manifests.userdata import MachineAccess
-from labkit.model import PaneType
-from labkit.templates import Machine
+from labkit.templates import Machine, Mount, fill
 
 _GRACE_SECONDS = 5
-_FOLDER = "/etc/labkit/"
-_SECRET, _USER = "ttyd.secret", "terminal-user"
+_MULTUS = "k8s.v1.cni.cncf.io/networks"
+_FILES = "files"
 
 
-def pod(scope: Scope, machine: Machine, registry: str) -> Object:
-    """The Pod, which has the machine's name. Its container is started anew whenever it ends.
-
-    What it asks for of processors is a tenth of what it may use, as KubeVirt has it for VMs.
-    """
-    size = f"{machine.memory_bytes // 2**20}Mi"
-    container: Object = {
-        "name": names.CONTAINER,
-        "image": reference(machine.image, registry),
-        "resources": {
-            "requests": {"cpu": f"{machine.cpu * 100}m", "memory": size},
-            "limits": {"cpu": str(machine.cpu), "memory": size},
-        },
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-    }
+def pod(scope: Scope, machine: Machine, registry: str, variables: Mapping[str, str]) -> Object:
+    """The Pod, which has the machine's name. Its container is started anew whenever it ends."""
     spec: Object = {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": [container],
+        "containers": [_container(machine, registry, variables)],
     }
-    if files := terminal_files(machine):
-        # Each by itself: a volume over the whole folder would hide what the image has there.
-        container["volumeMounts"] = [
-            {"name": "files", "mountPath": _FOLDER + file, "subPath": file, "readOnly": True} for file in files
-        ]
-        spec["volumes"] = [{"name": "files", "secret": {"secretName": names.files_secret(machine.name)}}]
-    found = scope.object("v1", "Pod", machine.name, spec=spec)
-    found["metadata"]["labels"] = scope.labels(machine.name)
-    found["metadata"]["annotations"] = {names.PANES: panes_text(machine.panes)}
+    if found := _volumes(machine):
+        spec["volumes"] = found
+    made = scope.object("v1", "Pod", machine.name, spec=merged(spec, machine.overrides))
+    made["metadata"]["labels"] = scope.labels(machine.name)
+    made["metadata"]["annotations"] = {names.PANES: panes_text(machine.panes), **_networks(machine)}
+    return made
+
+
+def _container(machine: Machine, registry: str, variables: Mapping[str, str]) -> Object:
+    """What it asks for of processors is a tenth of what it may use, as KubeVirt has it for VMs."""
+    memory, cpu = f"{(machine.memory_bytes or 0) >> 20}Mi", round((machine.cpu or 1) * 1000)
+    # Kubernetes replaces $(NAME) in these, which is the author's to use, not a value's.
+    known = {name: value.replace("$", "$$") for name, value in variables.items()}
+    given = {
+        "command": fill(machine.command, known),
+        "args": fill(machine.args, known),
+        "env": [{"name": name, "value": fill(text, known)} for name, text in machine.env.items()],
+        "ports": [{"containerPort": port} for port in machine.ports],
+        "volumeMounts": _mounts(machine),
+    }
+    return {
+        "name": names.CONTAINER,
+        "image": reference(machine.image, registry),
+        **{part: value for part, value in given.items() if value},
+        "resources": {
+            "requests": {"cpu": f"{max(1, cpu // 10)}m", "memory": memory},
+            "limits": {"cpu": f"{cpu}m", "memory": memory},
+        },
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        **probe(machine),
+    }
+
+
+def _mounts(machine: Machine) -> list[Object]:
+    """The author's folders, then each file by itself: a volume over a file's folder would hide what the image has."""
+    folders = [
+        {"name": f"volume-{n}", "mountPath": mount.path, **({"readOnly": True} if mount.read_only else {})}
+        for n, mount in enumerate(machine.volumes)
+    ]
+    files = [
+        {"name": _FILES, "mountPath": file.path, "subPath": key(n), "readOnly": True}
+        for n, file in enumerate(placed(machine))
+    ]
+    return folders + files
+
+
+def _volumes(machine: Machine) -> list[Object]:
+    found = [{"name": f"volume-{n}", **_source(mount)} for n, mount in enumerate(machine.volumes)]
+    files = placed(machine)
+    if files:
+        items = [{"key": key(n), "path": key(n), "mode": int(file.mode, 8)} for n, file in enumerate(files)]
+        found.append({"name": _FILES, "secret": {"secretName": names.files_secret(machine.name), "items": items}})
     return found
 
 
-def terminal_files(machine: Machine) -> tuple[str, ...]:
-    """The files that make an image of labkit's offer its terminal, to the gateway alone."""
-    wanted = any(pane.type is PaneType.TERMINAL for pane in machine.panes)
-    return ((_SECRET, _USER) if machine.users else (_SECRET,)) if wanted else ()
+def _source(mount: Mount) -> Object:
+    match mount.source:
+        case "empty":
+            return {"emptyDir": {"sizeLimit": str(mount.size_bytes)}}
+        case "volume":
+            return {"persistentVolumeClaim": {"claimName": mount.reference}}
+        case "configMap":
+            return {"configMap": {"name": names.file_set(mount.reference)}}
+        case _:
+            return {"secret": {"secretName": names.file_set(mount.reference)}}
 
 
-def files(scope: Scope, machine: Machine, access: MachineAccess) -> Object:
-    """The Secret with the files that the Pod mounts."""
-    known = {_SECRET: access.terminal_secret, _USER: machine.users[0].name if machine.users else ""}
-    data = {file: known[file] + "\n" for file in terminal_files(machine)}
-    return scope.object("v1", "Secret", names.files_secret(machine.name), stringData=data)
+def _networks(machine: Machine) -> dict[str, str]:
+    """Further interfaces, as Multus reads them from an annotation."""
+    found = []
+    for attachment in machine.networks:
+        space, _, name = attachment.network.partition("/")
+        found.append({"namespace": space, "name": name} | ({"mac": attachment.mac} if attachment.mac else {}))
+    return {_MULTUS: json.dumps(found)} if found else {}

@@ -1,8 +1,7 @@
-"""From an image in a template to what an engine is asked for. Pure."""
+"""From an image in a template to the reference that an engine is asked for. Pure."""
 
 from __future__ import annotations
 
-from labkit.errors import NotBuilt
 from labkit.templates import Image
 
 EMBEDDED = "localhost/labkit"
@@ -10,10 +9,8 @@ EMBEDDED = "localhost/labkit"
 
 
 def reference(image: Image, registry: str) -> str:
-    """The image's reference, of a containerDisk or a container. `registry` has the bundled ones.
+    """The reference of a containerDisk or of a container's image; `registry` is where the bundled ones are.
 
-    Raises NotBuilt for a source that is no registry.
+    Images from `url` and `clone` have none: they fill volumes.
     """
-    if image.source == "bundled":
-        return f"{registry}/{image.reference}:latest"
-    raise NotBuilt(f"an image from '{image.source}' is not built in this version; use a bundled one")
+    return f"{registry}/{image.reference}:latest" if image.source == "bundled" else image.reference

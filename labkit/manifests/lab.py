@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from labkit.manifests import container, names, network
+from labkit.manifests import files, names, network, storage
+from labkit.manifests.container import pod
 from labkit.manifests.images import EMBEDDED
 from labkit.manifests.network import Surroundings
 from labkit.manifests.quota import Share, limit_range, quota
@@ -19,7 +20,8 @@ from labkit.templates import Machine, Template
 class LabPlan:
     """All that a lab's objects depend on. `access` has an entry for each machine of the template.
 
-    `registry` is where the engine finds the bundled images; `around` is what a cluster is like around a lab.
+    `registry` is where the engine finds the bundled images; `around` is what a cluster is like around a lab;
+    `variables` are those that are known before the start.
     """
 
     installation: str
@@ -28,6 +30,11 @@ class LabPlan:
     access: Mapping[str, MachineAccess]
     registry: str = EMBEDDED
     around: Surroundings = field(default_factory=Surroundings)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.installation, self.lab)
 
 
 def namespace(installation: str, lab: str) -> Object:
@@ -50,28 +57,35 @@ def access_secret(installation: str, lab: str, drawn: Mapping[str, str]) -> Obje
 
 
 def lab_objects(plan: LabPlan) -> list[Object]:
-    """Everything in the lab's namespace, in order: limits, walls, then each machine with what it needs."""
-    scope, template = Scope(plan.installation, plan.lab), plan.template
+    """Everything in the lab's namespace, in the order in which it must be made."""
     return [
-        quota(scope, [_share(machine) for machine in template.machines]),
-        limit_range(scope),
-        network.network_policy(scope, template.network.egress, plan.around),
-        *(network.service(scope, machine.name, machine.name) for machine in template.machines),
-        *(found for machine in template.machines for found in _machine(scope, plan, machine)),
+        *shared_objects(plan),
+        *(found for machine in plan.template.machines for found in machine_objects(plan, machine)),
     ]
 
 
-def _share(machine: Machine) -> Share:
-    return Share(machine.type == "vm", machine.cpu, machine.memory_bytes)
+def shared_objects(plan: LabPlan) -> list[Object]:
+    """What is there for all machines: limits first, then walls, names, and what several may use."""
+    scope, template = plan.scope, plan.template
+    owners = [None, *template.machines]
+    claims = [size for owner in owners for size in storage.claimed(template, owner)]
+    shares = [Share(machine.type == "vm", machine.cpu, machine.memory_bytes) for machine in template.machines]
+    return [
+        quota(scope, shares, claims),
+        limit_range(scope),
+        network.network_policy(scope, template.network, plan.around),
+        *(service for machine in template.machines for service in network.services(scope, machine)),
+        *(files.file_set(scope, found, plan.variables) for found in template.file_sets),
+        *(storage.volume(scope, found, plan.registry) for found in template.volumes),
+    ]
 
 
-def _machine(scope: Scope, plan: LabPlan, machine: Machine) -> Iterator[Object]:
-    access = plan.access[machine.name]
+def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
+    """One machine: the Secret with what goes into it, then the VirtualMachine or the Pod."""
+    scope, access = plan.scope, plan.access[machine.name]
     if machine.type == "vm":
-        data = {"userdata": user_data(machine, access)}
-        yield scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
-        yield virtual_machine(scope, machine, plan.registry)
-        return
-    if container.terminal_files(machine):
-        yield container.files(scope, machine, access)
-    yield container.pod(scope, machine, plan.registry)
+        data = {"userdata": user_data(machine, access, plan.variables)}
+        secret = scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
+        return [secret, virtual_machine(scope, plan.template, machine, plan.registry)]
+    secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
+    return [*secrets, pod(scope, machine, plan.registry, plan.variables)]

@@ -6,12 +6,13 @@ of the outside asked of the cluster's own DNS.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from labkit.manifests import names
 from labkit.manifests.scope import Object, Scope
+from labkit.templates import Machine, Network
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"  # a label that Kubernetes sets on every namespace
 _DNS_PORTS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
@@ -38,11 +39,9 @@ class Surroundings:
     closed: tuple[str, ...] = ()
 
 
-def network_policy(scope: Scope, egress: str | Sequence[str], around: Surroundings) -> Object:
-    """The lab's own traffic, names, and KubeVirt's portforward (which comes from virt-api's pods): else nothing.
-
-    `egress` is none, dns, internet or a list of CIDRs; see DESIGN.md section 3 for what each is to mean.
-    """
+def network_policy(scope: Scope, network: Network, around: Surroundings) -> Object:
+    """The lab's own traffic, names, KubeVirt's portforward (which comes from virt-api's pods), and what the template's
+    `egress` lets out: else nothing."""
     own: Object = {"podSelector": {}}
     ingress = [{"from": [own]}, {"from": [_pods(around.kubevirt, {"kubevirt.io": "virt-api"})]}]
     if around.gateway:
@@ -52,7 +51,7 @@ def network_policy(scope: Scope, egress: str | Sequence[str], around: Surroundin
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [{"to": [own]}, resolver, *_outside(egress, around.closed)],
+        "egress": [{"to": [own]}, resolver, *_outside(network, around.closed)],
     }
     return scope.object("networking.k8s.io/v1", "NetworkPolicy", names.OBJECTS, spec=spec)
 
@@ -64,12 +63,12 @@ def _pods(namespace: str, labels: Mapping[str, str]) -> Object:
     }
 
 
-def _outside(egress: str | Sequence[str], closed: Iterable[str]) -> list[Object]:
-    if egress == "none":
+def _outside(network: Network, closed: Iterable[str]) -> list[Object]:
+    if network.egress == "none":
         return []
-    if egress == "dns":
+    if network.egress == "dns":
         return [{"ports": _DNS_PORTS}]
-    blocks = [_EVERYWHERE] if egress == "internet" else list(egress)
+    blocks = [_EVERYWHERE] if network.egress == "internet" else network.cidrs
     return [{"to": [{"ipBlock": _block(block, [*_CLOSED, *closed])} for block in blocks]}]
 
 
@@ -84,11 +83,19 @@ def _within(part: IPv4Network | IPv6Network, whole: IPv4Network | IPv6Network) -
     return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]
 
 
-def service(scope: Scope, name: str, machine: str) -> Object:
-    """A headless Service, so that `name` resolves to the machine everywhere in the lab, ready or not."""
+def services(scope: Scope, machine: Machine) -> list[Object]:
+    """Headless Services, so that a machine's name and its further names resolve everywhere in the lab, ready or not."""
+    further = {
+        service.name: {"ports": [{"port": service.port, "protocol": service.protocol}]} for service in machine.services
+    }
+    return [_service(scope, name, machine, more) for name, more in {machine.name: {}, **further}.items()]
+
+
+def _service(scope: Scope, name: str, machine: Machine, more: Object) -> Object:
     spec = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
-        "selector": {names.MACHINE: machine},
+        "selector": {names.MACHINE: machine.name},
+        **more,
     }
     return scope.object("v1", "Service", name, spec=spec)

@@ -1,5 +1,4 @@
-"""Into a machine, whatever it is: a VM over SSH and KubeVirt's portforward, a container over its pod's exec and ports.
-"""
+"""Into a machine: a VM over SSH and KubeVirt's portforward, a container over its pod's exec and ports."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class DirectLabs:
         template = self._template(row)
         key = (template.digest, row.id, row.learner_name)
         if key not in self._rendered:
-            known = values(template, learner=row.learner_name, lab=row.id)
+            known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed)
             pages = load_pages(template.folder)
             self._rendered = {key: render(pages, variables=known, checks=template.checks, title=template.title)}
         return self._rendered[key]

@@ -183,8 +183,12 @@ def check(work: Work) -> Result:
     if wanted is None:
         raise NotFound(f"step {step!r} of {template.name} has no check")
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
-    machine, status = template.machine(wanted.machine), next(m for m in work.machines() if m.name == wanted.machine)
-    variables = values(template, learner=work.row.learner_name, lab=work.row.id)
+    machines = work.machines()
+    machine, status = template.machine(wanted.machine), next(m for m in machines if m.name == wanted.machine)
+    addresses = {found.name: found.address for found in machines}
+    variables = values(
+        template, learner=work.row.learner_name, lab=work.row.id, seed=work.row.seed, addresses=addresses
+    )
     result = checks.run_check(work.around.cluster, work.access(), wanted, machine, status, variables, attested=False)
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)

@@ -27,7 +27,7 @@ class WorkRow:
 class LabRow:
     """One lab as it should be. `wanted` is running, paused or ended; `ready` once a start has finished.
 
-    `fault` is one sentence where its start failed.
+    `fault` is one sentence where its start failed; `seed` is its work's.
     """
 
     id: str
@@ -42,6 +42,7 @@ class LabRow:
     ended: float | None
     lost: bool
     fault: str
+    seed: str = ""
 
 
 class Store(Protocol):

@@ -24,7 +24,7 @@ from labkit.store.connection import Connections
 from labkit.store.protocol import LabRow, WorkRow
 
 _LAB = """
-    SELECT lab.*, work.learner AS learner, learner.name AS learner_name
+    SELECT lab.*, work.learner AS learner, work.seed AS seed, learner.name AS learner_name
     FROM lab JOIN work ON work.id = lab.work JOIN learner ON learner.id = work.learner
 """
 _OPEN_STATES = "('queued', 'running')"

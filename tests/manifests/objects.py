@@ -20,8 +20,9 @@ def meta(name: str) -> dict[str, Any]:
     return {"name": name, "namespace": "labkit-k3f9q2abcd", "labels": LABELS}
 
 
-def template(*machines: Machine, network: Network = Network()) -> Template:  # noqa: B008 - a value
+def template(*machines: Machine, **more: Any) -> Template:
     """A template of these machines."""
+    given: dict[str, Any] = {"network": Network(), "variables": {}, **more}
     return Template(
         name="hello",
         title="Hello",
@@ -29,15 +30,25 @@ def template(*machines: Machine, network: Network = Network()) -> Template:  # n
         duration_minutes=None,
         tags=(),
         machines=machines,
-        network=network,
         lifetime=Lifetime(),
-        variables={},
         folder=Path("/t"),
         digest="d",
+        **given,
     )
 
 
+def plan(lab: Template, **more: Any) -> LabPlan:
+    """What the objects of a lab are made from."""
+    return LabPlan("inst000000", "k3f9q2abcd", lab, {machine.name: ACCESS for machine in lab.machines}, **more)
+
+
 def objects(*machines: Machine, **more: Any) -> list[dict[str, Any]]:
-    """All objects of a lab with these machines."""
-    access = {machine.name: ACCESS for machine in machines}
-    return lab_objects(LabPlan("inst000000", "k3f9q2abcd", template(*machines), access, **more))
+    """All objects of a lab with these machines; `more` is of the plan or, by its name, of the template."""
+    of_plan = {key: more.pop(key) for key in ("registry", "around", "variables") if key in more}
+    return lab_objects(plan(template(*machines, **more), **of_plan))
+
+
+def machine_spec(machine: Machine, **more: Any) -> dict[str, Any]:
+    """The spec of a machine's VirtualMachineInstance, or of its Pod."""
+    spec: dict[str, Any] = objects(machine, **more)[-1]["spec"]
+    return spec["template"]["spec"] if machine.type == "vm" else spec

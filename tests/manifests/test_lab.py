@@ -54,7 +54,7 @@ def test_a_machines_user_data_lies_in_a_secret_of_its_own() -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": meta("labkit-userdata-box"),
-        "stringData": {"userdata": user_data(BOX, ACCESS)},
+        "stringData": {"userdata": user_data(BOX, ACCESS, {})},
     }
 
 
@@ -103,13 +103,13 @@ def test_the_virtual_machine_whole() -> None:
 
 
 def test_user_data_is_cloud_config_with_a_json_body() -> None:
-    head, _, body = user_data(BOX, ACCESS).partition("\n")
+    head, _, body = user_data(BOX, ACCESS, {}).partition("\n")
     secret = {"permissions": "0600", "owner": "root:root"}
     assert head == "#cloud-config"
     assert json.loads(body) == {
         "hostname": "box",
         "users": [
-            {"name": "student", "plain_text_passwd": "abcd-efgh", "lock_passwd": False, "shell": "/bin/sh"},
+            {"name": "student", "lock_passwd": False, "shell": "/bin/sh", "plain_text_passwd": "abcd-efgh"},
             {"name": "root", "lock_passwd": True, "ssh_authorized_keys": ["ssh-ed25519 AAAA labkit"]},
         ],
         "write_files": [
@@ -139,23 +139,12 @@ def test_the_pod_of_a_container_whole() -> None:
                 {
                     "name": "main",
                     "image": "localhost/labkit/web:latest",
-                    "resources": {"requests": {"cpu": "100m", **size}, "limits": {"cpu": "1", **size}},
+                    "resources": {"requests": {"cpu": "100m", **size}, "limits": {"cpu": "1000m", **size}},
                     "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 }
             ],
         },
     }
-
-
-def test_a_containers_terminal_has_its_secret_and_its_user_as_files() -> None:
-    shell = Machine("sh", "container", Image("bundled", "web"), 1, 2**26, (User("student"),), (TERMINAL,))
-    *_, secret, pod = objects(shell)
-    files = {"ttyd.secret": "5ec4e7\n", "terminal-user": "student\n"}
-    assert (secret["metadata"], secret["stringData"]) == (meta("labkit-files-sh"), files)
-    assert pod["spec"]["volumes"] == [{"name": "files", "secret": {"secretName": "labkit-files-sh"}}]
-    assert pod["spec"]["containers"][0]["volumeMounts"] == [
-        {"name": "files", "mountPath": f"/etc/labkit/{name}", "subPath": name, "readOnly": True} for name in files
-    ]
 
 
 def test_on_a_cluster_bundled_images_come_from_the_registry_that_is_set() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from labkit.manifests.network import Surroundings, network_policy, service
+from labkit.manifests.network import Surroundings, network_policy, services
+from labkit.templates import Image, Machine, Network, Service
 from tests.manifests.objects import SCOPE, meta
 
 OWN = {"podSelector": {}}
@@ -25,15 +26,15 @@ def pods(namespace: str, label: str, value: str) -> dict[str, Any]:
 RESOLVER = {"to": [pods("kube-system", "k8s-app", "kube-dns")], "ports": DNS_PORTS}
 
 
-def egress(word: Any, **around: Any) -> list[dict[str, Any]]:
+def egress(network: Network, **around: Any) -> list[dict[str, Any]]:
     """What is let out beside the lab's own traffic and the cluster's resolver."""
-    rules: list[dict[str, Any]] = network_policy(SCOPE, word, Surroundings(**around))["spec"]["egress"]
+    rules: list[dict[str, Any]] = network_policy(SCOPE, network, Surroundings(**around))["spec"]["egress"]
     assert rules[:2] == [{"to": [OWN]}, RESOLVER]
     return rules[2:]
 
 
 def test_the_policy_lets_the_labs_own_traffic_names_and_portforward_through_and_nothing_else() -> None:
-    assert network_policy(SCOPE, "none", Surroundings()) == {
+    assert network_policy(SCOPE, Network(), Surroundings()) == {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": meta("labkit"),
@@ -47,7 +48,7 @@ def test_the_policy_lets_the_labs_own_traffic_names_and_portforward_through_and_
 
 
 def test_a_gateway_in_the_cluster_is_let_in_from_its_own_namespace() -> None:
-    policy = network_policy(SCOPE, "none", Surroundings(kubevirt="virtualisation", gateway="labkit"))
+    policy = network_policy(SCOPE, Network(), Surroundings(kubevirt="virtualisation", gateway="labkit"))
     assert policy["spec"]["ingress"] == [
         {"from": [OWN]},
         {"from": [pods("virtualisation", "kubevirt.io", "virt-api")]},
@@ -56,12 +57,12 @@ def test_a_gateway_in_the_cluster_is_let_in_from_its_own_namespace() -> None:
 
 
 def test_dns_is_port_53_to_anywhere() -> None:
-    assert egress("dns") == [{"ports": DNS_PORTS}]
+    assert egress(Network("dns")) == [{"ports": DNS_PORTS}]
 
 
 def test_internet_is_all_but_private_reserved_and_metadata_ranges_and_the_clusters_own() -> None:
     block = {"cidr": "0.0.0.0/0", "except": [*PRIVATE, "203.0.112.0/20"]}
-    assert egress("internet", closed=("203.0.112.0/20",)) == [{"to": [{"ipBlock": block}]}]
+    assert egress(Network("internet"), closed=("203.0.112.0/20",)) == [{"to": [{"ipBlock": block}]}]
 
 
 @pytest.mark.parametrize(
@@ -75,13 +76,14 @@ def test_internet_is_all_but_private_reserved_and_metadata_ranges_and_the_cluste
     ],
 )
 def test_a_range_is_let_out_but_for_what_is_closed_within_it(block: str, holes: dict[str, Any]) -> None:
-    assert egress([block]) == [{"to": [{"ipBlock": {"cidr": block, **holes}}]}]
+    assert egress(Network("cidrs", (block,))) == [{"to": [{"ipBlock": {"cidr": block, **holes}}]}]
 
 
-def test_a_headless_service_lets_a_machines_name_resolve_ready_or_not() -> None:
-    assert service(SCOPE, "web", "box") == {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": meta("web"),
-        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"labkit/machine": "box"}},
-    }
+def headless(name: str, **more: Any) -> dict[str, Any]:
+    spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"labkit/machine": "box"}, **more}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta(name), "spec": spec}
+
+
+def test_headless_services_let_a_machines_names_resolve_ready_or_not() -> None:
+    box = Machine("box", "vm", Image("bundled", "tiny"), 1, 2**28, services=(Service("www", 80),))
+    assert services(SCOPE, box) == [headless("box"), headless("www", ports=[{"port": 80, "protocol": "TCP"}])]

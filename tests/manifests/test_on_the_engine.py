@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,12 +13,11 @@ from labkit.cluster.client import Cluster
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
 from labkit.model import MachineState, Pane, PaneType
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.inside import open_machine_port, run
+from labkit.orchestrator.inside import run
 from labkit.orchestrator.operations import observe_machines
 from labkit.templates import Image, Machine, Template, User
 from tests.manifests.objects import template
-from tests.support.engine import until
-from tests.support.engine import running_engine
+from tests.support.engine import running_engine, until
 
 LAB, KEY = "abc123defg", b"k" * 32
 CLIENT = Machine("client", "vm", Image("bundled", "tiny"), 1, 256 * 2**20, (User("student", True),))

@@ -7,8 +7,8 @@ GIB = 1 << 30
 
 
 def test_a_quota_counts_guests_launchers_containers_and_room_for_disks() -> None:
-    shares = [Share(True, 2, GIB, (10 * GIB,)), Share(False, 1, GIB // 4)]
-    assert quota(SCOPE, shares) == {
+    shares = [Share(True, 2, GIB), Share(False, 0.5, GIB // 4)]
+    assert quota(SCOPE, shares, [10 * GIB]) == {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": meta("labkit"),
@@ -19,21 +19,20 @@ def test_a_quota_counts_guests_launchers_containers_and_room_for_disks() -> None
                 "count/virtualmachineinstances.kubevirt.io": "1",
                 "persistentvolumeclaims": "3",
                 "requests.storage": "30720Mi",
-                "requests.cpu": "4100m",
+                "requests.cpu": "3600m",
                 "requests.memory": f"{1024 + 1024 + 400 + 2 * 8 + 2 + 256}Mi",
             }
         },
     }
 
 
-def test_where_an_instancetype_gives_the_size_objects_are_counted_only() -> None:
-    hard = quota(SCOPE, [Share(True, None, None)])["spec"]["hard"]
+def test_where_an_instancetype_or_a_clone_gives_the_size_objects_are_counted_only() -> None:
+    hard = quota(SCOPE, [Share(True, None, None)], [None])["spec"]["hard"]
     assert hard == {
-        "pods": "2",
+        "pods": "4",
         "count/virtualmachines.kubevirt.io": "1",
         "count/virtualmachineinstances.kubevirt.io": "1",
-        "persistentvolumeclaims": "0",
-        "requests.storage": "0Mi",
+        "persistentvolumeclaims": "3",
     }
 
 
