@@ -1,4 +1,4 @@
-"""A lab's objects, sent as labkit sends them to a real engine: a VM and a container that reach one another."""
+"""A lab's objects, sent as labkit sends them to a real engine: containers that reach one another, and VMs tried dry."""
 
 from __future__ import annotations
 
@@ -10,29 +10,47 @@ import pytest
 
 from labkit import images, settings
 from labkit.cluster.client import Cluster
-from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
+from labkit.manifests.lab import LabPlan, access_secret, lab_objects, machine_objects, namespace
 from labkit.model import MachineState, Pane, PaneType
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.inside import run
+from labkit.orchestrator.inside import open_machine_port, run
 from labkit.orchestrator.operations import observe_machines
-from labkit.templates import Image, Machine, Template, User
-from tests.manifests.objects import template
-from tests.support.engine import running_engine, until
+from labkit.templates import Disk, File, FileSet, Image, Machine, Mount, Readiness, Service, Template, User, Volume
+from tests.manifests.objects import plan, template
+from tests.support.engine import EngineProcess, running_engine, until
 
-LAB, KEY = "abc123defg", b"k" * 32
-CLIENT = Machine("client", "vm", Image("bundled", "tiny"), 1, 256 * 2**20, (User("student", True),))
+LAB, KEY = "k3f9q2abcd", b"k" * 32
+GIB = 1 << 30
 TERMINAL = Pane("terminal", PaneType.TERMINAL, "Terminal", 7681)
-WEB = Machine("web", "container", Image("bundled", "web"), 1, 64 * 2**20, (User("student"),), (TERMINAL,))
+WEB = Machine(
+    "web",
+    "container",
+    Image("bundled", "web"),
+    0.5,
+    2**26,
+    panes=(TERMINAL,),
+    files=(File("/srv/www/hello", "Hello, {{ learner }}"),),
+    services=(Service("www", 8080),),
+    ready=Readiness("http", 8080),
+    env={"PORT": "8080"},
+    volumes=(Mount("/data", "secret", "keys", read_only=True),),
+)
+PEER = Machine("peer", "container", Image("bundled", "web"), 1, 2**26, command=("sleep", "10000"))
+LAB_TEMPLATE = template(WEB, PEER, file_sets=(FileSet("keys", (File("key", "abc"),), secret=True),))
 
 
 @pytest.fixture(scope="session")
 def with_web(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The images tiny and web."""
-    known = settings.load()
+    """A folder with the image web."""
     folder = tmp_path_factory.mktemp("images")
-    (folder / "tiny").symlink_to(known.images_dir / "tiny")
-    images.build("web", images_dir=folder, cache_dir=known.cache_dir / "packages")
+    images.build("web", images_dir=folder, cache_dir=settings.load().cache_dir / "packages")
     return folder
+
+
+@pytest.fixture(scope="module")
+def engine(with_web: Path) -> Iterator[EngineProcess]:
+    with running_engine(with_web) as found:
+        yield found
 
 
 @dataclass
@@ -40,39 +58,95 @@ class Lab:
     """A lab on an engine."""
 
     cluster: Cluster
-    template: Template
     access: Access
 
-    def sh(self, machine: Machine, command: str, timeout: float = 20) -> str:
+    def sh(self, machine: Machine, command: str) -> str:
         """What a command in a machine prints."""
-        done = run(self.cluster, self.access, machine, command, timeout=timeout)
+        done = run(self.cluster, self.access, machine, command, timeout=20)
         return done.stdout + done.stderr
-
-    def state(self, machine: str) -> MachineState:
-        """A machine's state."""
-        found = {status.name: status.state for status in observe_machines(self.cluster, self.template, LAB)}
-        return found[machine]
 
 
 @pytest.fixture(scope="module")
-def lab(with_web: Path) -> Iterator[Lab]:
-    with running_engine(with_web) as engine:
-        cluster, wanted = Cluster(engine.kubeconfig), template(CLIENT, WEB)
-        cluster.ensure(namespace("inst000000", LAB))
-        secret = cluster.ensure(access_secret("inst000000", LAB, draw(wanted)))
-        access = Access.from_secret(LAB, secret)
-        machines = {machine.name: access.machine(machine, KEY) for machine in wanted.machines}
-        for body in lab_objects(LabPlan("inst000000", LAB, wanted, machines)):
-            cluster.ensure(body)
-        found = Lab(cluster, wanted, access)
-        until(lambda: found.state("web") is MachineState.RUNNING)
-        yield found
+def lab(engine: EngineProcess) -> Lab:
+    cluster = Cluster(engine.kubeconfig)
+    cluster.ensure(namespace("inst000000", LAB))
+    access = Access.from_secret(LAB, cluster.ensure(access_secret("inst000000", LAB, draw(LAB_TEMPLATE))))
+    machines = {machine.name: access.machine(machine, KEY) for machine in LAB_TEMPLATE.machines}
+    for body in lab_objects(LabPlan("inst000000", LAB, LAB_TEMPLATE, machines, variables={"learner": "Ada"})):
+        cluster.ensure(body)
+    until(lambda: {found.state for found in observe_machines(cluster, LAB_TEMPLATE, LAB)} == {MachineState.RUNNING}, 90)
+    return Lab(cluster, access)
 
 
-def test_a_container_has_no_account_at_the_cluster(lab: Lab) -> None:
-    assert "No such file" in lab.sh(WEB, "ls /var/run/secrets/kubernetes.io")
+def test_a_container_is_reached_by_its_names_and_serves_the_labs_file(lab: Lab) -> None:
+    for name in ("web", "www"):
+        assert lab.sh(PEER, f"wget -qO- http://{name}:8080/hello") == "Hello, Ada"
+
+
+def test_a_container_has_its_secret_and_no_account_at_the_cluster(lab: Lab) -> None:
+    assert lab.sh(WEB, "cat /data/key; ls /var/run/secrets").startswith("abcls: ")
 
 
 def test_a_command_in_a_container_has_its_input_outputs_and_status(lab: Lab) -> None:
     done = run(lab.cluster, lab.access, WEB, "cat; echo bad >&2; exit 3", stdin="x" * 100_000, timeout=20)
     assert (done.status, done.stdout, done.stderr) == (3, "x" * 16384, "bad\n")
+
+
+def test_a_command_in_a_container_is_ended_when_its_time_is_up(lab: Lab) -> None:
+    assert run(lab.cluster, lab.access, WEB, "echo begun; sleep 54321", timeout=1).status is None
+    until(lambda: "54321" not in lab.sh(WEB, "ps"))
+
+
+def test_a_containers_terminal_answers_to_the_lab_alone(lab: Lab) -> None:
+    def asked(secret: str) -> bytes:
+        with open_machine_port(lab.cluster, LAB, WEB, 7681, timeout=10) as port:
+            port.settimeout(10)
+            port.sendall(f"GET /{secret}/token HTTP/1.0\r\n\r\n".encode())
+            return port.recv(12)
+
+    assert asked(lab.access.machine(WEB, KEY).terminal_secret).endswith(b"200")
+    assert asked("0" * 32).endswith(b"404")
+
+
+def test_a_port_where_nothing_listens_ends_before_any_byte(lab: Lab) -> None:
+    with open_machine_port(lab.cluster, LAB, WEB, 9, timeout=10) as port:
+        port.settimeout(10)
+        assert port.recv(1) == b""
+
+
+def test_the_labs_quota_holds_what_the_lab_uses(lab: Lab) -> None:
+    found = lab.cluster.get("ResourceQuota", "labkit-" + LAB, "labkit") or {}
+    used = {name: found["status"]["used"][name] for name in ("pods", "requests.cpu", "requests.memory")}
+    assert used == {"pods": "2", "requests.cpu": "150m", "requests.memory": "128Mi"}
+
+
+DISKS = (
+    Disk("more", "empty", size_bytes=GIB),
+    Disk("tools", "image", image=Image("registry", "quay.io/labs/tools:1"), type="cdrom", read_only=True, boot=1),
+    Disk("data", "volume", "data"),
+    Disk("base", "ephemeral", "base"),
+)
+VOLUMES = (Volume("data", GIB), Volume("base", GIB, Image("bundled", "tiny")))
+OWN_DISK = Image("url", "https://example.org/a.qcow2", "0" * 64, GIB)
+
+
+def rich(**more: object) -> Template:
+    """A lab whose one VM has a disk of each kind that the embedded engine carries out."""
+    users = (User("student", True, keys=("ssh-ed25519 AAAA me",), sudo=True),)
+    screen = (Pane("vnc", PaneType.VNC, "Screen"), TERMINAL)
+    given = {"disks": DISKS, "users": users, "panes": screen, "ready": Readiness("agent"), **more}
+    return template(Machine("box", "vm", OWN_DISK, 2, GIB, **given), volumes=VOLUMES)  # type: ignore[arg-type]
+
+
+def test_every_object_of_a_vm_with_disks_of_all_kinds_passes_admission(engine: EngineProcess, lab: Lab) -> None:
+    for body in lab_objects(plan(rich())):
+        name, kind = body["metadata"]["name"], body["kind"]
+        body["metadata"]["name"] = f"try-{name}"
+        sent = engine.run_kubectl("create", "--dry-run=server", "--validate=strict", "-f-", stdin=str(body))
+        assert sent.returncode == 0, f"{kind} {name}: {sent.stderr}"
+
+
+def test_a_misspelt_override_is_refused_by_its_name(engine: EngineProcess, lab: Lab) -> None:
+    vm = machine_objects(plan(lab := rich(overrides={"domain": {"cpus": {"cores": 2}}})), lab.machines[0])[-1]
+    sent = engine.run_kubectl("create", "--dry-run=server", "--validate=strict", "-f-", stdin=str(vm))
+    assert 'unknown field "spec.template.spec.domain.cpus"' in sent.stderr
