@@ -42,8 +42,9 @@ def run_in_pod(
     timeout: float,
     limit: int,
 ) -> Ended:
-    """Run a command in a pod's one container and wait for its end, `timeout` seconds at most (it is then killed).
+    """Run a command in a pod's one container and wait for its end, `timeout` seconds at most.
 
+    What has not ended by then may go on: Kubernetes has no way to end it but from inside.
     Raises ClusterUnavailable where another try may do, ClusterError with the engine's status otherwise.
     """
     return finished(_run(exec_target(api, namespace, pod, command), stdin, time.monotonic() + timeout, limit))
@@ -67,7 +68,6 @@ async def _run(target: StreamTarget, stdin: bytes, deadline: float, limit: int) 
     except TimeoutError:
         return Ended(None, bytes(heard[_STDOUT]), bytes(heard[_STDERR]))
     finally:
-        # The engine ends a command whose client has gone.
         connection.transport.abort()
     return Ended(_status(heard[_RESULT]), bytes(heard[_STDOUT]), bytes(heard[_STDERR]))
 
