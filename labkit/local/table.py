@@ -7,12 +7,13 @@ from typing import Any
 from labkit.local.access.admission import admit_binding, admit_role
 from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
-from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.api.kinds import Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.network.policies import admit_network_policy
-from labkit.local.objects import Obj, get_path
+from labkit.local.objects import Obj, deleting, get_path
+from labkit.local.pods.spec import admit_pod
 from labkit.local.storage import kinds as storage
 
 _SERVICE_SPEC = (
@@ -34,6 +35,18 @@ def _labels(labels: Obj | None) -> str:
 def _ready(pod: Obj) -> str:
     statuses = get_path(pod, "status.containerStatuses", [])
     return f"{sum(bool(item['ready']) for item in statuses)}/{len(get_path(pod, 'spec.containers', []))}"
+
+
+def _status(pod: Obj) -> str:
+    """The phase, or what keeps a container from running."""
+    states = [item["state"] for item in get_path(pod, "status.containerStatuses", [])]
+    reasons = [get_path(state, f"{kind}.reason") for kind in ("waiting", "terminated") for state in states]
+    going = "Terminating" if deleting(pod) else ""
+    return going or next(filter(None, reasons), None) or str(get_path(pod, "status.phase", ""))
+
+
+def _restarts(pod: Obj) -> int:
+    return sum(item["restartCount"] for item in get_path(pod, "status.containerStatuses", []))
 
 
 def _event_object(event: Obj) -> str:
@@ -121,13 +134,17 @@ KINDS: tuple[Kind, ...] = (
         "", "v1", "Pod", "pods", "pod",
         short_names=("po",),
         categories=("all",),
-        verbs=READ_VERBS,
-        subresources=(("exec", "PodExecOptions", ("create", "get")), ("log", "Pod", ("get",))),
+        admit=admit_pod,
+        subresources=(
+            ("exec", "PodExecOptions", ("create", "get")),
+            ("log", "Pod", ("get",)),
+            ("portforward", "PodPortForwardOptions", ("create", "get")),
+        ),
         columns=(
             NAME,
             Column("Ready", _ready),
-            Column("Status", field("status.phase")),
-            Column("Restarts", lambda _: 0, type="integer"),
+            Column("Status", _status),
+            Column("Restarts", _restarts, type="integer"),
             AGE,
             Column("IP", field("status.podIP"), wide=True),
             Column("Node", field("spec.nodeName"), wide=True),

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from labkit.local.api.checking import check
-from labkit.local.api.discovery import Discovery
-from labkit.local.api.kinds import Kind
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.table import KINDS
 from tests.local.conftest import post
@@ -156,18 +154,3 @@ def test_a_status_sent_by_a_client_is_dropped_silently(engine: EngineProcess, sp
         engine, space, {**headless_service("web", space), "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}}
     )
     assert "10.0.0.1" not in engine.kubectl("get", "service", "web", "-n", space, "-o", "json")
-
-
-def test_a_kind_of_two_versions_is_found_under_both_and_shown_as_the_one_asked_for() -> None:
-    kind = Kind("example.org", "v1", "Thing", "things", "thing", fields={"spec": "any"}, other_versions=("v1beta1",))
-    discovery = Discovery(kind.served(), ())
-    group = discovery.document("/apis/example.org")
-    assert group is not None
-    assert [version["version"] for version in group["versions"]] == ["v1", "v1beta1"]
-    assert group["preferredVersion"]["version"] == "v1"
-    older = kind.served()[1]
-    stored = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}}
-    assert older.versioned({"kind": "ThingList", "apiVersion": "x", "items": [stored]})["items"] == [
-        {**stored, "apiVersion": "example.org/v1beta1"}
-    ]
-    assert kind.versioned(stored) is stored

@@ -19,6 +19,7 @@ from labkit.local.objects import (
     timestamp,
     uid_of,
 )
+from labkit.local.pods.spec import stands_for_machine
 from labkit.local.store import FOREGROUND, Change, Store
 
 _AT_A_TIME = 100
@@ -56,8 +57,9 @@ class Namespaces:
         if namespace is None or not deleting(namespace):
             return None
         for n, (kind, obj) in enumerate(self._store.everything(name)):
-            # Pods stand for machines and go with them.
-            if not deleting(obj) and kind != "pods" and self._store.get(kind, name, name_of(obj)) is not None:
+            # Pods that stand for machines go with them.
+            with_machine = kind == "pods" and stands_for_machine(obj)
+            if not deleting(obj) and not with_machine and self._store.get(kind, name, name_of(obj)) is not None:
                 self._store.delete(kind, name, name_of(obj))
             if n % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
