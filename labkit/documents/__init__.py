@@ -1,17 +1,6 @@
 """YAML text to values, with every fault and its line. Imports nothing of ours but the wording of messages."""
 
-from labkit.documents.nodes import (
-    Finding,
-    Refused,
-    Wrong,
-    child,
-    compose,
-    entries,
-    items,
-    line_of,
-    peek,
-    scalars,
-)
+from labkit.documents.nodes import Finding, Refused, Wrong, child, compose, entries, items, line_of, peek, scalars
 from labkit.documents.readers import (
     Reader,
     Row,

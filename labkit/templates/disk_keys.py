@@ -26,9 +26,13 @@ SOURCES = (
     Row("url", scalar(scalars.url), "a disk image (qcow2, raw, also packed) on a web server; needs `size` (vm)"),
     Row("clone", scalar(scalars.object_name), "a copy of a PersistentVolumeClaim, NAMESPACE/NAME (vm, cluster)"),
 )
+PATH = (
+    "is not built in this version; import the file with 'labkit images import FILE NAME', and write "
+    "{registry: localhost/labkit/NAME}"
+)
 IMAGE = (
     *SOURCES,
-    Row("path", refusing("is not built in this version; import it with 'labkit images import', and name that image")),
+    Row("path", refusing(PATH), "not built in this version: import the file into the images instead"),
     Row("sha256", scalar(scalars.sha256), "for `url`: its checksum, 64 hex digits"),
     Row(
         "size",
@@ -44,6 +48,12 @@ def image_from(sha256: str | None, size: int | None, path: None, **sources: str 
     if sha256 is not None and source != "url":
         raise Wrong("belongs to an image from 'url'; leave it out", key="sha256")
     return Image(source, reference, sha256, size)
+
+
+def needs_size(image: Image) -> None:
+    """Raises Wrong for an image from a web server without a size: nobody knows it before it is there."""
+    if image.source == "url" and image.size_bytes is None:
+        raise Wrong("is fetched into a volume of its own; say how large that is to be: size: 10Gi", key="image")
 
 
 def _one_of(given: Mapping[str, Any], nothing: str) -> tuple[str, Any]:
@@ -78,6 +88,8 @@ def disk_from(name: str, type: str, bus: str | None, readOnly: bool, boot: int |
     source, value = _one_of(sources, "says nothing of what is on it; write for example 'empty: 2Gi'")
     if type == "lun" and source != "volume":
         raise Wrong("a lun is a volume of the lab; write 'volume: NAME'", key="type")
+    if source == "image":
+        needs_size(value)
     placed = {"empty": "size_bytes", "image": "image"}.get(source, "reference")
     return Disk(name, source, type=type, bus=bus, read_only=readOnly, boot=boot, **{placed: value})
 

@@ -14,7 +14,7 @@ from labkit.documents import Row, Wrong, by_key, by_kind, free, listing, mapping
 from labkit.model import Pane, PaneType
 from labkit.templates import scalars
 from labkit.templates.catalogue import BundledImage, bundled_image
-from labkit.templates.disk_keys import DISK, IMAGE, MOUNT, disk_from, image_from, mount_from
+from labkit.templates.disk_keys import DISK, IMAGE, MOUNT, disk_from, image_from, mount_from, needs_size
 from labkit.templates.schema import Attachment, File, Image, Machine, Readiness, Service, User
 
 PANE_TITLES = {
@@ -310,6 +310,7 @@ def vm_from(**given: Any) -> Machine:
 def _judge_image(type: str, image: Image, offered: BundledImage | None, memory: int | None) -> None:
     if type == "container" and image.imported:
         raise Wrong("a container's image is {bundled: …} or {registry: …}, without a size", key="image")
+    needs_size(image)
     if offered is None:
         return
     if offered.type != type:

@@ -22,84 +22,12 @@ Below = Callable[[int], int]
 
 
 @dataclass(frozen=True)
-class Chars:
-    """One of these characters."""
+class Pattern:
+    """How to draw from it, how long that can be, and how many `values` there are (equal ones counted each)."""
 
-    options: str
-
-    def draw(self, below: Below) -> str:
-        return self.options[below(len(self.options))]
-
-    @property
-    def longest(self) -> int:
-        return 1
-
-    @property
-    def count(self) -> int:
-        return len(self.options)
-
-
-@dataclass(frozen=True)
-class Times:
-    """`part`, from `least` to `most` times."""
-
-    part: Pattern
-    least: int
-    most: int
-
-    def draw(self, below: Below) -> str:
-        return "".join(self.part.draw(below) for _ in range(self.least + below(self.most - self.least + 1)))
-
-    @property
-    def longest(self) -> int:
-        return self.most * self.part.longest
-
-    @property
-    def count(self) -> int:
-        return sum(self.part.count**times for times in range(self.least, self.most + 1))
-
-
-@dataclass(frozen=True)
-class Row:
-    """Its parts, one behind the other."""
-
-    parts: tuple[Pattern, ...]
-
-    def draw(self, below: Below) -> str:
-        return "".join(part.draw(below) for part in self.parts)
-
-    @property
-    def longest(self) -> int:
-        return sum(part.longest for part in self.parts)
-
-    @property
-    def count(self) -> int:
-        product = 1
-        for part in self.parts:
-            product *= part.count
-        return product
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """One of its options, each as likely."""
-
-    options: tuple[Pattern, ...]
-
-    def draw(self, below: Below) -> str:
-        return self.options[below(len(self.options))].draw(below)
-
-    @property
-    def longest(self) -> int:
-        return max(option.longest for option in self.options)
-
-    @property
-    def count(self) -> int:
-        return sum(option.count for option in self.options)
-
-
-Pattern = Chars | Times | Row | OneOf
-"""`longest`: of what it may draw, in characters. `count`: how many values there are (more where some are equal)."""
+    draw: Callable[[Below], str]
+    longest: int
+    values: int
 
 
 def draw(pattern: str, seed: str, name: str) -> str:
@@ -107,8 +35,19 @@ def draw(pattern: str, seed: str, name: str) -> str:
     return parse(pattern).draw(_stream(seed, name))
 
 
+def parse(text: str) -> Pattern:
+    """The pattern that `text` describes. Raises ValueError with the fault and the remedy."""
+    reader = _Reader(text)
+    found = reader.options()
+    if reader.rest:
+        raise ValueError(r"the pattern has a ')' without its '('; write \) for the sign")
+    if not 0 < found.longest <= MOST_LENGTH:
+        raise ValueError(f"the pattern draws up to {found.longest} characters; 1 to {MOST_LENGTH} are possible")
+    return found
+
+
 def _stream(seed: str, name: str) -> Below:
-    """Whole numbers from HMAC-SHA256 over a counter, taken four bytes at a time; what would favour some is left out."""
+    """Whole numbers from HMAC-SHA256 over a counter, four bytes at a time, without those that would favour some."""
     counter = 0
 
     def below(limit: int) -> int:
@@ -123,15 +62,30 @@ def _stream(seed: str, name: str) -> Below:
     return below
 
 
-def parse(text: str) -> Pattern:
-    """The pattern that `text` describes. Raises ValueError with the fault and the remedy."""
-    reader = _Reader(text)
-    found = reader.options()
-    if reader.rest:
-        raise ValueError(f"the pattern has a '{reader.rest[0]}' without its '('; write \\{reader.rest[0]} for the sign")
-    if not 0 < found.longest <= MOST_LENGTH:
-        raise ValueError(f"the pattern draws up to {found.longest} characters; 1 to {MOST_LENGTH} are possible")
-    return found
+def _chars(options: str) -> Pattern:
+    return Pattern(lambda below: options[below(len(options))], 1, len(options))
+
+
+def _joined(first: Pattern, second: Pattern) -> Pattern:
+    return Pattern(
+        lambda below: first.draw(below) + second.draw(below),
+        first.longest + second.longest,
+        first.values * second.values,
+    )
+
+
+def _one_of(options: list[Pattern]) -> Pattern:
+    longest = max(option.longest for option in options)
+    return Pattern(
+        lambda below: options[below(len(options))].draw(below), longest, sum(option.values for option in options)
+    )
+
+
+def _times(part: Pattern, least: int, most: int) -> Pattern:
+    def repeated(below: Below) -> str:
+        return "".join(part.draw(below) for _ in range(least + below(most - least + 1)))
+
+    return Pattern(repeated, most * part.longest, sum(part.values**times for times in range(least, most + 1)))
 
 
 class _Reader:
@@ -151,29 +105,28 @@ class _Reader:
         while self.rest.startswith("|"):
             self._take()
             found.append(self._row())
-        return found[0] if len(found) == 1 else OneOf(tuple(found))
+        return found[0] if len(found) == 1 else _one_of(found)
 
     def _row(self) -> Pattern:
-        parts: list[Pattern] = []
+        found = Pattern(lambda below: "", 0, 1)
         while self.rest and self.rest[0] not in "|)":
-            parts.append(self._repeated(self._part()))
-        return Row(tuple(parts))
+            found = _joined(found, self._repeated(self._part()))
+        return found
 
     def _part(self) -> Pattern:
         sign = self._take()
         if sign == "(":
             inner = self.options()
-            if self._take() != ")":
-                raise ValueError("the pattern has a '(' without its ')'")
+            self._take()
             return inner
         if sign == "[":
             return self._set()
         if sign == "\\":
             escaped = self._take()
-            return Chars(SETS.get(escaped, escaped))
+            return _chars(SETS.get(escaped, escaped))
         if sign in SPECIAL:
             raise ValueError(f"the pattern has a bare '{sign}'; write \\{sign} for the sign itself")
-        return Chars(sign)
+        return _chars(sign)
 
     def _set(self) -> Pattern:
         found = ""
@@ -184,14 +137,14 @@ class _Reader:
             if self.rest.startswith("-") and self.rest[1:2] not in ("]", ""):
                 self._take()
                 high = self._take()
-                if not low < high or ord(high) - ord(low) > 128:
+                if not 0 < ord(high) - ord(low) <= 128:
                     raise ValueError(f"the pattern has a set from '{low}' to '{high}'; write it the other way round")
                 found += "".join(map(chr, range(ord(low), ord(high) + 1)))
             else:
                 found += SETS.get(low, low) if sign == "\\" else low
         if not found:
             raise ValueError("the pattern has an empty set")
-        return Chars("".join(dict.fromkeys(found)))
+        return _chars("".join(dict.fromkeys(found)))
 
     def _repeated(self, part: Pattern) -> Pattern:
         sign = self.rest[:1]
@@ -199,15 +152,14 @@ class _Reader:
             raise ValueError(f"the pattern has a '{sign}', which has no end; write for example {{1,8}}")
         if sign == "?":
             self._take()
-            return Times(part, 0, 1)
+            return _times(part, 0, 1)
         if sign != "{":
             return part
-        inner, closed, rest = self.rest[1:].partition("}")
+        inner, _, self.rest = self.rest[1:].partition("}")
         least, comma, most = inner.partition(",")
-        if not closed or not all(number.isascii() and number.isdigit() for number in (least, most or least)):
+        if not all(number.isascii() and number.isdigit() and len(number) < 4 for number in (least, most or least)):
             raise ValueError(r"the pattern has a bare '{'; write \{ for the sign itself, {12} for twelve times")
-        times = int(least), int(most if comma else least)
+        times = int(least), int(most) if comma and most else int(least)
         if not times[0] <= times[1] <= MOST_LENGTH:
             raise ValueError(f"the pattern has '{{{inner}}}'; write for example {{2,4}}, with at most {MOST_LENGTH}")
-        self.rest = rest
-        return Times(part, *times)
+        return _times(part, *times)

@@ -66,7 +66,8 @@ object_name = words(
 )
 sha256 = words(re.compile("[a-f0-9]{64}"), "{} is no checksum; write the 64 hex digits that sha256sum prints")
 url = words(
-    re.compile(r"https?://[A-Za-z0-9.\[\]:-]+/[!-~]+"), "{} is no address; write https://…, with the file's whole path"
+    re.compile(r"https?://[A-Za-z0-9.\[\]:-]+/(?!.*/\.\.?(/|$))[!-~]+"),
+    "{} is no address; write https://…, with the file's whole path",
 )
 guest_path = words(
     re.compile(r"(?!.*/\.\.?(/|$))(/[^/\x00-\x1f]+)+"), "{} is no path; write all of it, for example /etc/motd"
@@ -199,10 +200,15 @@ def disk_size(text: str) -> int:
     return _quantity(text, "a disk")
 
 
-def _quantity(text: str, thing: str) -> int:
+def amount(text: str) -> int:
+    """A Kubernetes quantity, in bytes, of any size up to 1Ei."""
+    return _quantity(text, "anything", 0, 1 << 60)
+
+
+def _quantity(text: str, thing: str, least: int = 1 << 20, most: int = 1 << 40) -> int:
     found = QUANTITY.fullmatch(text)
-    size = int(Decimal(found[1]) * QUANTITY_UNITS[found[2] or ""]) if found and len(text) < 20 else 0
-    if not 1 << 20 <= size <= 1 << 40:
+    size = int(Decimal(found[1]) * QUANTITY_UNITS[found[2] or ""]) if found and len(text) < 20 else -1
+    if not least <= size <= most:
         raise Wrong(f"'{text}' is no size of {thing}; write a number and a unit, for example 512Mi or 2Gi")
     return size
 
