@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen
+from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -49,6 +50,18 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         templates=TemplateSource(settings.templates_dir),
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
+        site=site(settings),
+    )
+
+
+def site(settings: Settings) -> Site:
+    """What the engine is like around a lab: the embedded one has the images that were built here."""
+    here = chosen(settings) == settings.engine_kubeconfig
+    return Site(
+        registry=settings.image_registry.rstrip("/") or (EMBEDDED if here else ""),
+        kubevirt=settings.kubevirt_namespace,
+        gateway=settings.gateway_namespace,
+        closed=tuple(settings.closed_networks.replace(",", " ").split()),
     )
 
 

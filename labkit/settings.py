@@ -35,6 +35,10 @@ class Settings:
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
+    image_registry: str = ""
+    kubevirt_namespace: str = "kubevirt"
+    gateway_namespace: str = ""
+    closed_networks: str = ""
 
     @property
     def runtime_dir(self) -> Path:

@@ -17,6 +17,7 @@ from labkit.cluster.client import Cluster
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
+from labkit.manifests.site import Site
 from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
@@ -24,7 +25,7 @@ from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.observe import container_status, machine_status
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
-from labkit.templates import Machine, Template, values
+from labkit.templates import Machine, Template, declared, values
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
@@ -51,6 +52,7 @@ class Surroundings:
     templates: TemplateSource
     terminal_key: bytes
     start_timeout: float
+    site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -126,7 +128,8 @@ def start(work: Work) -> Result:
         access = work.access()
         machines = {machine.name: access.machine(machine, work.around.terminal_key) for machine in template.machines}
         work.say("machines", f"Making {_count(len(machines), 'machine')}", 0.1)
-        for body in lab_objects(LabPlan(installation, row.id, template, machines)):
+        known = declared(template, learner=row.learner_name, lab=row.id, seed=row.seed)
+        for body in lab_objects(LabPlan(installation, row.id, template, machines, work.around.site, known)):
             work.go_on()
             cluster.ensure(body)
         _wait_until_usable(work, template)
