@@ -35,12 +35,16 @@ _PLURALS = {
     "Pod": "pods",
     "ResourceQuota": "resourcequotas",
     "LimitRange": "limitranges",
+    "ConfigMap": "configmaps",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "DataVolume": "datavolumes",
     "NetworkPolicy": "networkpolicies",
     "VirtualMachine": "virtualmachines",
     "VirtualMachineInstance": "virtualmachineinstances",
 }
 _VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
+    "DataVolume": "cdi.kubevirt.io/v1beta1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
 }

@@ -1,0 +1,76 @@
+"""A VM and a container on one network, as a learner has them: in Chromium, on the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from labkit import images
+from labkit.settings import load
+from tests.support.home import Home, new_home
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """A home with the images tiny and web."""
+    made = new_home(image=False)
+    folder = made.settings.images_dir
+    folder.mkdir()
+    (folder / "tiny").symlink_to(load().images_dir / "tiny")
+    images.build("web", images_dir=folder, cache_dir=load().cache_dir / "packages")
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def lab(home: Home) -> str:
+    """The lab two-machines, ready."""
+    started = home.labkit("start", "two-machines")
+    assert started.returncode == 0, started.stderr
+    return str(home.json("list")[0]["id"])
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    yield page
+    page.close()
+
+
+def typed(page: Page, home: Home, lab: str, machine: str, line: str) -> None:
+    """Type a line into a machine's terminal pane."""
+    page.goto(home.json("open", lab, machine, "terminal", "--print")[0]["url"])
+    rows = page.locator(".xterm-rows")
+    expect(rows).to_contain_text(f"{machine}:~", timeout=30_000)
+    page.locator(".xterm-helper-textarea").focus()
+    page.keyboard.type(line + "; echo done-$((6*7))\n", delay=20)
+    expect(rows).to_contain_text("done-42", timeout=30_000)
+
+
+def test_the_client_reaches_web_by_its_name_and_the_check_passes(
+    page: Page, home: Home, lab: str, pictures: Path
+) -> None:
+    assert home.labkit("check", lab, "fetch").returncode == 1
+    typed(page, home, lab, "client", "wget -O notice.txt http://web/notice/")
+    page.screenshot(path=pictures / "two-machines-client.png")
+    assert home.labkit("check", lab, "fetch").returncode == 0
+
+
+def test_what_is_written_in_the_containers_terminal_is_served_to_the_client(
+    page: Page, home: Home, lab: str, pictures: Path
+) -> None:
+    assert home.labkit("check", lab, "publish").returncode == 1
+    typed(page, home, lab, "web", "(echo hello; cat /srv/www/notice/index.html) > /srv/www/hello.html")
+    page.screenshot(path=pictures / "two-machines-web.png")
+    assert home.labkit("check", lab, "publish").returncode == 0
+
+
+def test_afterwards_nothing_is_left(home: Home, lab: str) -> None:
+    assert home.labkit("stop", lab).returncode == 0
+    assert home.leftovers() == []
