@@ -67,12 +67,12 @@ def test_where_a_disk_has_a_boot_order_the_vms_own_comes_after_it() -> None:
     assert devices(vm(disks=(Disk("cd", "empty", size_bytes=1, boot=2),)))["disks"][0]["bootOrder"] == 3
 
 
-def test_an_image_with_a_size_becomes_a_volume_that_goes_with_its_vm() -> None:
-    *_, machine = objects(vm(Image("url", "https://example.org/a.qcow2", "ab" * 32, 2 * GIB)))
+def test_an_image_with_a_size_becomes_a_volume_of_the_vms_own() -> None:
+    *_, made, machine = objects(vm(Image("url", "https://example.org/a.qcow2", "ab" * 32, 2 * GIB)))
     storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": str(2 * GIB)}}}
     source = {"http": {"url": "https://example.org/a.qcow2", "checksum": f"sha256:{'ab' * 32}"}}
-    made = {"metadata": {"name": "box.root"}, "spec": {"source": source, "storage": storage}}
-    assert machine["spec"]["dataVolumeTemplates"] == [made]
+    assert (made["kind"], made["metadata"]) == ("DataVolume", meta("box.root"))
+    assert made["spec"] == {"source": source, "storage": storage}
     assert machine["spec"]["template"]["spec"]["volumes"][0] == {"name": "root", "dataVolume": {"name": "box.root"}}
 
 
