@@ -16,7 +16,7 @@ from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
-from labkit.store import SqliteStore
+from labkit.store import LabRow, SqliteStore
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
@@ -85,12 +85,17 @@ def engine_version(settings: Settings) -> str:
 
 
 def running_labs(settings: Settings) -> frozenset[str]:
-    """The labs that have not ended. Starts nothing."""
+    """The ids of the labs that have not ended. Starts nothing."""
+    return frozenset(row.id for row in labs_in_use(settings))
+
+
+def labs_in_use(settings: Settings) -> list[LabRow]:
+    """The labs that have not ended, as the store has them. Starts nothing."""
     if not settings.database.exists():
-        return frozenset()
+        return []
     store = SqliteStore(settings.database)
     try:
-        return frozenset(row.id for row in store.labs())
+        return store.labs()
     finally:
         store.close()
 

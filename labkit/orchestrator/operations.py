@@ -67,7 +67,7 @@ class Work:
 
     @property
     def template(self) -> Template:
-        return self.around.templates.load(self.row.template)
+        return self.around.templates.load(self.row.template, self.row.digest)
 
     def say(self, stage: str, text: str, progress: float) -> None:
         """Report a stage; the same one said twice is written once."""

@@ -174,7 +174,7 @@ class Controller:
 
     def _too_old(self, row: LabRow, now: float) -> bool:
         try:
-            longest = self._around.templates.load(row.template).lifetime.max_seconds
+            longest = self._around.templates.load(row.template, row.digest).lifetime.max_seconds
         except (NotFound, Invalid):
             return False  # its template was taken away: whoever did that may stop it
         return longest is not None and row.ready is not None and now - row.ready > longest
