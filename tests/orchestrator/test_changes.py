@@ -155,11 +155,14 @@ def test_what_has_ended_and_a_stop_cannot_be_called_off(service: Service, lab: s
 def test_a_lab_that_cannot_start_tells_the_learner_in_words_and_the_operator_why(
     service: Service, tmp_path: Path
 ) -> None:
-    (tmp_path / "lab.yaml").write_text(
+    folder = tmp_path / "gone"
+    (folder / "instructions").mkdir(parents=True)
+    (folder / "instructions" / "1-start.md").write_text("---\ntitle: Start\n---\n\nNothing to see.\n")
+    (folder / "lab.yaml").write_text(
         "apiVersion: labkit/v1\nkind: Lab\nname: gone\ntitle: Gone\n"
         "machines: [{name: box, type: vm, image: {bundled: desktop}, memory: 1Gi}]\n"
     )
-    operation = service.labs.start(ADA, str(tmp_path))
+    operation = service.labs.start(ADA, str(folder))
     service.work()
     learner, operator = (service.labs.status(who, operation.lab) for who in (ADA, OPERATOR))
     assert learner.detail == "machine box cannot start: its image cannot be found"
