@@ -98,7 +98,7 @@ def _described(template: Any) -> dict[str, Any]:
     from labkit.instructions import load_pages, render
     from labkit.templates import values
 
-    names = values(template, learner="learner", lab="lab")
+    names = values(template, learner="learner", lab="lab", seed="")
     model = render(load_pages(template.folder), variables=names, checks=template.checks, title=template.title)
     machines = [
         {

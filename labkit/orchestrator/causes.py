@@ -46,6 +46,7 @@ _REASONS: Mapping[str, Trouble] = {
     "ImagePullBackOff": Trouble.IMAGE,
     "ErrImageNeverPull": Trouble.IMAGE,
     "InvalidImageName": Trouble.IMAGE,
+    "CreateContainerConfigError": Trouble.STORAGE,
     "ErrorUnschedulable": Trouble.ROOM,
     "Unschedulable": Trouble.ROOM,
     "CrashLoopBackOff": Trouble.LOOP,

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from labkit.cluster.client import Cluster
 from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
 from labkit.orchestrator.access import Access
-from labkit.orchestrator.ssh import MachineUnreachable, run
-from labkit.templates import Check
+from labkit.orchestrator.inside import run
+from labkit.orchestrator.ssh import MachineUnreachable
+from labkit.templates import Check, Machine
 
 TIMEOUT_SECONDS = 30.0
 FEEDBACK_LIMIT = 2000
@@ -35,7 +36,8 @@ def run_check(
     cluster: Cluster,
     access: Access,
     check: Check,
-    machine: MachineStatus,
+    machine: Machine,
+    status: MachineStatus,
     variables: Mapping[str, str],
     *,
     attested: bool,
@@ -45,11 +47,11 @@ def run_check(
 
     `still` is called all the while: what it raises ends the check.
     """
-    if machine.state in _WHY_NOT:
-        return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.", attested)
+    if status.state in _WHY_NOT:
+        return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[status.state]}.", attested)
     script = wrapped(check.script, variables)
     try:
-        done = run(cluster, access, check.machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
+        done = run(cluster, access, machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
     except MachineUnreachable as error:
         return _result(check, Verdict.ERROR, f"{error}. Please try again.", attested)
     if done.stderr:

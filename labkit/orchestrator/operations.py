@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from labkit.cluster.client import Cluster
-from labkit.cluster.portforward import open_port
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
-from labkit.manifests.lab import LabPlan, Object, access_secret, lab_objects, namespace
+from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
+from labkit.manifests.scope import Object
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
 from labkit.orchestrator.causes import FULL, trouble_of
+from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.lifetimes import Limits
-from labkit.orchestrator.observe import machine_status
+from labkit.orchestrator.observe import container_status, machine_status
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
 from labkit.templates import Machine, Template, values
+from labkit.templates.variables import declared
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
@@ -111,7 +113,14 @@ class Work:
         """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet."""
         template, access = self.template, self.access()
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
-        return lab_objects(LabPlan(self.around.store.installation(), self.row.id, template, machines))
+        known = declared(template, learner=self.row.learner_name, lab=self.row.id, seed=self.row.seed)
+        plan = LabPlan(self.around.store.installation(), self.row.id, template, machines, variables=known)
+        return lab_objects(plan)
+
+    def variables(self, addresses: Mapping[str, str]) -> dict[str, str]:
+        """The lab's variables, its machines' addresses among them."""
+        row = self.row
+        return values(self.template, learner=row.learner_name, lab=row.id, seed=row.seed, addresses=addresses)
 
     def access(self) -> Access:
         """The lab's drawn values."""
@@ -121,11 +130,15 @@ class Work:
 def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[MachineStatus]:
     """Every machine of the template, as the cluster has it."""
     where = names.namespace_of(lab)
-    vms, vmis = (
-        {item["metadata"]["name"]: item for item in cluster.select(kind, where)}
-        for kind in ("VirtualMachine", "VirtualMachineInstance")
-    )
-    return [machine_status(machine, vms.get(machine.name), vmis.get(machine.name)) for machine in template.machines]
+    types = {machine.type for machine in template.machines}
+    kinds = ["VirtualMachine", "VirtualMachineInstance"] * ("vm" in types) + ["Pod"] * ("container" in types)
+    found = {(kind, item["metadata"]["name"]): item for kind in kinds for item in cluster.select(kind, where)}
+    return [
+        container_status(machine, found.get(("Pod", machine.name)))
+        if machine.type == "container"
+        else machine_status(machine, *(found.get((kind, machine.name)) for kind in kinds[:2]))
+        for machine in template.machines
+    ]
 
 
 def start(work: Work) -> Result:
@@ -179,10 +192,11 @@ def check(work: Work) -> Result:
     if wanted is None:
         raise NotFound(f"step {step!r} of {template.name} has no check")
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
-    machine = next(found for found in work.machines() if found.name == wanted.machine)
-    variables = values(template, learner=work.row.learner_name, lab=work.row.id)
+    machines = work.machines()
+    machine, status = template.machine(wanted.machine), next(m for m in machines if m.name == wanted.machine)
+    variables = work.variables({found.name: found.address for found in machines})
     result = checks.run_check(
-        work.around.cluster, work.access(), wanted, machine, variables, attested=False, still=work.go_on
+        work.around.cluster, work.access(), wanted, machine, status, variables, attested=False, still=work.go_on
     )
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)
@@ -221,13 +235,8 @@ def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
 def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
     secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine.name)
     try:
-        port = open_port(
-            work.around.cluster.api,
-            work.namespace,
-            machine.name,
-            terminal.port or names.TERMINAL_PORT,
-            timeout=_TERMINAL_SECONDS,
-        )
+        number = terminal.port or names.TERMINAL_PORT
+        port = open_machine_port(work.around.cluster, work.row.id, machine, number, timeout=_TERMINAL_SECONDS)
         port.settimeout(_TERMINAL_SECONDS)
         try:
             port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine.name}\r\n\r\n".encode())

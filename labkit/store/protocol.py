@@ -40,6 +40,7 @@ class LabRow:
     ended without being asked. `admitted`: since when it has its room (until then it waits, at least until `retry`);
     `memory`: the bytes its machines have. `expires`: its end by age, `max_seconds` after it was ready; `warned`: for
     which time the last warning was due. `spare`: the reservation for which it is kept, as long as it has no learner.
+    `seed` is its work's.
     """
 
     id: str
@@ -54,6 +55,7 @@ class LabRow:
     ended: float | None
     lost: bool
     fault: str
+    seed: str = ""
     activity: str = ""
     admitted: float | None = None
     memory: int = 0
