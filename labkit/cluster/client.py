@@ -7,6 +7,7 @@ what is worth trying again is a ClusterUnavailable. No other part sees the `kube
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,39 @@ from kubernetes import client, config
 from kubernetes.config import incluster_config
 
 from labkit.cluster.refusals import refusal
-from labkit.cluster.streams import StreamTarget, stream_target
+from labkit.cluster.streams import StreamTarget, pod_port_target, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
 from labkit.settings import Settings
 
 Object = dict[str, Any]
 
 _TIMEOUT = (5.0, 30.0)
+_QUOTA_SECONDS, _QUOTA_LOOK = 10.0, 0.05
+"""A quota that was just made refuses everything until its controller has counted what there is (140 ms, measured)."""
 
 _PLURALS = {
     "Namespace": "namespaces",
     "Secret": "secrets",
     "Service": "services",
     "Event": "events",
+    "Pod": "pods",
+    "ResourceQuota": "resourcequotas",
+    "LimitRange": "limitranges",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "DataVolume": "datavolumes",
     "VirtualMachine": "virtualmachines",
     "VirtualMachineInstance": "virtualmachineinstances",
+    "VirtualMachineSnapshot": "virtualmachinesnapshots",
+    "VirtualMachineRestore": "virtualmachinerestores",
 }
 _VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
+    "DataVolume": "cdi.kubevirt.io/v1beta1",
+    "VirtualMachineSnapshot": "snapshot.kubevirt.io/v1beta1",
+    "VirtualMachineRestore": "snapshot.kubevirt.io/v1beta1",
 }
 
 
@@ -111,7 +124,14 @@ class Cluster:
         """Make an object. Raises ClusterError (409 AlreadyExists, 422 Invalid, 403 quota …)."""
         metadata = body["metadata"]
         path = path_of(body["kind"], metadata.get("namespace"))
-        return self._json("POST", path, body=body, query={"fieldValidation": "Strict"})
+        deadline = time.monotonic() + _QUOTA_SECONDS
+        while True:
+            try:
+                return self._json("POST", path, body=body, query={"fieldValidation": "Strict"})
+            except ClusterError as error:
+                if "status unknown for quota" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_QUOTA_LOOK)
 
     def ensure(self, body: Object) -> Object:
         """Make an object, or find the one that is there already."""
@@ -150,19 +170,23 @@ class Cluster:
             raise
         return True
 
+    def merge(self, kind: str, namespace: str | None, name: str, change: Object) -> Object:
+        """Change an object by a JSON merge patch. Raises ClusterError."""
+        return self._json("PATCH", path_of(kind, namespace, name), body=change)
+
     # KubeVirt's subresources
 
     def act(self, namespace: str, machine: str, verb: str) -> None:
         """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
         self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
 
-    def switch(self, namespace: str, machine: str, verb: str) -> None:
-        """PUT start, stop or restart of a machine. What was written to a containerDisk is lost by stop and restart."""
-        self._send("PUT", f"{_subresources(namespace)}/virtualmachines/{machine}/{verb}", body={})
-
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
         return stream_target(self.api, namespace, machine, subresource)
+
+    def pod_port_target(self, namespace: str, pod: str, port: int) -> StreamTarget:
+        """Where and how to open one of a pod's TCP ports."""
+        return pod_port_target(self.api, namespace, pod, port)
 
     def identity(self) -> str:
         """What tells this engine from every other: the uid of the namespace that each has from its beginning."""
@@ -184,7 +208,7 @@ class Cluster:
     def _send(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> bytes:
         headers = {"Accept": "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         api = self.api
         request = api.param_serialize(
             method,

@@ -7,7 +7,7 @@ from typing import Any
 from labkit.local.access.admission import admit_binding, admit_role
 from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import ALL_VERBS, Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
@@ -70,7 +70,7 @@ def _review(group: str, kind: str) -> Kind:
 
 KINDS: tuple[Kind, ...] = (
     _simple(_RBAC, "Role", admit=admit_role, columns=_CREATED),
-    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False),
+    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False, refused=("aggregationRule",)),
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
     _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
     _review("authentication", "SelfSubjectReview"),
@@ -79,6 +79,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "", "v1", "Namespace", "namespaces", "namespace",
         namespaced=False,
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+        lasting=("default",),
         short_names=("ns",),
         admit=admission.admit_namespace,
         columns=(NAME, Column("Status", field("status.phase")), AGE),
@@ -110,6 +112,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "LimitRange", "limitranges", "limitrange",
+        refused=("spec.limits.maxLimitRequestRatio",),
         short_names=("limits",),
         admit=admit_limit_range,
         columns=_CREATED,
@@ -170,7 +173,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
-        fields={"spec": VM_SPEC},
+        fields={"spec!": VM_SPEC},
         short_names=("vm", "vms"),
         categories=("all",),
         admit=admit_vm,
@@ -181,7 +184,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", "virtualmachineinstance",
-        fields={"spec": VMI_SPEC},
+        fields={"spec!": VMI_SPEC},
         short_names=("vmi", "vmis"),
         categories=("all",),
         admit=admit_vmi,

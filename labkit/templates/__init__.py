@@ -3,7 +3,7 @@
 Knows nothing of Kubernetes, and nothing of the instructions; `labkit.linting` puts the two together.
 """
 
-from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image, image_reference
+from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image
 from labkit.templates.files import digest, media_file
 from labkit.templates.find import Available, available, find
 from labkit.templates.hints import hints
@@ -58,7 +58,6 @@ __all__ = [
     "fill",
     "find",
     "hints",
-    "image_reference",
     "json_schema",
     "load",
     "media_file",

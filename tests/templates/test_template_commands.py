@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from labkit.cli import main
-from labkit.commands.templates import new
 from labkit.templates import available
 
 Labkit = Callable[..., Result]

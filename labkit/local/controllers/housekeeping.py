@@ -79,18 +79,10 @@ def remaining_conditions(left: list[tuple[Kind, Obj]]) -> list[Obj]:
     held = Counter(finalizer for _, obj in left for finalizer in obj["metadata"].get("finalizers") or ())
     resources = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
     finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
-    fine = (
-        ("DeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
-        ("DeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        ("DeletionContentFailure", "ContentDeleted", "All content deleted, may be waiting on finalization"),
-        ("FinalizersRemaining", "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
-    )
-    waits = {"ContentRemaining": ("SomeResourcesRemain", f"Some resources are remaining: {resources}")}
-    if held:
-        why = f"Some content in the namespace has finalizers remaining: {finalizers}"
-        waits["FinalizersRemaining"] = ("SomeFinalizersRemain", why)
-    found = [condition(f"Namespace{name}", False, *words) for name, *words in fine if name not in waits]
-    return found + [condition(f"Namespace{name}", True, *words) for name, words in waits.items()]
+    remain = f"Some resources are remaining: {resources}"
+    hold = f"Some content in the namespace has finalizers remaining: {finalizers}"
+    found = [condition("NamespaceContentRemaining", True, "SomeResourcesRemain", remain)]
+    return found + [condition("NamespaceFinalizersRemaining", True, "SomeFinalizersRemain", hold)] * bool(held)
 
 
 def _release(namespace: Obj) -> None:
