@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen
+from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -53,6 +54,7 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         limits=limits(settings),
         policy=settings.policy_file,
         activity=settings.activity_file,
+        site=site(settings),
     )
 
 
@@ -65,6 +67,17 @@ def limits(settings: Settings) -> Limits:
         age=settings.lab_hours * 3600,
         idle=settings.lab_idle_minutes * 60,
         longest=settings.most_lab_hours * 3600,
+    )
+
+
+def site(settings: Settings) -> Site:
+    """What the engine is like around a lab: the embedded one has the images that were built here."""
+    here = chosen(settings) == settings.engine_kubeconfig
+    return Site(
+        registry=settings.image_registry.rstrip("/") or (EMBEDDED if here else ""),
+        kubevirt=settings.kubevirt_namespace,
+        gateway=settings.gateway_namespace,
+        closed=tuple(settings.closed_networks.replace(",", " ").split()),
     )
 
 

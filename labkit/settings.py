@@ -42,6 +42,10 @@ class Settings:
     lab_hours: float = 0.0
     lab_idle_minutes: float = 0.0
     most_lab_hours: float = 0.0
+    image_registry: str = ""
+    kubevirt_namespace: str = "kubevirt"
+    gateway_namespace: str = ""
+    closed_networks: str = ""
 
     @property
     def runtime_dir(self) -> Path:

@@ -19,6 +19,7 @@ from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFoun
 from labkit.manifests import names
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
 from labkit.manifests.scope import Object
+from labkit.manifests.site import Site
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
@@ -29,8 +30,7 @@ from labkit.orchestrator.observe import container_status, machine_status
 from labkit.orchestrator.permission import permit, permit_room
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
-from labkit.templates import Machine, Template, values
-from labkit.templates.variables import declared
+from labkit.templates import Machine, Template, declared, values
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
@@ -71,6 +71,7 @@ class Surroundings:
     policy: Path | None = None
     activity: Path | None = None
     """Where the gateway reports the panes' use."""
+    site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -117,7 +118,9 @@ class Work:
         template, access = self.template, self.access()
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
         known = declared(template, learner=self.row.learner_name, lab=self.row.id, seed=self.row.seed)
-        plan = LabPlan(self.around.store.installation(), self.row.id, template, machines, variables=known)
+        plan = LabPlan(
+            self.around.store.installation(), self.row.id, template, machines, site=self.around.site, variables=known
+        )
         objects = lab_objects(plan)
         permit(self.around.policy, template, objects, plan.site.registry)
         return objects
