@@ -122,7 +122,7 @@ class Work:
             self.around.store.installation(), self.row.id, template, machines, site=self.around.site, variables=known
         )
         objects = lab_objects(plan)
-        permit(self.around.policy, template, objects, plan.site.registry)
+        permit(self.around.policy, template, objects, plan.site)
         return objects
 
     def variables(self, addresses: Mapping[str, str]) -> dict[str, str]:
