@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.app import surroundings
+from labkit.manifests.site import EMBEDDED
 from labkit.model import Operation, OperationState, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs
@@ -25,7 +26,8 @@ class Service:
     """`labs` is what faces ask; `controller` does what they asked for."""
 
     def __init__(self, folder: Path, kubeconfig: Path, limits: Limits) -> None:
-        settings = load({"HOME": str(folder), "LABKIT_KUBECONFIG": str(kubeconfig)})
+        here = {"LABKIT_KUBECONFIG": str(kubeconfig), "LABKIT_IMAGE_REGISTRY": EMBEDDED}
+        settings = load({"HOME": str(folder), **here})
         keys = Keyring(settings)
         self.around = replace(surroundings(settings, keys), limits=limits)
         self.store = self.around.store
