@@ -13,11 +13,12 @@ from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
+from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
-from labkit.store import SqliteStore
+from labkit.store import LabRow, SqliteStore
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
@@ -50,7 +51,22 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         templates=TemplateSource(settings.templates_dir),
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
+        limits=limits(settings),
+        policy=settings.policy_file,
+        activity=settings.activity_file,
         site=site(settings),
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What an installation's settings allow, in seconds and bytes."""
+    return Limits(
+        per_learner=settings.labs_per_learner,
+        labs=settings.most_labs,
+        memory=settings.most_memory_mib << 20,
+        age=settings.lab_hours * 3600,
+        idle=settings.lab_idle_minutes * 60,
+        longest=settings.most_lab_hours * 3600,
     )
 
 
@@ -98,12 +114,17 @@ def engine_version(settings: Settings) -> str:
 
 
 def running_labs(settings: Settings) -> frozenset[str]:
-    """The labs that have not ended. Starts nothing."""
+    """The ids of the labs that have not ended. Starts nothing."""
+    return frozenset(row.id for row in labs_in_use(settings))
+
+
+def labs_in_use(settings: Settings) -> list[LabRow]:
+    """The labs that have not ended, as the store has them. Starts nothing."""
     if not settings.database.exists():
-        return frozenset()
+        return []
     store = SqliteStore(settings.database)
     try:
-        return frozenset(row.id for row in store.labs())
+        return store.labs()
     finally:
         store.close()
 

@@ -31,10 +31,17 @@ class Settings:
     templates_dir: Path
     runtime_root: Path | None = None
     kubeconfig: Path | None = None
+    policy_file: Path | None = None
     accel: str = "auto"
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
+    labs_per_learner: int = 0
+    most_labs: int = 0
+    most_memory_mib: int = 0
+    lab_hours: float = 0.0
+    lab_idle_minutes: float = 0.0
+    most_lab_hours: float = 0.0
     image_registry: str = ""
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
@@ -77,6 +84,11 @@ class Settings:
     def engine_endpoint(self) -> Path:
         """A JSON file that the running engine writes: {"port": N}."""
         return self.state_dir / "engine" / "endpoint.json"
+
+    @property
+    def activity_file(self) -> Path:
+        """A JSON file in which the gateway reports when a lab's panes were last used: {lab: time}."""
+        return self.state_dir / "activity.json"
 
     @property
     def logs_dir(self) -> Path:
@@ -139,6 +151,7 @@ def _defaults(env: Mapping[str, str], state: object) -> dict[str, object]:
         "cache_dir": _home(env, "XDG_CACHE_HOME", ".cache") / "labkit",
         "images_dir": state_dir / "images",
         "templates_dir": state_dir / "templates",
+        "policy_file": _home(env, "XDG_CONFIG_HOME", ".config") / "labkit" / "policy.yaml",
     }
 
 

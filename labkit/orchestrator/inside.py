@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from labkit.cluster.client import Cluster
 from labkit.cluster.podexec import run_in_pod
 from labkit.cluster.portforward import PortForward, open_pod_port, open_port
@@ -14,14 +16,23 @@ from labkit.templates import Machine
 
 
 def run(
-    cluster: Cluster, access: Access, machine: Machine, command: str, *, stdin: str = "", timeout: float
+    cluster: Cluster,
+    access: Access,
+    machine: Machine,
+    command: str,
+    *,
+    stdin: str = "",
+    timeout: float,
+    still: Callable[[], None] = lambda: None,
 ) -> Completed:
     """Run a shell command as root in a machine, and wait for its end, `timeout` seconds at most.
 
-    Raises MachineUnreachable.
+    `still` is called all the while in a VM, and before in a container: what it raises ends the command. Raises
+    MachineUnreachable.
     """
     if machine.type == "vm":
-        return ssh.run(cluster, access, machine.name, command, stdin=stdin, timeout=timeout)
+        return ssh.run(cluster, access, machine.name, command, stdin=stdin, timeout=timeout, still=still)
+    still()
     try:
         done = run_in_pod(
             cluster.api,

@@ -196,7 +196,8 @@ class Network:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """When a lab is ended without being asked: so long after it was ready, so long without use. None: never."""
+    """When a lab is ended without being asked: so many seconds after it was ready, or after nobody used it for as
+    long. None: as the installation's settings say."""
 
     max_seconds: int | None = None
     idle_seconds: int | None = None
