@@ -36,8 +36,6 @@ _PLURALS = {
     "ResourceQuota": "resourcequotas",
     "LimitRange": "limitranges",
     "ConfigMap": "configmaps",
-    "PersistentVolumeClaim": "persistentvolumeclaims",
-    "DataVolume": "datavolumes",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "DataVolume": "datavolumes",
@@ -48,7 +46,6 @@ _PLURALS = {
 }
 _VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
-    "DataVolume": "cdi.kubevirt.io/v1beta1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
     "DataVolume": "cdi.kubevirt.io/v1beta1",
