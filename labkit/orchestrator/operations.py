@@ -22,14 +22,13 @@ from labkit.manifests.scope import Object
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.causes import FULL, trouble_of
+from labkit.orchestrator.causes import FULL, PASSING, trouble_of
 from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.observe import container_status, machine_status
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
-from labkit.templates import Machine, Template, values
-from labkit.templates.variables import declared
+from labkit.templates import Machine, Template, declared, values
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
@@ -37,6 +36,8 @@ _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _RETRY_SECONDS = 20.0
 """Before the engine is asked for room again."""
+_PATIENCE_SECONDS = 10.0
+"""For how long a trouble that may pass by itself is no failure yet."""
 _BOOT_SCALE = 8.0
 """Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
 
@@ -109,13 +110,17 @@ class Work:
         """The lab's machines as they are now."""
         return observe_machines(self.around.cluster, self.template, self.row.id)
 
-    def objects(self) -> list[Object]:
+    def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:
         """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet."""
         template, access = self.template, self.access()
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
-        known = declared(template, learner=self.row.learner_name, lab=self.row.id, seed=self.row.seed)
-        plan = LabPlan(self.around.store.installation(), self.row.id, template, machines, variables=known)
-        return lab_objects(plan)
+        known = self.declared() if variables is None else variables
+        return lab_objects(LabPlan(self.around.store.installation(), self.row.id, template, machines, variables=known))
+
+    def declared(self, *, learner: str | None = None, seed: str | None = None) -> dict[str, str]:
+        """The variables that are known before the start: of this lab's learner, or as if it were another's."""
+        name, drawn = (self.row.learner_name, self.row.seed) if learner is None or seed is None else (learner, seed)
+        return declared(self.template, learner=name, lab=self.row.id, seed=drawn)
 
     def variables(self, addresses: Mapping[str, str]) -> dict[str, str]:
         """The lab's variables, its machines' addresses among them."""
@@ -141,14 +146,19 @@ def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[Mac
     ]
 
 
-def start(work: Work) -> Result:
-    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
+def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
+    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none).
+
+    `then` is done to it before it is ready.
+    """
     row = work.row
     if row.ended is not None or row.wanted == "ended":
         raise Cancelled("the lab is being stopped")
     try:
         make(work)
         wait_until_usable(work, work.template)
+        if then is not None:
+            then(work)
     except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
@@ -209,11 +219,16 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
     not be."""
     begun = time.monotonic()
     waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
+    failing: dict[str, float] = {}
     poll = _POLL_SECONDS[0]
     while waiting:
         for status in work.machines():
             if status.name in waiting and status.state is MachineState.FAILED:
-                raise MachineFailed(status)
+                since = failing.setdefault(status.name, time.monotonic())
+                if trouble_of(status.cause) not in PASSING or time.monotonic() - since > _PATIENCE_SECONDS:
+                    raise MachineFailed(status)
+            else:
+                failing.pop(status.name, None)
             if status.name in waiting and _usable(work, waiting[status.name], status):
                 del waiting[status.name]
         if waiting:
