@@ -36,6 +36,8 @@ _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _RETRY_SECONDS = 20.0
 """Before the engine is asked for room again."""
+_TRY_SECONDS = 3600.0
+"""For how long it is asked."""
 _PATIENCE_SECONDS = 10.0
 """For how long a trouble that may pass by itself is no failure yet."""
 _BOOT_SCALE = 8.0
@@ -276,12 +278,13 @@ def pause_a_little(work: Work, deadline: float, seconds: float, *, cancel: bool 
 def _give_up(work: Work, error: LabkitError) -> None:
     """After a start that cannot succeed: nothing half made stays, and the lab says why.
 
-    Where there is only no room, and other labs that will end, the lab goes back into the queue (raises Interrupted).
+    Where there is only no room, and other labs that will end, the lab goes back into the queue for an hour (raises
+    Interrupted).
     """
     store = work.around.store
     cause = trouble_of(error.cause if isinstance(error, MachineFailed) else str(error))
     others = any(row.admitted is not None and row.id != work.row.id for row in store.labs())
-    if cause in FULL and others:
+    if cause in FULL and others and time.time() - work.operation.created < _TRY_SECONDS:
         work.say("waiting", f"There is no room at the moment ({error}): it is tried again by itself", 0.0)
         _delete_namespace(work, lambda share: None)
         store.put_back(work.operation.id, time.time() + _RETRY_SECONDS)

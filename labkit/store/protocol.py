@@ -92,6 +92,9 @@ class Lives(Protocol):
     def admit(self, decide: Decide) -> list[str]:
         """Give labs their room, decided and written in one transaction. Returns those that were admitted."""
 
+    def somebody_waits(self) -> bool:
+        """Whether any lab has no room yet."""
+
     def put_back(self, operation: str, until: float) -> None:
         """Take a lab's room away again and put its start back into the queue: not to be tried before `until`."""
 
@@ -200,7 +203,8 @@ class Store(Lives, Protocol):
 
     def operation(self, operation: str) -> Operation | None: ...
 
-    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None: ...
+    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
+        """The last operation of a kind; without one, the last that is work (no extension, no notice)."""
 
     def cancelled(self, operation: str) -> bool:
         """Whether the operation has been asked to end early."""
