@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen
+from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -17,7 +18,7 @@ from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
-from labkit.store import SqliteStore
+from labkit.store import LabRow, SqliteStore
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
@@ -51,7 +52,9 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
         limits=limits(settings),
+        policy=settings.policy_file,
         activity=settings.activity_file,
+        site=site(settings),
     )
 
 
@@ -64,6 +67,17 @@ def limits(settings: Settings) -> Limits:
         age=settings.lab_hours * 3600,
         idle=settings.lab_idle_minutes * 60,
         longest=settings.most_lab_hours * 3600,
+    )
+
+
+def site(settings: Settings) -> Site:
+    """What the engine is like around a lab: the embedded one has the images that were built here."""
+    here = chosen(settings) == settings.engine_kubeconfig
+    return Site(
+        registry=settings.image_registry.rstrip("/") or (EMBEDDED if here else ""),
+        kubevirt=settings.kubevirt_namespace,
+        gateway=settings.gateway_namespace,
+        closed=tuple(settings.closed_networks.replace(",", " ").split()),
     )
 
 
@@ -100,12 +114,17 @@ def engine_version(settings: Settings) -> str:
 
 
 def running_labs(settings: Settings) -> frozenset[str]:
-    """The labs that have not ended. Starts nothing."""
+    """The ids of the labs that have not ended. Starts nothing."""
+    return frozenset(row.id for row in labs_in_use(settings))
+
+
+def labs_in_use(settings: Settings) -> list[LabRow]:
+    """The labs that have not ended, as the store has them. Starts nothing."""
     if not settings.database.exists():
-        return frozenset()
+        return []
     store = SqliteStore(settings.database)
     try:
-        return frozenset(row.id for row in store.labs())
+        return store.labs()
     finally:
         store.close()
 

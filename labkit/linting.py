@@ -35,6 +35,19 @@ def lint(folder: Path, *, any_name: bool = False) -> tuple[Fault, ...]:
     return tuple(sorted(found))
 
 
+def hints(folder: Path) -> tuple[Fault, ...]:
+    """What works in the template in `folder` and hurts all the same; nothing where it has faults."""
+    try:
+        template = templates.load(folder)
+        pages = instructions.load_pages(folder)
+    except Invalid:
+        return ()
+    steps = instructions.render(pages, variables={}, checks=template.checks).steps
+    free = [step.id for step in steps if step.check and not step.points] if any(s.points for s in steps) else []
+    texts = [f"checks/{step}: the step has a check and no points, while others have some" for step in free]
+    return tuple(sorted([*templates.hints(template), *(Fault("lab.yaml", 0, text) for text in texts)]))
+
+
 def _name_fault(template: templates.Template, folder: Path) -> list[Fault]:
     """Templates are found by their folder's name, so that a lab could not find a template of another name again."""
     name = Path(os.path.abspath(folder)).name  # not resolved: a template's name may be a link to its content

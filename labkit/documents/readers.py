@@ -197,7 +197,11 @@ def by_key(key: str, readers: Mapping[str, Reader], fallback: str) -> Reader:
     def read_one(node: Node) -> Any:
         return readers.get(peek(node, key) or fallback, readers[fallback])(node)
 
-    return Reader(read_one, {"oneOf": [reader.schema for reader in readers.values()]})
+    schemas = []
+    for word, reader in readers.items():
+        rows = reader.schema["properties"]
+        schemas.append({**reader.schema, "properties": {**rows, key: {**rows[key], "enum": [word]}}})
+    return Reader(read_one, {"oneOf": schemas})
 
 
 def _read_rows(node: Node, known: Mapping[str, Row], elsewhere: Mapping[str, str], build: Callable[..., Any]) -> Any:

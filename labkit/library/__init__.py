@@ -6,5 +6,6 @@ TEMPLATES_DIR/.versions/DIGEST/           each content that was added or started
 
 from labkit.library.shelf import Added, StepChanges, add, keep, prune, remove, version
 from labkit.library.sources import fetched
+from labkit.library.starter import begin
 
-__all__ = ["Added", "StepChanges", "add", "fetched", "keep", "prune", "remove", "version"]
+__all__ = ["Added", "StepChanges", "add", "begin", "fetched", "keep", "prune", "remove", "version"]

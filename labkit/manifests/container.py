@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from labkit.manifests import names
 from labkit.manifests.files import key, placed
-from labkit.manifests.images import reference
 from labkit.manifests.overrides import merged
 from labkit.manifests.panes import panes_text
 from labkit.manifests.ready import probe
 from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.templates import Machine, Mount, fill
 
 _GRACE_SECONDS = 5
@@ -19,14 +19,14 @@ _MULTUS = "k8s.v1.cni.cncf.io/networks"
 _FILES = "files"
 
 
-def pod(scope: Scope, machine: Machine, registry: str, variables: Mapping[str, str]) -> Object:
+def pod(scope: Scope, machine: Machine, site: Site, variables: Mapping[str, str]) -> Object:
     """The Pod, which has the machine's name. Its container is started anew whenever it ends."""
     spec: Object = {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": [_container(machine, registry, variables)],
+        "containers": [_container(machine, site, variables)],
     }
     if found := _volumes(machine):
         spec["volumes"] = found
@@ -36,7 +36,7 @@ def pod(scope: Scope, machine: Machine, registry: str, variables: Mapping[str, s
     return made
 
 
-def _container(machine: Machine, registry: str, variables: Mapping[str, str]) -> Object:
+def _container(machine: Machine, site: Site, variables: Mapping[str, str]) -> Object:
     """What it asks for of processors is a tenth of what it may use, as KubeVirt has it for VMs."""
     memory, cpu = f"{(machine.memory_bytes or 0) >> 20}Mi", round((machine.cpu or 1) * 1000)
     # Kubernetes replaces $(NAME) in these, which is the author's to use, not a value's.
@@ -50,7 +50,7 @@ def _container(machine: Machine, registry: str, variables: Mapping[str, str]) ->
     }
     return {
         "name": names.CONTAINER,
-        "image": reference(machine.image, registry),
+        "image": site.image(machine.image),
         **{part: value for part, value in given.items() if value},
         "resources": {
             "requests": {"cpu": f"{max(1, cpu // 10)}m", "memory": memory},

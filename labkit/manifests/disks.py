@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from labkit.manifests import names
-from labkit.manifests.images import reference
 from labkit.manifests.scope import Object
+from labkit.manifests.site import Site
 from labkit.templates import Disk, Image, Machine, Template
 
 _BUS = {
@@ -37,26 +37,26 @@ def _disk(system: str, disk: Disk) -> Object:
     return {"name": disk.name, disk.type: target, **order}
 
 
-def volumes(template: Template, machine: Machine, registry: str) -> list[Object]:
+def volumes(template: Template, machine: Machine, site: Site) -> list[Object]:
     """Where it comes from. User data holds passwords, so it lies in a Secret, whatever its size."""
     seed = {"cloudInitNoCloud": {"secretRef": {"name": names.userdata_secret(machine.name)}}}
     return [
-        {"name": names.ROOT, **_content(machine, names.ROOT, machine.image, registry)},
-        *({"name": disk.name, **_source(template, machine, disk, registry)} for disk in machine.disks),
+        {"name": names.ROOT, **_content(machine, names.ROOT, machine.image, site)},
+        *({"name": disk.name, **_source(template, machine, disk, site)} for disk in machine.disks),
         {"name": names.SEED, **seed},
     ]
 
 
-def _content(machine: Machine, disk: str, image: Image, registry: str) -> Object:
+def _content(machine: Machine, disk: str, image: Image, site: Site) -> Object:
     if image.imported:
         return {"dataVolume": {"name": names.own_volume(machine.name, disk)}}
-    return {"containerDisk": {"image": reference(image, registry)}}
+    return {"containerDisk": {"image": site.image(image)}}
 
 
-def _source(template: Template, machine: Machine, disk: Disk, registry: str) -> Object:
+def _source(template: Template, machine: Machine, disk: Disk, site: Site) -> Object:
     name = disk.reference
     if disk.image is not None:
-        return _content(machine, disk.name, disk.image, registry)
+        return _content(machine, disk.name, disk.image, site)
     match disk.source:
         case "empty":
             return {"emptyDisk": {"capacity": str(disk.size_bytes)}}

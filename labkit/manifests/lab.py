@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from labkit.manifests import files, names, network, storage
 from labkit.manifests.container import pod
-from labkit.manifests.images import EMBEDDED
-from labkit.manifests.network import Surroundings
 from labkit.manifests.quota import Share, limit_range, quota
 from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.manifests.userdata import MachineAccess, user_data
 from labkit.manifests.vm import virtual_machine
 from labkit.templates import Machine, Template
@@ -20,7 +19,6 @@ from labkit.templates import Machine, Template
 class LabPlan:
     """All that a lab's objects depend on. `access` has an entry for each machine of the template.
 
-    `registry` is where the engine finds the bundled images; `around` is what a cluster is like around a lab;
     `variables` are those that are known before the start.
     """
 
@@ -28,8 +26,7 @@ class LabPlan:
     lab: str
     template: Template
     access: Mapping[str, MachineAccess]
-    registry: str = EMBEDDED
-    around: Surroundings = field(default_factory=Surroundings)
+    site: Site = field(default_factory=Site)
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -73,10 +70,10 @@ def shared_objects(plan: LabPlan) -> list[Object]:
     return [
         quota(scope, shares, claims),
         limit_range(scope),
-        network.network_policy(scope, template.network, plan.around),
+        network.network_policy(scope, template.network, plan.site),
         *(service for machine in template.machines for service in network.services(scope, machine)),
         *(files.file_set(scope, found, plan.variables) for found in template.file_sets),
-        *(storage.volume(scope, found, plan.registry) for found in template.volumes),
+        *(storage.volume(scope, found, plan.site) for found in template.volumes),
     ]
 
 
@@ -86,6 +83,6 @@ def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
     if machine.type == "vm":
         data = {"userdata": user_data(machine, access, plan.variables)}
         secret = scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
-        return [secret, virtual_machine(scope, plan.template, machine, plan.registry)]
+        return [secret, virtual_machine(scope, plan.template, machine, plan.site)]
     secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
-    return [*secrets, pod(scope, machine, plan.registry, plan.variables)]
+    return [*secrets, pod(scope, machine, plan.site, plan.variables)]

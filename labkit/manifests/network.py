@@ -7,11 +7,11 @@ of the outside asked of the cluster's own DNS.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from labkit.manifests import names
 from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.templates import Machine, Network
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"  # a label that Kubernetes sets on every namespace
@@ -26,32 +26,19 @@ _CLOSED = (
 metadata services, loopback, multicast and what is reserved (IANA's special-purpose registry)."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What a cluster is like around a lab: where KubeVirt and labkit's gateway run, and addresses of its own.
-
-    `gateway` is "" where the gateway does not run in the cluster; `closed` are ranges of pods, Services or nodes that
-    are not private, so that `internet` would lead there.
-    """
-
-    kubevirt: str = "kubevirt"
-    gateway: str = ""
-    closed: tuple[str, ...] = ()
-
-
-def network_policy(scope: Scope, network: Network, around: Surroundings) -> Object:
+def network_policy(scope: Scope, network: Network, site: Site) -> Object:
     """The lab's own traffic, names, KubeVirt's portforward (which comes from virt-api's pods), and what the template's
     `egress` lets out: else nothing."""
     own: Object = {"podSelector": {}}
-    ingress = [{"from": [own]}, {"from": [_pods(around.kubevirt, {"kubevirt.io": "virt-api"})]}]
-    if around.gateway:
-        ingress.append({"from": [_pods(around.gateway, {"app.kubernetes.io/name": "labkit-gateway"})]})
+    ingress = [{"from": [own]}, {"from": [_pods(site.kubevirt, {"kubevirt.io": "virt-api"})]}]
+    if site.gateway:
+        ingress.append({"from": [_pods(site.gateway, {"app.kubernetes.io/name": "labkit-gateway"})]})
     resolver = {"to": [_pods("kube-system", {"k8s-app": "kube-dns"})], "ports": _DNS_PORTS}
     spec = {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [{"to": [own]}, resolver, *_outside(network, around.closed)],
+        "egress": [{"to": [own]}, resolver, *_outside(network, site.closed)],
     }
     return scope.object("networking.k8s.io/v1", "NetworkPolicy", names.OBJECTS, spec=spec)
 

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from labkit.manifests import names
-from labkit.manifests.images import reference
 from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.templates import Image, Machine, Template, Volume
 
 _CDI = "cdi.kubevirt.io/v1beta1"
 
 
-def volume(scope: Scope, wanted: Volume, registry: str) -> Object:
+def volume(scope: Scope, wanted: Volume, site: Site) -> Object:
     """A volume of the lab's: a claim, or a DataVolume that makes one of its name."""
     claim: Object = {"accessModes": [wanted.access], **_room(wanted.size_bytes)}
     if wanted.storage_class:
         claim["storageClassName"] = wanted.storage_class
     if wanted.image is None:
         return scope.object("v1", "PersistentVolumeClaim", wanted.name, spec=claim)
-    spec = {"source": _source(wanted.image, registry), "storage": claim}
+    spec = {"source": _source(wanted.image, site), "storage": claim}
     return scope.object(_CDI, "DataVolume", wanted.name, spec=spec)
 
 
-def own_volumes(machine: Machine, registry: str) -> list[Object]:
+def own_volumes(machine: Machine, site: Site) -> list[Object]:
     """The DataVolume templates of a VM: the disks that are made of an image for it alone, and go with it."""
-    return [
-        _template(names.own_volume(machine.name, disk), image, registry) for disk, image in imported(machine).items()
-    ]
+    return [_template(names.own_volume(machine.name, disk), image, site) for disk, image in imported(machine).items()]
 
 
 def imported(machine: Machine) -> dict[str, Image]:
@@ -41,20 +39,20 @@ def claimed(template: Template, machine: Machine | None) -> list[int | None]:
     return [image.size_bytes for image in imported(machine).values()]
 
 
-def _template(name: str, image: Image, registry: str) -> Object:
+def _template(name: str, image: Image, site: Site) -> Object:
     storage = {"accessModes": ["ReadWriteOnce"], **_room(image.size_bytes)}
-    return {"metadata": {"name": name}, "spec": {"source": _source(image, registry), "storage": storage}}
+    return {"metadata": {"name": name}, "spec": {"source": _source(image, site), "storage": storage}}
 
 
 def _room(size: int | None) -> Object:
     return {"resources": {"requests": {"storage": str(size)}}} if size is not None else {}
 
 
-def _source(image: Image, registry: str) -> Object:
+def _source(image: Image, site: Site) -> Object:
     if image.source == "url":
         checksum = {"checksum": f"sha256:{image.sha256}"} if image.sha256 else {}
         return {"http": {"url": image.reference, **checksum}}
     if image.source == "clone":
         space, _, name = image.reference.partition("/")
         return {"pvc": {"namespace": space, "name": name}}
-    return {"registry": {"url": f"docker://{reference(image, registry)}"}}
+    return {"registry": {"url": f"docker://{site.image(image)}"}}

@@ -10,6 +10,7 @@ from labkit.manifests.overrides import merged
 from labkit.manifests.panes import panes_text
 from labkit.manifests.ready import probe
 from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.manifests.storage import own_volumes
 from labkit.model import PaneType
 from labkit.templates import Machine, Template
@@ -18,23 +19,23 @@ _GRACE_SECONDS = 5
 _POD_NETWORK = "default"
 
 
-def virtual_machine(scope: Scope, template: Template, machine: Machine, registry: str) -> Object:
+def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Site) -> Object:
     """The VirtualMachine. It is not started anew when its guest is switched off, only where it crashed."""
     metadata = {
         "labels": scope.labels(machine.name),
         "annotations": {names.PANES: panes_text(machine.panes)},
     }
-    machine_spec = merged(_spec(template, machine, registry), machine.overrides)
+    machine_spec = merged(_spec(template, machine, site), machine.overrides)
     spec: Object = {"runStrategy": "RerunOnFailure", "template": {"metadata": metadata, "spec": machine_spec}}
     for key, kind in (("instancetype", "Instancetype"), ("preference", "Preference")):
         if name := getattr(machine, key):
             spec[key] = {"kind": f"VirtualMachineCluster{kind}", "name": name}
-    if own := own_volumes(machine, registry):
+    if own := own_volumes(machine, site):
         spec["dataVolumeTemplates"] = own
     return scope.object("kubevirt.io/v1", "VirtualMachine", machine.name, spec=spec)
 
 
-def _spec(template: Template, machine: Machine, registry: str) -> Object:
+def _spec(template: Template, machine: Machine, site: Site) -> Object:
     own = [{"name": _POD_NETWORK, "pod": {}}]
     further = [{"name": found.name, "multus": {"networkName": found.network}} for found in machine.networks]
     spec = {
@@ -42,7 +43,7 @@ def _spec(template: Template, machine: Machine, registry: str) -> Object:
         "evictionStrategy": "None",  # nothing of a lab can move to another node: its disks and address cannot
         "domain": {**_size(machine), "devices": _devices(machine, template.network.binding)},
         "networks": [*own, *further],
-        "volumes": volumes(template, machine, registry),
+        "volumes": volumes(template, machine, site),
         **probe(machine),
     }
     return merged(spec, WINDOWS) if machine.os == "windows" else spec

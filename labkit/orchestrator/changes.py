@@ -13,7 +13,7 @@ from labkit.errors import ClusterError, Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import MachineState
 from labkit.orchestrator import disks
-from labkit.orchestrator.operations import Cancelled, Result, Work, pause_a_little, wait_until_usable
+from labkit.orchestrator.operations import Cancelled, Result, Work, pause_a_little, set_up, wait_until_usable
 
 Object = dict[str, Any]
 
@@ -78,6 +78,7 @@ def reset(work: Work) -> Result:
     if wanted is None:
         work.around.store.want(work.row.id, "running")
     wait_until_usable(work, work.template, chosen)
+    set_up(work, chosen)
     work.say("ready", f"Made anew: {_listed(chosen)}", 1.0)
     return None
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from labkit.cluster.client import Cluster
+from labkit.errors import LabkitError
 from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
 from labkit.orchestrator.access import Access
 from labkit.orchestrator.inside import run
@@ -63,6 +64,22 @@ def run_check(
     if done.status == 0:
         return _result(check, Verdict.PASSED, feedback, attested)
     return _result(check, Verdict.NOT_YET, feedback or "The check gave no reason.", attested)
+
+
+def run_setup(
+    cluster: Cluster,
+    access: Access,
+    setup: Check,
+    machine: Machine,
+    variables: Mapping[str, str],
+    still: Callable[[], None],
+) -> None:
+    """Run a step's setup script. Raises LabkitError where it fails: a lab that is half prepared cannot be done."""
+    script = wrapped(setup.script, variables)
+    done = run(cluster, access, machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
+    if done.status != 0:
+        said = (done.stderr or done.stdout).strip()[-FEEDBACK_LIMIT:] or f"exit status {done.status}"
+        raise LabkitError(f"the setup script of step '{setup.step}' failed in machine {machine.name}: {said}")
 
 
 def wrapped(script: str, variables: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFoun
 from labkit.manifests import names
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
 from labkit.manifests.scope import Object
+from labkit.manifests.site import Site
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
@@ -26,6 +27,7 @@ from labkit.orchestrator.causes import FULL, PASSING, trouble_of
 from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.observe import container_status, machine_status
+from labkit.orchestrator.permission import permit, permit_room
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
 from labkit.templates import Machine, Template, declared, values
@@ -70,8 +72,10 @@ class Surroundings:
     terminal_key: bytes
     start_timeout: float
     limits: Limits = field(default_factory=Limits)
+    policy: Path | None = None
     activity: Path | None = None
     """Where the gateway reports the panes' use."""
+    site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -88,7 +92,7 @@ class Work:
 
     @property
     def template(self) -> Template:
-        return self.around.templates.load(self.row.template)
+        return self.around.templates.load(self.row.template, self.row.digest)
 
     def say(self, stage: str, text: str, progress: float) -> None:
         """Report a stage; the same one said twice is written once."""
@@ -113,11 +117,15 @@ class Work:
         return observe_machines(self.around.cluster, self.template, self.row.id)
 
     def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:
-        """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet."""
-        template, access = self.template, self.access()
+        """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet, and
+        Forbidden where the operator's policy does not allow it."""
+        template, access, site = self.template, self.access(), self.around.site
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
         known = self.declared() if variables is None else variables
-        return lab_objects(LabPlan(self.around.store.installation(), self.row.id, template, machines, variables=known))
+        installation = self.around.store.installation()
+        objects = lab_objects(LabPlan(installation, self.row.id, template, machines, site=site, variables=known))
+        permit(self.around.policy, template, objects, site)
+        return objects
 
     def declared(self, *, learner: str | None = None, seed: str | None = None) -> dict[str, str]:
         """The variables that are known before the start: of this lab's learner, or as if it were another's."""
@@ -151,16 +159,20 @@ def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[Mac
 def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
     """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none).
 
-    `then` is done to it before it is ready.
+    `then` is done to it before it is ready. A spare is set up when it is claimed, with its learner's variables.
     """
     row = work.row
     if row.ended is not None or row.wanted == "ended":
         raise Cancelled("the lab is being stopped")
     try:
+        around, template = work.around, work.template
+        permit_room(around.policy, template, row, around.store.labs(), around.templates)
         make(work)
-        wait_until_usable(work, work.template)
+        wait_until_usable(work, template)
         if then is not None:
             then(work)
+        if row.spare is None:
+            set_up(work)
     except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
@@ -239,6 +251,18 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
             work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
             pause_a_little(work, begun + work.around.start_timeout, poll)
             poll = min(poll * 1.2, _POLL_SECONDS[1])
+
+
+def set_up(work: Work, only: Collection[str] = ()) -> None:
+    """Run the template's setup scripts in its new machines (or those named). Raises LabkitError where one fails."""
+    template = work.template
+    scripts = [script for script in template.setups if not only or script.machine in only]
+    if not scripts:
+        return
+    work.say("setup", "Preparing the machines", 0.97)
+    variables, access = work.variables({found.name: found.address for found in work.machines()}), work.access()
+    for script in scripts:
+        checks.run_setup(work.around.cluster, access, script, template.machine(script.machine), variables, work.go_on)
 
 
 def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:

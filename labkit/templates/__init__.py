@@ -6,6 +6,8 @@ Knows nothing of Kubernetes, and nothing of the instructions; `labkit.linting` p
 from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image
 from labkit.templates.files import digest, media_file
 from labkit.templates.find import Available, available, find
+from labkit.templates.hints import hints
+from labkit.templates.keys import json_schema
 from labkit.templates.load import Outline, load, outline
 from labkit.templates.schema import (
     Attachment,
@@ -55,6 +57,8 @@ __all__ = [
     "digest",
     "fill",
     "find",
+    "hints",
+    "json_schema",
     "load",
     "media_file",
     "outline",

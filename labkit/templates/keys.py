@@ -161,6 +161,12 @@ LAB = (
 )
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of lab.yaml: what the tables hold, for editors."""
+    whole = mapping(LAB, dict).schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "labkit lab.yaml", **whole}
+
+
 def sets_from(config_maps: dict[str, dict[str, File]], secrets: dict[str, dict[str, File]]) -> tuple[FileSet, ...]:
     """The values of `configMaps` and `secrets` as file sets."""
     found: list[FileSet] = []

@@ -44,7 +44,7 @@ def plan(lab: Template, **more: Any) -> LabPlan:
 
 def objects(*machines: Machine, **more: Any) -> list[dict[str, Any]]:
     """All objects of a lab with these machines; `more` is of the plan or, by its name, of the template."""
-    of_plan = {key: more.pop(key) for key in ("registry", "around", "variables") if key in more}
+    of_plan = {key: more.pop(key) for key in ("site", "variables") if key in more}
     return lab_objects(plan(template(*machines, **more), **of_plan))
 
 

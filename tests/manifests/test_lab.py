@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
+from labkit.errors import SetupError
 from labkit.manifests.lab import access_secret, namespace
+from labkit.manifests.site import Site
 from labkit.manifests.userdata import user_data
 from labkit.model import Pane, PaneType
 from labkit.templates import Image, Machine, User
@@ -148,7 +152,13 @@ def test_the_pod_of_a_container_whole() -> None:
 
 
 def test_on_a_cluster_bundled_images_come_from_the_registry_that_is_set() -> None:
-    vm, pod = (objects(machine, registry="registry.example/labs")[-1] for machine in (BOX, WEB))
+    vm, pod = (objects(machine, site=Site("registry.example/labs"))[-1] for machine in (BOX, WEB))
     disk = vm["spec"]["template"]["spec"]["volumes"][0]["containerDisk"]
     assert disk == {"image": "registry.example/labs/tiny:latest"}
     assert pod["spec"]["containers"][0]["image"] == "registry.example/labs/web:latest"
+
+
+def test_on_a_cluster_without_a_registry_it_is_said_how_to_set_one() -> None:
+    wanted = "'tiny' has to come from a registry .* 'labkit images push tiny REGISTRY', and set LABKIT_IMAGE_REGISTRY"
+    with pytest.raises(SetupError, match=wanted):
+        objects(BOX, site=Site(registry=""))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from labkit.manifests.network import Surroundings, network_policy, services
+from labkit.manifests.network import network_policy, services
+from labkit.manifests.site import Site
 from labkit.templates import Image, Machine, Network, Service
 from tests.manifests.objects import SCOPE, meta
 
@@ -26,15 +27,15 @@ def pods(namespace: str, label: str, value: str) -> dict[str, Any]:
 RESOLVER = {"to": [pods("kube-system", "k8s-app", "kube-dns")], "ports": DNS_PORTS}
 
 
-def egress(network: Network, **around: Any) -> list[dict[str, Any]]:
+def egress(network: Network, **site: Any) -> list[dict[str, Any]]:
     """What is let out beside the lab's own traffic and the cluster's resolver."""
-    rules: list[dict[str, Any]] = network_policy(SCOPE, network, Surroundings(**around))["spec"]["egress"]
+    rules: list[dict[str, Any]] = network_policy(SCOPE, network, Site(**site))["spec"]["egress"]
     assert rules[:2] == [{"to": [OWN]}, RESOLVER]
     return rules[2:]
 
 
 def test_the_policy_lets_the_labs_own_traffic_names_and_portforward_through_and_nothing_else() -> None:
-    assert network_policy(SCOPE, Network(), Surroundings()) == {
+    assert network_policy(SCOPE, Network(), Site()) == {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": meta("labkit"),
@@ -48,7 +49,7 @@ def test_the_policy_lets_the_labs_own_traffic_names_and_portforward_through_and_
 
 
 def test_a_gateway_in_the_cluster_is_let_in_from_its_own_namespace() -> None:
-    policy = network_policy(SCOPE, Network(), Surroundings(kubevirt="virtualisation", gateway="labkit"))
+    policy = network_policy(SCOPE, Network(), Site(kubevirt="virtualisation", gateway="labkit"))
     assert policy["spec"]["ingress"] == [
         {"from": [OWN]},
         {"from": [pods("virtualisation", "kubevirt.io", "virt-api")]},

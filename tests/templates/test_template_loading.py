@@ -148,7 +148,8 @@ def test_a_template_is_looked_for_as_a_path_then_with_the_operator_then_among_th
     path = write(tmp_path / "path", SMALL)
     assert find("hello-lab", own) == own / "hello-lab"
     assert find(str(path), own) == path
-    assert [(row.name, row.source) for row in available(own)] == [("hello-lab", "own")]
+    sources = {row.name: row.source for row in available(own)}
+    assert (sources["hello-lab"], sources["two-machines"]) == ("own", "bundled")
     assert ("hello-lab", "bundled") in [(row.name, row.source) for row in available(tmp_path / "none")]
 
 
