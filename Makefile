@@ -12,7 +12,7 @@ demo: install image  ## Start everything and print the URL of JupyterLab on the 
 
 test: install-test image lint  ## The whole test-suite, browser tests included.
 	cd labextension && npm run --silent test
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/installed labextension/node_modules/installed  ## Style, types and structure.
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from labkit.cluster.client import Cluster, chosen
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
+from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
@@ -49,6 +50,20 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         templates=TemplateSource(settings.templates_dir),
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
+        limits=limits(settings),
+        activity=settings.activity_file,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What an installation's settings allow, in seconds and bytes."""
+    return Limits(
+        per_learner=settings.labs_per_learner,
+        labs=settings.most_labs,
+        memory=settings.most_memory_mib << 20,
+        age=settings.lab_hours * 3600,
+        idle=settings.lab_idle_minutes * 60,
+        longest=settings.most_lab_hours * 3600,
     )
 
 

@@ -35,6 +35,12 @@ class Settings:
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
+    labs_per_learner: int = 0
+    most_labs: int = 0
+    most_memory_mib: int = 0
+    lab_hours: float = 0.0
+    lab_idle_minutes: float = 0.0
+    most_lab_hours: float = 0.0
 
     @property
     def runtime_dir(self) -> Path:
@@ -73,6 +79,11 @@ class Settings:
     def engine_endpoint(self) -> Path:
         """A JSON file that the running engine writes: {"port": N}."""
         return self.state_dir / "engine" / "endpoint.json"
+
+    @property
+    def activity_file(self) -> Path:
+        """A JSON file in which the gateway reports when a lab's panes were last used: {lab: time}."""
+        return self.state_dir / "activity.json"
 
     @property
     def logs_dir(self) -> Path:

@@ -33,14 +33,22 @@ _PLURALS = {
     "Event": "events",
     "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "Pod": "pods",
+    "DataVolume": "datavolumes",
     "VirtualMachine": "virtualmachines",
     "VirtualMachineInstance": "virtualmachineinstances",
+    "VirtualMachineSnapshot": "virtualmachinesnapshots",
+    "VirtualMachineRestore": "virtualmachinerestores",
 }
 _VERSIONS = {
     "Lease": "coordination.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
+    "DataVolume": "cdi.kubevirt.io/v1beta1",
+    "VirtualMachineSnapshot": "snapshot.kubevirt.io/v1beta1",
+    "VirtualMachineRestore": "snapshot.kubevirt.io/v1beta1",
 }
 
 
@@ -202,15 +210,15 @@ class Cluster:
             raise
         return True
 
+    def merge(self, kind: str, namespace: str | None, name: str, change: Object) -> Object:
+        """Change an object by a JSON merge patch. Raises ClusterError."""
+        return self._json("PATCH", path_of(kind, namespace, name), body=change)
+
     # KubeVirt's subresources
 
     def act(self, namespace: str, machine: str, verb: str) -> None:
         """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
         self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
-
-    def switch(self, namespace: str, machine: str, verb: str) -> None:
-        """PUT start, stop or restart of a machine. What was written to a containerDisk is lost by stop and restart."""
-        self._send("PUT", f"{_subresources(namespace)}/virtualmachines/{machine}/{verb}", body={})
 
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
@@ -246,7 +254,7 @@ class Cluster:
             self._permit()
         headers = {"Accept": "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         api = self.api
         request = api.param_serialize(
             method,

@@ -64,9 +64,17 @@ async def _greet(outer: ClientConnection, secret: str) -> bytes:
 
 
 class TerminalTunnel:
-    """Browser and terminal joined by two pumps; the first to end closes both. `on_closed` is called once."""
+    """Browser and terminal joined by two pumps; the first to end closes both. `on_closed` is called once, and `note`
+    with every piece from the browser."""
 
-    def __init__(self, outer: ClientConnection, early: bytes, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outer: ClientConnection,
+        early: bytes,
+        on_closed: Callable[[], None],
+        note: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        self._note = note
         self._outer = outer
         self._early = early
         self._on_closed = on_closed
@@ -114,6 +122,7 @@ class TerminalTunnel:
     async def _up(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             while data := await reader.read(_READ_SIZE):
+                self._note(data)
                 await self._outer.send(data)
 
     async def _down(self, writer: asyncio.StreamWriter) -> None:

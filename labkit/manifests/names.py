@@ -10,6 +10,8 @@ LAB = "labkit/lab"
 MACHINE = "labkit/machine"
 PANES = "labkit/panes"
 """Annotation of a machine: its panes as a JSON list of {name, type, title, port?}."""
+SNAPSHOT = "labkit/snapshot"
+"""Label of a snapshot's objects: its name."""
 TICKET_EPOCH = "labkit/ticket-epoch"
 """Annotation of a lab's namespace: tickets of a smaller epoch are refused."""
 

@@ -10,7 +10,7 @@ import logging
 import secrets
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from labkit.cluster.client import Cluster
 from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
@@ -39,13 +39,17 @@ def run_check(
     variables: Mapping[str, str],
     *,
     attested: bool,
+    still: Callable[[], None] = lambda: None,
 ) -> CheckResult:
-    """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt."""
+    """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt.
+
+    `still` is called all the while: what it raises ends the check.
+    """
     if machine.state in _WHY_NOT:
         return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.", attested)
     script = wrapped(check.script, variables)
     try:
-        done = run(cluster, access, check.machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS)
+        done = run(cluster, access, check.machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
     except MachineUnreachable as error:
         return _result(check, Verdict.ERROR, f"{error}. Please try again.", attested)
     if done.stderr:

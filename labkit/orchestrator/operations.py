@@ -1,7 +1,7 @@
 """What each kind of operation does, step by step. Every step may be killed and repeated.
 
 A function here runs in a worker, reports stages as it goes, and returns the operation's result; what it raises becomes
-the operation's error. `HANDLERS` at the end is the table of kinds.
+the operation's error. The table of kinds is in `kinds.py`; what is done to running labs in `changes.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from labkit.cluster.client import Cluster
 from labkit.cluster.portforward import open_port
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
-from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
-from labkit.model import LabState, MachineState, MachineStatus, Operation, OperationKind, Pane, PaneType, Verdict
+from labkit.manifests.lab import LabPlan, Object, access_secret, lab_objects, namespace
+from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
+from labkit.orchestrator.causes import FULL, trouble_of
+from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.observe import machine_status
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
@@ -30,6 +33,8 @@ Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
 _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
+_RETRY_SECONDS = 20.0
+"""Before the engine is asked for room again."""
 _BOOT_SCALE = 8.0
 """Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
 
@@ -39,7 +44,15 @@ class Cancelled(LabkitError):
 
 
 class Interrupted(LabkitError):
-    """The controller is ending: the operation stays under way, for the next one to take up."""
+    """The operation is left as it stands in the store: the controller is ending, or it was put back into the queue."""
+
+
+class MachineFailed(ClusterError):
+    """A machine cannot start. `words` is what the learner is told."""
+
+    def __init__(self, machine: MachineStatus) -> None:
+        self.words, self.cause = f"machine {machine.name} cannot start: {machine.detail}", machine.cause
+        super().__init__(f"{self.words} ({machine.cause})")
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,9 @@ class Surroundings:
     templates: TemplateSource
     terminal_key: bytes
     start_timeout: float
+    limits: Limits = field(default_factory=Limits)
+    activity: Path | None = None
+    """Where the gateway reports the panes' use."""
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -91,6 +107,12 @@ class Work:
         """The lab's machines as they are now."""
         return observe_machines(self.around.cluster, self.template, self.row.id)
 
+    def objects(self) -> list[Object]:
+        """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet."""
+        template, access = self.template, self.access()
+        machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
+        return lab_objects(LabPlan(self.around.store.installation(), self.row.id, template, machines))
+
     def access(self) -> Access:
         """The lab's drawn values."""
         return Access.from_secret(self.row.id, self.around.cluster.get("Secret", self.namespace, names.ACCESS_SECRET))
@@ -108,32 +130,35 @@ def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[Mac
 
 def start(work: Work) -> Result:
     """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
-    store, cluster, row = work.around.store, work.around.cluster, work.row
-    work.go_on()
+    row = work.row
     if row.ended is not None or row.wanted == "ended":
         raise Cancelled("the lab is being stopped")
     try:
-        work.say("prepare", "Reading the template", 0.02)
-        template = work.template
-        installation = store.installation()
-        work.say("network", "Making the lab's private network", 0.05)
-        cluster.ensure(namespace(installation, row.id))
-        cluster.ensure(access_secret(installation, row.id, draw(template)))
-        access = work.access()
-        machines = {machine.name: access.machine(machine, work.around.terminal_key) for machine in template.machines}
-        work.say("machines", f"Making {_count(len(machines), 'machine')}", 0.1)
-        for body in lab_objects(LabPlan(installation, row.id, template, machines)):
-            work.go_on()
-            cluster.ensure(body)
-        _wait_until_usable(work, template)
+        make(work)
+        wait_until_usable(work, work.template)
     except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
-        _give_up(work, str(error))
+        _give_up(work, error)
         raise
-    store.lab_ready(row.id)
+    work.around.store.lab_ready(row.id)
     work.say("ready", "The lab is ready", 1.0)
     return None
+
+
+def make(work: Work) -> None:
+    """See to it that all the lab's objects are there."""
+    cluster, row = work.around.cluster, work.row
+    work.say("prepare", "Reading the template", 0.02)
+    template = work.template
+    installation = work.around.store.installation()
+    work.say("network", "Making the lab's private network", 0.05)
+    cluster.ensure(namespace(installation, row.id))
+    cluster.ensure(access_secret(installation, row.id, draw(template)))
+    work.say("machines", f"Making {_count(len(template.machines), 'machine')}", 0.1)
+    for body in work.objects():
+        work.go_on()
+        cluster.ensure(body)
 
 
 def stop(work: Work) -> Result:
@@ -143,31 +168,6 @@ def stop(work: Work) -> Result:
     _delete_namespace(work, lambda share: work.say("stopping", "Switching the machines off", 0.1 + 0.85 * share))
     work.around.store.lab_ended(work.row.id)
     work.say("stopped", "The lab has ended; nothing of it is left", 1.0)
-    return None
-
-
-def pause(work: Work) -> Result:
-    """Freeze every running machine. Memory stays in use; clocks stand still."""
-    return _freeze(work, "pause", MachineState.RUNNING, "paused", "Paused")
-
-
-def resume(work: Work) -> Result:
-    """Let every paused machine go on."""
-    return _freeze(work, "unpause", MachineState.PAUSED, "running", "Running again")
-
-
-def reset(work: Work) -> Result:
-    """Make every machine anew from its image: what was written to their disks is lost. Ticks and results stay."""
-    cluster, deadline = work.around.cluster, time.monotonic() + work.around.start_timeout
-    before = {vmi["metadata"]["uid"] for vmi in cluster.select("VirtualMachineInstance", work.namespace)}
-    work.say("reset", "Making the machines anew", 0.1)
-    for machine in work.machines():
-        cluster.switch(work.namespace, machine.name, "start" if machine.state is MachineState.STOPPED else "restart")
-    while before & {vmi["metadata"]["uid"] for vmi in cluster.select("VirtualMachineInstance", work.namespace)}:
-        _pause_a_little(work, deadline, 0.2)
-    work.around.store.want(work.row.id, "running")
-    _wait_until_usable(work, work.template)
-    work.say("ready", "The lab is ready", 1.0)
     return None
 
 
@@ -181,38 +181,32 @@ def check(work: Work) -> Result:
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
     machine = next(found for found in work.machines() if found.name == wanted.machine)
     variables = values(template, learner=work.row.learner_name, lab=work.row.id)
-    result = checks.run_check(work.around.cluster, work.access(), wanted, machine, variables, attested=False)
+    result = checks.run_check(
+        work.around.cluster, work.access(), wanted, machine, variables, attested=False, still=work.go_on
+    )
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)
     work.say("checked", result.feedback, 1.0)
     return {"step": step, "verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
 
 
-def _freeze(work: Work, verb: str, concerned: MachineState, wanted: str, text: str) -> Result:
-    machines = [machine for machine in work.machines() if machine.state is concerned]
-    for machine in machines:
-        work.around.cluster.act(work.namespace, machine.name, verb)
-    work.around.store.want(work.row.id, wanted)
-    work.say(verb, f"{text}: {', '.join(machine.name for machine in machines) or 'nothing to do'}", 1.0)
-    return None
-
-
-def _wait_until_usable(work: Work, template: Template) -> None:
-    """Wait for every machine, telling how far it is; fail at once where the engine says that it will not be."""
+def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()) -> None:
+    """Wait for every machine (or those named), telling how far it is; fail at once where the engine says that it will
+    not be."""
     begun = time.monotonic()
-    waiting = {machine.name: machine for machine in template.machines}
+    waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
     poll = _POLL_SECONDS[0]
     while waiting:
         for status in work.machines():
-            if status.state is MachineState.FAILED:
-                raise ClusterError(f"machine {status.name} cannot start: {status.detail}")
+            if status.name in waiting and status.state is MachineState.FAILED:
+                raise MachineFailed(status)
             if status.name in waiting and _usable(work, waiting[status.name], status):
                 del waiting[status.name]
         if waiting:
             elapsed = time.monotonic() - begun
             text = f"Starting {', '.join(sorted(waiting))}: {int(elapsed)} s"
             work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
-            _pause_a_little(work, begun + work.around.start_timeout, poll)
+            pause_a_little(work, begun + work.around.start_timeout, poll)
             poll = min(poll * 1.2, _POLL_SECONDS[1])
 
 
@@ -244,20 +238,35 @@ def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
         return False
 
 
-def _pause_a_little(work: Work, deadline: float, seconds: float) -> None:
-    """Wait between two looks. Raises Cancelled, or ClusterError where the time is up."""
-    work.go_on()
+def pause_a_little(work: Work, deadline: float, seconds: float, *, cancel: bool = True) -> None:
+    """Wait between two looks. Raises Cancelled (where it may be), or ClusterError where the time is up."""
+    if cancel:
+        work.go_on()
+    else:
+        work.stay()
     if time.monotonic() > deadline:
         raise ClusterError(f"the machines were not usable after {work.around.start_timeout:.0f} s")
     time.sleep(seconds)
 
 
-def _give_up(work: Work, fault: str) -> None:
-    """After a start that cannot succeed: nothing half made stays, and the lab says why."""
-    work.around.store.lab_failed(work.row.id, fault)
+def _give_up(work: Work, error: LabkitError) -> None:
+    """After a start that cannot succeed: nothing half made stays, and the lab says why.
+
+    Where there is only no room, and other labs that will end, the lab goes back into the queue (raises Interrupted).
+    """
+    store = work.around.store
+    cause = trouble_of(error.cause if isinstance(error, MachineFailed) else str(error))
+    others = any(row.admitted is not None and row.id != work.row.id for row in store.labs())
+    if cause in FULL and others:
+        work.say("waiting", f"There is no room at the moment ({error}): it is tried again by itself", 0.0)
+        _delete_namespace(work, lambda share: None)
+        store.put_back(work.operation.id, time.time() + _RETRY_SECONDS)
+        raise Interrupted("there is no room")
+    words = error.words if isinstance(error, MachineFailed) else str(error)
+    store.lab_failed(work.row.id, words, str(error) if words != str(error) else "")
     work.around.cluster.delete("Namespace", None, work.namespace)
-    work.around.store.lab_ended(work.row.id)
-    work.say("failed", fault, 1.0)
+    store.lab_ended(work.row.id)
+    work.say("failed", words, 1.0)
 
 
 def _delete_namespace(work: Work, tell: Callable[[float], None]) -> None:
@@ -274,20 +283,3 @@ def _delete_namespace(work: Work, tell: Callable[[float], None]) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
-    OperationKind.START: start,
-    OperationKind.STOP: stop,
-    OperationKind.PAUSE: pause,
-    OperationKind.RESUME: resume,
-    OperationKind.RESET: reset,
-    OperationKind.CHECK: check,
-}
-ALLOWED_STATES: Mapping[OperationKind, frozenset[LabState]] = {
-    OperationKind.PAUSE: frozenset({LabState.RUNNING}),
-    OperationKind.RESUME: frozenset({LabState.PAUSED}),
-    OperationKind.RESET: frozenset({LabState.RUNNING, LabState.PAUSED}),
-    OperationKind.CHECK: frozenset({LabState.RUNNING, LabState.PAUSED}),
-}
-"""The states in which an operation may be asked for, where not all will do."""

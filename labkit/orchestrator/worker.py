@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import ClusterError, ClusterUnavailable, Invalid, LabkitError, NotFound, SetupError
+from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, SetupError
 from labkit.manifests import names
 from labkit.model import Operation, OperationKind, OperationState
-from labkit.orchestrator.operations import HANDLERS, Cancelled, Interrupted, Surroundings, Work
+from labkit.orchestrator import tending
+from labkit.orchestrator.kinds import perform
+from labkit.orchestrator.operations import Cancelled, Interrupted, Surroundings, Work
 from labkit.orchestrator.plan import plan
-from labkit.store import LabRow
 
 WORKERS = 8
 _QUEUE_SECONDS = 0.05
@@ -81,7 +82,14 @@ class Controller:
                     if self._idle():
                         return True
                     self._reconcile_logged()
+                    self._tend(time.time())
         return False
+
+    def _tend(self, now: float) -> None:
+        """What is due by the clock alone: the cluster is not asked."""
+        tending.end(self._around, tending.ends(self._around, now))
+        tending.tend_spares(self._around, now)
+        tending.give_room(self._around, now)
 
     def _idle(self) -> bool:
         last = self._around.store.last_activity() or self._started
@@ -102,7 +110,7 @@ class Controller:
         while True:
             begun = time.monotonic()
             try:
-                result = HANDLERS[operation.kind](Work(self._around, operation))
+                result = perform(Work(self._around, operation))
             except Interrupted:
                 return  # it stays under way in the store: the next controller takes it up
             except ClusterUnavailable as error:
@@ -166,18 +174,6 @@ class Controller:
                 continue
             if row.wanted == "ended":
                 store.queue(row.id, OperationKind.STOP)  # whoever wanted that was killed, or the engine was away
-            elif self._too_old(row, seen):
-                _log.info("lab %s has reached its template's greatest age", row.id)
-                store.audit("controller", "end of lifetime", row.id)
-                store.want(row.id, "ended")
-                store.queue(row.id, OperationKind.STOP)
-
-    def _too_old(self, row: LabRow, now: float) -> bool:
-        try:
-            longest = self._around.templates.load(row.template).lifetime.max_seconds
-        except (NotFound, Invalid):
-            return False  # its template was taken away: whoever did that may stop it
-        return longest is not None and row.ready is not None and now - row.ready > longest
 
 
 def _busy(around: Surroundings, lab: str) -> bool:

@@ -153,7 +153,7 @@ NETWORK = (Row("egress", egress, default="none"),)
 
 LIFETIME = (
     Row("max", scalar(scalars.seconds)),
-    Row("idle", not_built("an end after a time without use")),
+    Row("idle", scalar(scalars.seconds)),
 )
 
 VARIABLE = (
@@ -200,6 +200,6 @@ LAB = (
         example="machines: [{name: box, type: vm, image: {bundled: tiny}, memory: 256Mi}]",
     ),
     Row("network", mapping(NETWORK, Network), default=Network()),
-    Row("lifetime", mapping(LIFETIME, lambda max, **_: Lifetime(max)), default=Lifetime()),
+    Row("lifetime", mapping(LIFETIME, lambda max, idle: Lifetime(max, idle)), default=Lifetime()),
     Row("variables", variables, default={}),
 )

@@ -53,9 +53,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """When a lab is ended without being asked: this many seconds after it was ready. None: never."""
+    """When a lab is ended without being asked: this many seconds after it was ready, or after nobody used it for as
+    long. None: as the installation's settings say."""
 
     max_seconds: int | None = None
+    idle_seconds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -14,25 +12,9 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from tests.conformance.conftest import Space
 from tests.support.cluster import SUBRESOURCES
 from tests.support.engine import machine, seed, until
-from tests.support.streams import Stream
+from tests.support.streams import Stream, refusal
 
 GREETING = b"RFB 003.008\n"
-
-
-def read_until(stream: Stream, wanted: bytes, seconds: float = 20) -> bytes:
-    """Everything up to ``wanted``."""
-    seen, deadline = b"", time.monotonic() + seconds
-    while wanted not in seen:
-        seen += stream.recv(max(0.1, deadline - time.monotonic()))
-    return seen
-
-
-def refusal(space: Space, subresource: str, **options: Any) -> tuple[int, str]:
-    """Status and message of a stream that is refused before the upgrade."""
-    with pytest.raises(InvalidStatus) as refused:
-        space.cluster.stream(space.name, "web", subresource, **options)
-    response = refused.value.response
-    return response.status_code, str(json.loads(response.body or b"")["message"])
 
 
 def act(space: Space, verb: str) -> tuple[int, bytes]:
@@ -66,14 +48,14 @@ def test_the_console_shows_what_is_typed_and_what_the_guest_says(booted: Space) 
         console.send(b"\n")
         assert isinstance(console.recv(20), bytes)
         console.send(b"\n")
-        assert b"web login:" in read_until(console, b"login:")
+        assert b"web login:" in console.read_until(b"login:")
 
 
 def test_text_is_dropped(booted: Space) -> None:
     with booted.cluster.stream(booted.name, "web", "console") as console:
         console.send("nonsense\n")
         console.send(b"\n")
-        assert b"nonsense" not in read_until(console, b"login:")
+        assert b"nonsense" not in console.read_until(b"login:")
 
 
 @pytest.mark.parametrize("what", ["vnc", "console"])
@@ -83,7 +65,7 @@ def test_the_newest_client_wins_and_the_older_is_cut_without_a_word(booted: Spac
         booted.cluster.stream(booted.name, "web", what) as second,
     ):
         with pytest.raises(ConnectionClosedError) as cut:
-            read_until(first, b"never sent")
+            first.read_until(b"never sent")
         assert (cut.value.rcvd, first.close_code) == (None, 1006)
         second.send(b"\n")
         assert second.recv(20)
@@ -92,7 +74,7 @@ def test_the_newest_client_wins_and_the_older_is_cut_without_a_word(booted: Spac
 def test_the_screen_greets_and_can_be_kept(booted: Space) -> None:
     with booted.cluster.stream(booted.name, "web", "vnc") as first:
         assert first.recv(10) == GREETING
-        code, message = refusal(booted, "vnc?preserveSession=true")
+        code, message = refusal(booted.cluster.stream, booted.name, "web", "vnc?preserveSession=true")
         assert (code, "Active VNC connection. Request denied." in message) == (500, True)
         first.send(GREETING)
         assert first.recv(10)[0] >= 1
@@ -104,7 +86,7 @@ def test_a_token_may_come_as_a_subprotocol_which_is_not_echoed(booted: Space) ->
     path = ("web", "vnc")
     with booted.cluster.stream(booted.name, *path, subprotocols=offered, additional_headers={}) as stream:
         assert stream.subprotocol == "plain.kubevirt.io"
-    assert refusal(booted, "vnc", additional_headers={})[0] == 401
+    assert refusal(booted.cluster.stream, booted.name, "web", "vnc", additional_headers={})[0] == 401
 
 
 def test_no_protocol_is_echoed_that_was_not_offered(booted: Space) -> None:
@@ -121,7 +103,7 @@ def test_a_port_of_the_guest_is_reached(booted: Space, port: str, plural: str) -
 
 
 def test_a_closed_port_is_refused_before_the_upgrade(booted: Space) -> None:
-    code, message = refusal(booted, "portforward/9")
+    code, message = refusal(booted.cluster.stream, booted.name, "web", "portforward/9")
     assert code == 500
     assert message.startswith("Internal error occurred: dialing VM:")
 
@@ -138,7 +120,7 @@ def test_a_machine_pauses_once_keeps_its_screen_and_goes_on(booted: Space) -> No
         until(lambda: booted.get("virtualmachines", "web").document["status"]["printableStatus"] == "Paused", 20)
         with booted.cluster.stream(booted.name, "web", "vnc") as stream:
             assert stream.recv(10) == GREETING
-        code, message = refusal(booted, "portforward/22")
+        code, message = refusal(booted.cluster.stream, booted.name, "web", "portforward/22")
         assert (code, "VMI is paused" in message) == (409, True)
     finally:
         assert act(booted, "unpause") == (200, b"")
@@ -232,7 +214,7 @@ def test_a_restart_gives_a_new_machine_and_ends_its_streams(booted: Space) -> No
     with booted.cluster.stream(booted.name, "web", "vnc") as stream:
         threading.Timer(0.2, booted.do, ("restart",)).start()
         with pytest.raises(ConnectionClosedError):
-            read_until(stream, b"never sent", 30)
+            stream.read_until(b"never sent", 30)
         assert stream.close_code == 1006
 
     def renewed() -> bool:

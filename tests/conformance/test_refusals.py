@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidStatus
 from tests.conformance.conftest import Space, vm, vmi
 from tests.support.cluster import PROTOCOL, SUBRESOURCES
 from tests.support.engine import until
+from tests.support.streams import refusal
 
 
 @pytest.fixture
@@ -22,22 +23,14 @@ def waiting(space: Space) -> Space:
     return space
 
 
-def refusal(space: Space, subresource: str, name: str = "web") -> tuple[int, str]:
-    """Status and message of a stream that is refused before the upgrade."""
-    with pytest.raises(InvalidStatus) as refused:
-        space.cluster.stream(space.name, name, subresource)
-    body = refused.value.response.body or b""
-    return refused.value.response.status_code, str(json.loads(body)["message"])
-
-
 @pytest.mark.parametrize("subresource", ["vnc", "vnc?preserveSession=true", "console"])
 def test_streams_answer_400_so_that_virtctl_tries_again(waiting: Space, subresource: str) -> None:
-    assert refusal(waiting, subresource) == (400, "VMI is not running")
+    assert refusal(waiting.cluster.stream, waiting.name, "web", subresource) == (400, "VMI is not running")
 
 
 @pytest.mark.parametrize("subresource", ["vnc", "console", "portforward/22", "portforward/22/tcp"])
 def test_streams_into_nothing_are_not_found(space: Space, subresource: str) -> None:
-    code, message = refusal(space, subresource, "nobody")
+    code, message = refusal(space.cluster.stream, space.name, "nobody", subresource)
     assert (code, '"nobody" not found' in message) == (404, True)
 
 
@@ -54,7 +47,7 @@ def test_a_stream_that_the_machine_does_not_have_is_refused(
     without = vmi()
     without["spec"]["domain"]["devices"] |= devices
     space.make(without)
-    assert refusal(space, subresource) == (400, message)
+    assert refusal(space.cluster.stream, space.name, "web", subresource) == (400, message)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from labkit.local.qemu import agent
 from labkit.local.qemu.agent import INFO, AgentError, filesystems, guest_info, guest_os_info, users
 from tests.local.conftest import Guest, boot, condition_of, post
-from tests.local.test_machine import put, read_until
+from tests.local.test_machine import put
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, seed, until
 
 
@@ -56,9 +56,9 @@ def test_a_machine_without_an_agent_answers_in_plain_text_and_reboots_by_its_pow
     assert ask(alone, "guestosinfo") == (500, "VMI does not have guest agent connected")
     before = engine.vmi(space, "web")["metadata"]["uid"]
     with engine.stream(space, "web", "console") as console:
-        read_until(console, b"tiny is ready", 30)
+        console.read_until(b"tiny is ready", 30)
         assert put(alone, "softreboot") == (200, b"")
-        assert b"The system is going down" in read_until(console, b"tiny is ready", 120)
+        assert b"The system is going down" in console.read_until(b"tiny is ready", 120)
     assert (engine.vmi(space, "web")["metadata"]["uid"], engine.phase(space, "web")) == (before, "Running")
 
 

@@ -3,65 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import time
 from pathlib import Path
-from typing import Any
 
 import psutil
-import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from labkit.local.qemu.serial import SerialConsole, Viewer
 from tests.local.conftest import Guest, answers, condition_of, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, seed, until
+from tests.support.streams import refusal
 
 
 def put(guest: Guest, verb: str, machine: str = "virtualmachineinstances") -> tuple[int, bytes]:
     """One action on the guest."""
     return guest.engine.request("PUT", f"{SUBRESOURCES}/namespaces/{guest.space}/{machine}/web/{verb}")
-
-
-def read_until(stream: Any, wanted: bytes, seconds: float = 20) -> bytes:
-    """Everything up to ``wanted``."""
-    seen, deadline = b"", time.monotonic() + seconds
-    while wanted not in seen:
-        seen += stream.recv(max(0.1, deadline - time.monotonic()))
-    return seen
-
-
-def refusal(guest: Guest, subresource: str, **options: Any) -> tuple[int, str]:
-    """Status and message of a stream that is refused before the upgrade."""
-    with pytest.raises(InvalidStatus) as refused:
-        guest.engine.stream(guest.space, "web", subresource, **options)
-    response = refused.value.response
-    return response.status_code, json.loads(response.body)["message"]
-
-
-def test_the_console_shows_the_login_prompt(guest: Guest) -> None:
-    with guest.engine.stream(guest.space, "web", "console") as console:
-        assert console.subprotocol == "plain.kubevirt.io"
-        console.send(b"\n")
-        assert b"web login:" in read_until(console, b"login:")
-
-
-def test_text_frames_are_dropped_and_bytes_are_typed(guest: Guest) -> None:
-    with guest.engine.stream(guest.space, "web", "console") as console:
-        console.send("nonsense\n")
-        console.send(b"\n")
-        assert b"nonsense" not in read_until(console, b"login:")
-
-
-def test_a_second_console_cuts_the_first_without_a_close_frame(guest: Guest) -> None:
-    with (
-        guest.engine.stream(guest.space, "web", "console") as first,
-        guest.engine.stream(guest.space, "web", "console"),
-    ):
-        with pytest.raises(ConnectionClosedError) as cut:
-            read_until(first, b"never printed")
-        assert cut.value.rcvd is None
-        assert first.close_code == 1006
 
 
 def test_a_console_that_reads_nothing_cannot_keep_the_next_one_out(guest: Guest) -> None:
@@ -70,38 +24,7 @@ def test_a_console_that_reads_nothing_cannot_keep_the_next_one_out(guest: Guest)
         guest.engine.stream(guest.space, "web", "console") as second,
     ):
         second.send(b"\n")
-        assert read_until(second, b"login:")
-
-
-def test_the_screen_greets_and_the_newest_viewer_wins(guest: Guest) -> None:
-    with guest.engine.stream(guest.space, "web", "vnc") as first:
-        assert first.recv(5) == b"RFB 003.008\n"
-        with guest.engine.stream(guest.space, "web", "vnc") as second:
-            assert second.recv(5) == b"RFB 003.008\n"
-            with pytest.raises(ConnectionClosedError):
-                read_until(first, b"never sent")
-
-
-def test_a_viewer_can_be_kept_from_being_cut(guest: Guest) -> None:
-    with guest.engine.stream(guest.space, "web", "vnc") as first:
-        first.recv(5)
-        code, message = refusal(guest, "vnc?preserveSession=true")
-    assert code == 500
-    assert "Active VNC connection. Request denied." in message
-
-
-def test_no_protocol_is_echoed_that_was_not_offered(guest: Guest) -> None:
-    with guest.engine.stream(guest.space, "web", "vnc", subprotocols=None) as stream:
-        assert stream.subprotocol is None
-        assert stream.recv(5) == b"RFB 003.008\n"
-
-
-def test_a_token_can_come_as_a_subprotocol_which_is_not_echoed(guest: Guest) -> None:
-    coded = base64.urlsafe_b64encode(guest.engine.token.encode()).decode().rstrip("=")
-    offered = ["plain.kubevirt.io", f"base64url.bearer.authorization.k8s.io.{coded}"]
-    with guest.engine.stream(guest.space, "web", "vnc", subprotocols=offered, additional_headers={}) as stream:
-        assert stream.subprotocol == "plain.kubevirt.io"
-    assert refusal(guest, "vnc", additional_headers={})[0] == 401
+        assert second.read_until(b"login:")
 
 
 def test_a_machine_inherits_no_variable_that_may_hold_a_secret(guest: Guest) -> None:
@@ -110,12 +33,6 @@ def test_a_machine_inherits_no_variable_that_may_hold_a_secret(guest: Guest) -> 
     assert guest.engine.process is not None
     assert "PYTEST_CURRENT_TEST" in psutil.Process(guest.engine.process.pid).environ()
     assert "PYTEST_CURRENT_TEST" not in qemu.environ()
-
-
-def test_a_screenshot_is_a_png(guest: Guest) -> None:
-    path = f"{SUBRESOURCES}/namespaces/{guest.space}/virtualmachineinstances/web/vnc/screenshot"
-    code, body = guest.engine.request("GET", path)
-    assert (code, body[:8]) == (200, b"\x89PNG\r\n\x1a\n")
 
 
 def test_a_port_of_the_guest_is_reached_without_one_on_the_host(guest: Guest) -> None:
@@ -128,56 +45,9 @@ def test_a_port_of_the_guest_is_reached_without_one_on_the_host(guest: Guest) ->
     assert not [c for c in listening if str(guest.engine.runtime) in " ".join(psutil.Process(c.pid).cmdline())]
 
 
-def test_a_closed_port_is_refused_before_the_upgrade(guest: Guest) -> None:
-    code, message = refusal(guest, "portforward/9")
-    assert code == 500
-    assert message.startswith("Internal error occurred: dialing VM:")
-
-
-def test_pausing_twice_is_a_conflict_and_a_paused_machine_is_not_ready(guest: Guest) -> None:
-    assert put(guest, "pause")[0] == 200
-    assert b"VMI is already paused" in put(guest, "pause")[1]
-    ready = until(
-        lambda: [
-            c
-            for c in guest.engine.vmi(guest.space, "web")["status"]["conditions"]
-            if c["status"] == "False" and c["type"] == "Ready"
-        ]
-    )
-    with guest.engine.stream(guest.space, "web", "vnc") as stream:
-        assert stream.recv(5) == b"RFB 003.008\n"
-    assert refusal(guest, "portforward/22")[0] == 409
-    assert put(guest, "unpause")[0] == 200
-    assert put(guest, "unpause")[0] == 409
-    assert ready
-
-
-def test_starting_what_runs_is_a_conflict_in_kubevirts_words(guest: Guest) -> None:
-    code, body = put(guest, "start", "virtualmachines")
-    expected = 'Operation cannot be fulfilled on virtualmachine.kubevirt.io "web": VM is already running'
-    assert (code, json.loads(body)["message"]) == (409, expected)
-
-
-def test_the_guest_says_what_it_is(guest: Guest) -> None:
-    until(lambda: guest.engine.vmi(guest.space, "web")["status"]["guestOSInfo"], 60)
-    found = guest.engine.request(
-        "GET", f"{SUBRESOURCES}/namespaces/{guest.space}/virtualmachineinstances/web/guestosinfo"
-    )
-    assert json.loads(found[1])["os"]["id"] == "labkit-tiny"
-
-
 def test_a_pod_stands_for_the_machine_with_its_address(guest: Guest) -> None:
     shown = guest.engine.kubectl("get", "pods", "-n", guest.space, "-o", "wide")
     assert guest.engine.vmi(guest.space, "web")["status"]["interfaces"][0]["ipAddress"] in shown
-
-
-def test_streams_into_a_machine_that_does_not_run_are_refused(engine: EngineProcess, space: str) -> None:
-    post(engine, space, seed(space), machine("web", space, image="absent"))
-    until(lambda: engine.phase(space, "web") == "Scheduling")
-    waiting = Guest(engine, space)
-    assert refusal(waiting, "console") == (400, "VMI is not running")
-    assert refusal(waiting, "portforward/22")[0] == 400
-    assert put(waiting, "pause")[0] == 409
 
 
 def test_a_policy_shuts_portforward_out_of_a_machine_that_already_runs(guest: Guest) -> None:
@@ -186,7 +56,7 @@ def test_a_policy_shuts_portforward_out_of_a_machine_that_already_runs(guest: Gu
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"}, "spec": deny}
     assert guest.engine.request("POST", path, policy)[0] == 201
     until(lambda: not answers(guest.engine, guest.space), 5)
-    assert "dialing VM" in refusal(guest, "portforward/22")[1]
+    assert "dialing VM" in refusal(guest.engine.stream, guest.space, "web", "portforward/22")[1]
     with guest.engine.stream(guest.space, "web", "vnc") as screen:
         assert screen.recv(5) == b"RFB 003.008\n"
     assert guest.engine.request("DELETE", f"{path}/deny")[0] == 200
@@ -198,7 +68,7 @@ def test_a_soft_reboot_starts_the_guest_anew_in_the_same_machine(guest: Guest) -
     with guest.engine.stream(guest.space, "web", "console") as console:
         console.recv(5)
         assert put(guest, "softreboot") == (200, b"")
-        assert b"Restarting system" in read_until(console, b"tiny is ready", 90)
+        assert b"Restarting system" in console.read_until(b"tiny is ready", 90)
     after = guest.engine.vmi(guest.space, "web")
     assert (after["metadata"]["uid"], after["status"]["phase"]) == (before["metadata"]["uid"], "Running")
 

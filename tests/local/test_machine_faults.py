@@ -16,7 +16,6 @@ import pytest
 
 from labkit.local.qemu.serial import SerialConsole
 from tests.local.conftest import Guest, boot, condition_of, post
-from tests.local.test_machine import read_until
 from tests.support.engine import EngineProcess, machine, running_engine, seed, until
 
 
@@ -77,7 +76,7 @@ def test_a_console_that_is_not_read_holds_up_neither_the_guest_nor_the_next_one(
     with engine.stream(space, "web", "console"):
         until(lambda: "all said" in engine.kubectl(*last), 120)
     with engine.stream(space, "web", "console") as second:
-        assert b"all said" in read_until(second, b"all said")
+        assert b"all said" in second.read_until(b"all said")
 
 
 def test_a_guest_that_ignored_the_power_button_and_powers_off_later_is_not_rebooted(

@@ -25,23 +25,23 @@ SYNCED = {"type": "Synchronized", "status": "True"}
 
 
 @pytest.mark.parametrize(
-    ("the_vm", "the_vmi", "state", "detail"),
+    ("the_vm", "the_vmi", "state", "cause"),
     [
         (None, None, MachineState.STARTING, ""),
         (vm("Starting"), vmi("Scheduling"), MachineState.STARTING, ""),
         (vm("Running"), vmi("Running", SYNCED), MachineState.RUNNING, ""),
         (vm("Paused"), vmi("Running", {"type": "Paused", "status": "True"}), MachineState.PAUSED, ""),
-        (vm("ErrImagePull"), vmi("Pending", SYNC_FAULT), MachineState.FAILED, "no image tiny"),
+        (vm("ErrImagePull"), vmi("Pending", SYNC_FAULT), MachineState.FAILED, "ErrImagePull: no image tiny"),
         (vm("ErrorUnschedulable"), None, MachineState.FAILED, "the engine says ErrorUnschedulable"),
-        (vm("Starting", {"type": "Failure", "status": "True", "message": "quota"}), None, MachineState.FAILED, "quota"),
+        (vm("Starting", {"type": "Failure", "status": "True", "message": "quota"}), None, MachineState.FAILED, "Failure: quota"),
         (vm("Stopped"), None, MachineState.STOPPED, ""),
         (vm("Stopped"), vmi("Succeeded"), MachineState.STOPPED, ""),
-        (vm("Starting"), vmi("Failed"), MachineState.FAILED, "it crashed"),
+        (vm("Starting"), vmi("Failed"), MachineState.FAILED, "its process ended with an error"),
     ],
 )
-def test_a_machines_state(the_vm: Any, the_vmi: Any, state: MachineState, detail: str) -> None:
+def test_a_machines_state(the_vm: Any, the_vmi: Any, state: MachineState, cause: str) -> None:
     found = machine_status(BOX, the_vm, the_vmi)
-    assert (found.state, found.detail) == (state, detail)
+    assert (found.state, found.cause, bool(found.detail)) == (state, cause, bool(cause))
 
 
 def test_a_machines_address_is_its_first_interfaces() -> None:
@@ -49,7 +49,7 @@ def test_a_machines_address_is_its_first_interfaces() -> None:
 
 
 def lab(**changes: Any) -> LabRow:
-    values = {"wanted": "running", "ready": 1.0, "ended": None, "lost": False, "fault": ""}
+    values = {"wanted": "running", "admitted": 0.5, "ready": 1.0, "ended": None, "lost": False, "fault": ""}
     return LabRow("a", "w", "l", "Ada", "hello-lab", "d", created=0.0, **{**values, **changes})
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 T = TypeVar("T")
 
@@ -42,6 +46,13 @@ class Stream:
     async def _recv(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - as its synchronous twin
         async with asyncio.timeout(timeout):
             return await self._connection.recv()
+
+    def read_until(self, wanted: bytes, seconds: float = 20) -> bytes:
+        """Everything up to the message that brings ``wanted``. Raises TimeoutError after `seconds`."""
+        seen, deadline = b"", time.monotonic() + seconds
+        while wanted not in seen:
+            seen += self.recv(max(0.1, deadline - time.monotonic()))
+        return seen
 
     def send(self, data: str | bytes) -> None:
         """Send one message."""
@@ -77,3 +88,11 @@ def open_stream(url: str, **options: Any) -> Stream:
         return await connect(url, proxy=None, **options)
 
     return Stream(_wait(opened()))
+
+
+def refusal(opening: Callable[..., Stream], *arguments: Any, **options: Any) -> tuple[int, str]:
+    """Status and message of a stream that is refused before the upgrade."""
+    with pytest.raises(InvalidStatus) as refused:
+        opening(*arguments, **options)
+    response = refused.value.response
+    return response.status_code, str(json.loads(response.body or b"")["message"])

@@ -1,0 +1,31 @@
+"""Which disks of a VirtualMachine outlive it, and which die with its instance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Object = Mapping[str, Any]
+
+KEPT = ("persistentVolumeClaim", "dataVolume")
+"""Volumes that snapshots capture, and that a machine switched off finds again."""
+LOST = ("containerDisk", "emptyDisk", "ephemeral")
+"""Volumes whose content dies with the machine's instance."""
+
+
+def kept(vm: Object) -> tuple[str, ...]:
+    """The names of the volumes that outlive the machine's instance."""
+    return tuple(_volumes(vm, KEPT))
+
+
+def lost(vm: Object) -> tuple[str, ...]:
+    """The names of the volumes whose content is lost when the machine's instance ends (CD-ROMs hold nothing of its)."""
+    return tuple(_volumes(vm, LOST))
+
+
+def _volumes(vm: Object, sources: tuple[str, ...]) -> Iterator[str]:
+    spec = vm["spec"]["template"]["spec"]
+    read_only = {disk["name"] for disk in spec["domain"].get("devices", {}).get("disks") or () if "cdrom" in disk}
+    for volume in spec.get("volumes") or ():
+        if volume["name"] not in read_only and any(source in volume for source in sources):
+            yield str(volume["name"])
