@@ -26,9 +26,7 @@ class Cache:
     `changed` is called with the namespace of what has changed, from this cache's own thread.
     """
 
-    def __init__(
-        self, cluster: Cluster, kind: str, labels: Mapping[str, str], changed: Callable[[str], None]
-    ) -> None:
+    def __init__(self, cluster: Cluster, kind: str, labels: Mapping[str, str], changed: Callable[[str], None]) -> None:
         self.kind = kind
         self.ready = threading.Event()
         """Set once it knows all objects that there were at one moment."""

@@ -266,11 +266,17 @@ class Cluster:
         )
         try:
             response = api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, self.silence))
-            if response.status >= 400:
-                raise refusal(response.status, response.read() or b"", wait=response.getheader("Retry-After"))
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._silent() from error
-        return response
+            if response.status < 400:
+                return response
+            error: ClusterError = refusal(
+                response.status, response.read() or b"", wait=response.getheader("Retry-After")
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as fault:
+            error = self._silent()
+            error.__cause__ = fault
+        if isinstance(error, ClusterUnavailable):
+            error.request = f"{method} {path}"
+        raise error
 
     def _silent(self) -> ClusterUnavailable:
         where = self._api.configuration.host if self._api else self._kubeconfig

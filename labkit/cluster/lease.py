@@ -7,6 +7,7 @@ clock, a little earlier: `check` says so before each request that changes someth
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 
 from labkit.cluster.client import Cluster, Object
 from labkit.errors import ClusterError, ClusterUnavailable
+
+_log = logging.getLogger(__name__)
 
 SECONDS = 15.0
 _SHARE = 0.8
@@ -23,9 +26,7 @@ _SHARE = 0.8
 class Lease:
     """One Lease, for one `holder`. Who holds the name `holder` must know that no other does so any more."""
 
-    def __init__(
-        self, cluster: Cluster, namespace: str, name: str, holder: str, *, seconds: float = SECONDS
-    ) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, name: str, holder: str, *, seconds: float = SECONDS) -> None:
         self._cluster, self._holder, self._seconds = cluster, holder, seconds
         self._where = (namespace, name)
         self._until = 0.0
@@ -59,8 +60,9 @@ class Lease:
                     lost(f"the lease {self._where[1]} was taken over by {holder or 'nobody'}")
                     return
                 self._write(found)
-            except ClusterError:
-                continue  # until it is renewed again, check() lets nothing through
+            except ClusterError as error:
+                # Until it is renewed again, check() lets nothing through.
+                _log.info("the lease %s was not renewed: %s", self._where[1], error)
 
     def check(self) -> None:
         """Raises ClusterUnavailable where it is not ours at this moment."""
