@@ -13,7 +13,7 @@ from typing import Any
 
 from labkit.local.network.filter import compile_filter
 from labkit.local.network.names import Member
-from labkit.local.pods import sandbox
+from labkit.local.pods import runtime, sandbox
 from labkit.local.qemu import accel, argv, images
 
 
@@ -34,6 +34,7 @@ def examine(images_dir: Path, acceleration: str | None) -> list[dict[str, Any]]:
         lambda: _binary("qemu-img", images.QEMU_IMG, "qemu-utils"),
         lambda: _binary("skopeo", "skopeo", "skopeo"),
         lambda: _binary("kubectl exec", sandbox.BINARY, sandbox.PACKAGE),
+        _containers,
         lambda: _acceleration(acceleration),
         _network,
         _way_out,
@@ -47,6 +48,15 @@ def _binary(name: str, binary: str, package: str) -> Finding:
         return Finding(name, False, f"{binary} is not installed", f"apt-get install {package}")
     done = subprocess.run([binary, "--version"], capture_output=True, text=True)
     return Finding(name, done.returncode == 0, (done.stdout or done.stderr).splitlines()[0])
+
+
+def _containers() -> Finding:
+    lacking = runtime.missing()
+    remedy = f"apt-get install {' '.join(runtime.PROGRAMS)}"
+    if lacking:
+        return Finding("containers", False, f"{', '.join(lacking)} not installed: only machines run", remedy)
+    lost = "" if os.getuid() == 0 else "; as an ordinary user with one id, and without control groups"
+    return Finding("containers", True, f"runc can run them{lost}")
 
 
 def _acceleration(override: str | None) -> Finding:

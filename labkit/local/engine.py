@@ -20,6 +20,7 @@ from labkit.local.access.guard import Guard
 from labkit.local.access.reviews import Reviews
 from labkit.local.access.rights import Rights
 from labkit.local.access.tokens import Tokens
+from labkit.local.controllers.containers import Containers
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.housekeeping import Garbage, Namespaces
 from labkit.local.controllers.launch import Launcher
@@ -123,7 +124,8 @@ async def _serve(options: Options) -> None:
     snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
     subresources = Subresources(store, machines)
 
-    pods = Pods(store, paths)
+    containers = Containers(store, recorder, segments, networks, paths)
+    pods = Pods(store, paths, containers)
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
     guard = Guard(rights, tokens, bearer)
@@ -138,6 +140,7 @@ async def _serve(options: Options) -> None:
         handler_cancellation=False,
     )
     await runner.setup()
+    await containers.start()
     await machines.start()
     controllers = (
         quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores
@@ -155,6 +158,7 @@ async def _serve(options: Options) -> None:
     for controller in controllers:
         await controller.queue.close()
     await machines.close()
+    await containers.close()
     await store.close()
 
 

@@ -14,7 +14,9 @@ _LIMIT = 512 * 1024
 """Bytes after which a new file is begun; one that ends no line is cut at twice as many."""
 _POLL_SECONDS = 0.25
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ "
-_STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ", re.MULTILINE)
+_CONMON = rb"\.\d{9}\+00:00 std(?:out|err) (?:F|(?P<part>P))"
+"""What a container's watcher writes: the stream, and whether the line goes on in the next one."""
+_STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6}Z|" + _CONMON + rb") ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def _shown(text: bytes, chosen: Selection) -> bytes:
         found = _STAMP.match(line)
         stamp = found[0] if found else stamp
         if stamp >= since:
-            lines.append((stamp if chosen.timestamps else b"") + (line[found.end() :] if found else line))
+            whole = line if not found else line[found.end() : -1] if found["part"] else line[found.end() :]
+            lines.append((stamp.partition(b" ")[0] + b" " if chosen.timestamps else b"") + whole)
     if chosen.tail is not None:
         lines = lines[max(0, len(lines) - chosen.tail) :]
     return b"".join(lines)[: chosen.limit]

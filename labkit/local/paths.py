@@ -2,116 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST_RUNTIME_DIR = 80
 """Characters: a Unix socket's whole path must stay below 108."""
 
 
-@dataclass(frozen=True)
 class MachinePaths:
     """The files of one machine: sockets under the runtime folder, disks and logs under the state folder."""
 
-    runtime: Path
-    state: Path
-
-    @property
-    def qmp(self) -> Path:
+    def __init__(self, runtime: Path, state: Path) -> None:
+        self.runtime, self.state = runtime, state
+        self.qmp = runtime / "qmp.sock"
         """QEMU's monitor. Its path on a command line is the mark of this machine's QEMU process."""
-        return self.runtime / "qmp.sock"
-
-    @property
-    def vnc(self) -> Path:
-        """The screen."""
-        return self.runtime / "vnc.sock"
-
-    @property
-    def serial(self) -> Path:
-        """The serial console."""
-        return self.runtime / "serial.sock"
-
-    @property
-    def agent(self) -> Path:
+        self.vnc = runtime / "vnc.sock"
+        self.serial = runtime / "serial.sock"
+        self.agent = runtime / "qga.sock"
         """The guest agent's channel."""
-        return self.runtime / "qga.sock"
-
-    @property
-    def screenshot(self) -> Path:
+        self.screenshot = runtime / "screen.png"
         """Where QEMU leaves a picture of the screen for a moment."""
-        return self.runtime / "screen.png"
-
-    @property
-    def logs(self) -> Path:
-        """The logs, which stay for as long as the machine's object does."""
-        return self.state / "logs"
-
-    @property
-    def console_log(self) -> Path:
-        """The last output of the serial console."""
-        return self.logs / "console.log"
-
-    @property
-    def qemu_log(self) -> Path:
-        """What QEMU itself, and the engine about it, had to say."""
-        return self.logs / "qemu.log"
-
-    @property
-    def reboot(self) -> Path:
+        self.reboot = runtime / "reboot"
         """Is there while the guest is asked to power off in order to be started anew."""
-        return self.runtime / "reboot"
+        self.logs = state / "logs"
+        """The logs, which stay for as long as the machine's object does."""
+        self.console_log = self.logs / "console.log"
+        """The last output of the serial console."""
+        self.qemu_log = self.logs / "qemu.log"
+        """What QEMU itself, and the engine about it, had to say."""
 
 
-@dataclass(frozen=True)
 class SegmentPaths:
     """The files of one namespace's network."""
 
-    runtime: Path
-    record: Path
-
-    @property
-    def control(self) -> Path:
+    def __init__(self, runtime: Path, record: Path) -> None:
+        self.runtime, self.record = runtime, record
+        self.control = runtime / "control.sock"
         """The holder's socket. Its folder's path on a command line is the mark of its processes."""
-        return self.runtime / "control.sock"
-
-    @property
-    def namespace(self) -> Path:
+        self.namespace = runtime / "net"
         """Leads to the network namespace. Its path on a command line is the mark of the way out's process."""
-        return self.runtime / "net"
 
 
-@dataclass(frozen=True)
 class EnginePaths:
     """The three folders given on the command line, and what is in them."""
 
-    state: Path
-    runtime: Path
-    images: Path
-
-    @property
-    def engine(self) -> Path:
+    def __init__(self, state: Path, runtime: Path, images: Path) -> None:
+        self.state, self.runtime, self.images = state, runtime, images
+        self.engine = state / "engine"
         """Everything this engine keeps over a restart."""
-        return self.state / "engine"
-
-    @property
-    def objects(self) -> Path:
+        self.objects = self.engine / "objects"
         """The stored objects."""
-        return self.engine / "objects"
-
-    @property
-    def machines(self) -> Path:
+        self.machines = self.engine / "machines"
         """A folder for each machine: disks and logs."""
-        return self.engine / "machines"
-
-    @property
-    def networks(self) -> Path:
+        self.networks = self.engine / "networks"
         """A record for each namespace's network."""
-        return self.engine / "networks"
-
-    @property
-    def volumes(self) -> Path:
+        self.volumes = self.engine / "volumes"
         """A folder for each claim and each snapshot: disks that outlive machines."""
-        return self.engine / "volumes"
 
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""

@@ -65,6 +65,11 @@ class Detached:
         self._ended.set()
 
 
+def environment(*more: str) -> dict[str, str]:
+    """Those of our variables that another program gets: few, and those named."""
+    return {name: os.environ[name] for name in (*_KEPT, *more) if name in os.environ}
+
+
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 
 
@@ -83,7 +88,7 @@ def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) ->
             pass_fds=tuple(pass_fds),
             start_new_session=True,
             cwd="/",
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            env=environment(),
         )
     finally:
         os.close(descriptor)
@@ -93,12 +98,14 @@ def start(command: Sequence[str], log: Path, *, pass_fds: Iterable[int] = ()) ->
 def find(mark: str) -> list[int]:
     """The processes of this user that have ``mark`` on their command line."""
     found = []
-    me = os.getuid()
+    me, home = os.getuid(), Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            if entry.stat().st_uid == me and mark.encode() in (entry / "cmdline").read_bytes():
+            mine = entry.stat().st_uid == me and mark.encode() in (entry / "cmdline").read_bytes()
+            # What runs in a container can call itself anything, and may have our user.
+            if mine and (entry / "ns/pid").readlink() == home:
                 found.append(int(entry.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # It ended while we looked, or is not ours to read.

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import http_exceptions, web
+from aiohttp import web
 
 from labkit.local.access.guard import Guard
 from labkit.local.access.requests import needed
@@ -21,7 +21,6 @@ from labkit.local.api.bodies import read
 from labkit.local.api.calls import Call
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import STATUS_VERBS, Kind
-from labkit.local.api.lists import not_ahead, number
 from labkit.local.api.paths import ResourcePath, parse
 from labkit.local.api.resources import Answer, Resources
 from labkit.local.api.watches import Event, Watch, follow
@@ -31,10 +30,6 @@ from labkit.local.qemu.machine import MachineError
 from labkit.local.store import Store
 
 log = logging.getLogger(__name__)
-# What is no HTTP gets a 400 for an answer, and no traceback in the log.
-logging.getLogger("aiohttp.server").addFilter(
-    lambda record: not (record.exc_info and isinstance(record.exc_info[1], http_exceptions.HttpProcessingError))
-)
 
 _OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 _BODY_LIMIT = 3 * 2**20
@@ -116,12 +111,11 @@ class Server:
         if path in _OPEN_PATHS and path != "/version":
             return web.Response(text=f"[+]ping ok\n{path[1:]} check passed\n" if "verbose" in request.query else "ok")
         form = "application/json"
+        body = self._discovery.encoded(path)
         if path == "/openapi/v2" and "protobuf" in accept:
             form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
             body = openapi.V2_PROTOBUF
-        elif (found := self._discovery.document(path)) is not None:
-            body = json.dumps(found).encode()
-        else:
+        if body is None:
             raise status.no_such_path(f"the path {request.path}")
         headers = {"Content-Type": form, "ETag": f'"{openapi.digest(body)}"', "Vary": "Accept"}
         if request.headers.get("If-None-Match") == headers["ETag"]:
@@ -215,7 +209,7 @@ def _asked(store: Store, call: Call) -> Watch:
     if (initial in _YES and rule != "NotOlderThan") or (initial not in _YES and rule):
         why = "sendInitialEvents and resourceVersionMatch=NotOlderThan must be given together in a watch"
         raise status.invalid("ListOptions", "meta.k8s.io", "", [status.Cause("resourceVersionMatch", why)])
-    since = not_ahead(store, number(query, "resourceVersion"))
+    since = store.reached(call.number("resourceVersion"))
     return Watch(
         kind=call.kind,
         namespace=call.namespace,
@@ -223,7 +217,7 @@ def _asked(store: Store, call: Call) -> Watch:
         since=None if initial in _YES or (not since and initial is None) else since or store.revision,
         bookmarks=bookmarks,
         mark_initial=bookmarks and initial in _YES,
-        timeout=number(query, "timeoutSeconds", _WATCH_SECONDS) or _WATCH_SECONDS,
+        timeout=call.number("timeoutSeconds", _WATCH_SECONDS) or _WATCH_SECONDS,
     )
 
 

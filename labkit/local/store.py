@@ -85,17 +85,11 @@ class Store:
         chosen = [spaces.get(namespace, {})] if namespace else [spaces[space] for space in sorted(spaces)]
         return [found[name].obj for found in chosen for name in sorted(found)]
 
-    def all_at(self, kind: str, namespace: str, revision: int) -> list[Obj]:
-        """The same as it was at a revision; ApiError 410 where that is no longer known."""
-        changes = self.history.since(kind, revision)
-        changes += [change for change in self._pending if change.kind == kind and change.revision > revision]
-        if not changes:
-            return self.all(kind, namespace)
-        found: dict[tuple[str, str], Obj | None] = {_key(obj): obj for obj in self.all(kind, namespace)}
-        for change in reversed(changes):
-            if namespace in ("", namespace_of(change.obj)):
-                found[_key(change.obj)] = change.old
-        return [obj for _, obj in sorted(found.items()) if obj is not None]
+    def reached(self, revision: int) -> int:
+        """``revision``; ApiError 504 where there is none such yet, as a client of another engine's life would ask."""
+        if revision > self.revision:
+            raise status.too_large(revision, self.revision)
+        return revision
 
     def everything(self, namespace: str = "") -> list[tuple[str, Obj]]:
         """Kind key and object of everything (in one namespace)."""

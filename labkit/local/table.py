@@ -7,12 +7,13 @@ from typing import Any
 from labkit.local.access.admission import admit_binding, admit_role
 from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
-from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.api.kinds import ALL_VERBS, Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
 from labkit.local.network.policies import admit_network_policy
-from labkit.local.objects import Obj, get_path
+from labkit.local.objects import Obj, deleting, get_path
+from labkit.local.pods.spec import admit_pod
 from labkit.local.storage import kinds as storage
 
 _SERVICE_SPEC = (
@@ -36,6 +37,18 @@ def _ready(pod: Obj) -> str:
     return f"{sum(bool(item['ready']) for item in statuses)}/{len(get_path(pod, 'spec.containers', []))}"
 
 
+def _status(pod: Obj) -> str:
+    """The phase, or what keeps a container from running."""
+    states = [item["state"] for item in get_path(pod, "status.containerStatuses", [])]
+    reasons = [get_path(state, f"{kind}.reason") for kind in ("waiting", "terminated") for state in states]
+    going = "Terminating" if deleting(pod) else ""
+    return going or next(filter(None, reasons), None) or str(get_path(pod, "status.phase", ""))
+
+
+def _restarts(pod: Obj) -> int:
+    return sum(item["restartCount"] for item in get_path(pod, "status.containerStatuses", []))
+
+
 def _event_object(event: Obj) -> str:
     about = event["involvedObject"]
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
@@ -57,7 +70,7 @@ def _review(group: str, kind: str) -> Kind:
 
 KINDS: tuple[Kind, ...] = (
     _simple(_RBAC, "Role", admit=admit_role, columns=_CREATED),
-    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False),
+    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False, refused=("aggregationRule",)),
     _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
     _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
     _review("authentication", "SelfSubjectReview"),
@@ -66,6 +79,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "", "v1", "Namespace", "namespaces", "namespace",
         namespaced=False,
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+        lasting=("default",),
         short_names=("ns",),
         admit=admission.admit_namespace,
         columns=(NAME, Column("Status", field("status.phase")), AGE),
@@ -97,6 +112,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "LimitRange", "limitranges", "limitrange",
+        refused=("spec.limits.maxLimitRequestRatio",),
         short_names=("limits",),
         admit=admit_limit_range,
         columns=_CREATED,
@@ -121,13 +137,17 @@ KINDS: tuple[Kind, ...] = (
         "", "v1", "Pod", "pods", "pod",
         short_names=("po",),
         categories=("all",),
-        verbs=READ_VERBS,
-        subresources=(("exec", "PodExecOptions", ("create", "get")), ("log", "Pod", ("get",))),
+        admit=admit_pod,
+        subresources=(
+            ("exec", "PodExecOptions", ("create", "get")),
+            ("log", "Pod", ("get",)),
+            ("portforward", "PodPortForwardOptions", ("create", "get")),
+        ),
         columns=(
             NAME,
             Column("Ready", _ready),
-            Column("Status", field("status.phase")),
-            Column("Restarts", lambda _: 0, type="integer"),
+            Column("Status", _status),
+            Column("Restarts", _restarts, type="integer"),
             AGE,
             Column("IP", field("status.podIP"), wide=True),
             Column("Node", field("spec.nodeName"), wide=True),
@@ -154,7 +174,7 @@ KINDS: tuple[Kind, ...] = (
     _simple("coordination", "Lease", columns=(NAME, Column("Holder", field("spec.holderIdentity")), AGE)),
     Kind(
         "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
-        fields={"spec": VM_SPEC},
+        fields={"spec!": VM_SPEC},
         short_names=("vm", "vms"),
         categories=("all",),
         admit=admit_vm,
@@ -165,7 +185,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", "virtualmachineinstance",
-        fields={"spec": VMI_SPEC},
+        fields={"spec!": VMI_SPEC},
         short_names=("vmi", "vmis"),
         categories=("all",),
         admit=admit_vmi,

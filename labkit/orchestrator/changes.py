@@ -74,7 +74,7 @@ def reset(work: Work) -> Result:
     if not chosen:
         work.template.machine(str(wanted))  # raises NotFound
     objects = work.objects()
-    work.say("reset", f"Making {_listed(chosen)} anew: what was written to their disks is lost", 0.05)
+    work.say("reset", f"Making {_listed(chosen)} anew: what was written to {_their(chosen)} disks is lost", 0.05)
     _delete_machines(work, [body for body in objects if body["kind"] in _OWNED and _machine_of(body) in chosen])
     for body in objects:
         work.around.cluster.ensure(body)
@@ -157,7 +157,7 @@ def restore(work: Work) -> Result:
     if not ready:
         raise NotFound(f"lab {work.row.id} has no snapshot {name!r}")
     vms = _vms(work)
-    work.say("restore", f"Restoring {_listed(ready)}: what their disks hold now is lost", 0.05)
+    work.say("restore", f"Restoring {_listed(ready)}: what {_their(ready)} disks hold now is lost", 0.05)
     _halt(work, [machine for machine in ready if machine in vms])
     for machine, body in ready.items():
         cluster.ensure(_restore_object(work, machine, body["metadata"]["name"]))
@@ -217,6 +217,10 @@ def _vms(work: Work) -> dict[str, Object]:
 def _vms_in(work: Work, state: MachineState) -> list[str]:
     vms = _vms(work)
     return [machine.name for machine in work.machines() if machine.state is state and machine.name in vms]
+
+
+def _their(machines: Collection[str]) -> str:
+    return "its" if len(machines) == 1 else "their"
 
 
 def _listed(machines: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,7 +82,7 @@ def due(row: LabRow, now: float) -> Warn | End | None:
     passed = [end.at - seconds for seconds in WARNINGS if end.at - seconds <= now] if end else []
     if end is None or not passed:
         return None
-    threshold, warned = max(passed), row.warned or 0.0
+    threshold, warned = max(passed), -math.inf if row.warned is None else row.warned
     if now >= end.at:
         until = now + WARNINGS[-1]
         late = Warn(now, warning(Deadline(until, end.why), now), until)
@@ -120,8 +121,8 @@ def extended(row: LabRow, seconds: float, longest: float, now: float) -> float:
 
 def minutes(seconds: float) -> str:
     """A length of time in words: 50 seconds, 5 minutes, 3 hours."""
-    for unit, size in (("hour", 60 * _MINUTE), ("minute", _MINUTE)):
-        if seconds >= 1.95 * size or round(seconds / size, 1) == 1:
+    for unit, size, least in (("hour", 60 * _MINUTE, 1.95), ("minute", _MINUTE, 1.5)):
+        if seconds >= least * size or round(seconds / size, 1) == 1:
             return _count(round(seconds / size), unit)
     return _count(max(round(seconds), 0), "second")
 

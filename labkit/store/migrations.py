@@ -7,73 +7,81 @@ from sqlite_utils import Database, Migrations
 migrations = Migrations("labkit")
 
 
+_WORKS = """
+CREATE TABLE installation (id TEXT PRIMARY KEY, engine TEXT NOT NULL DEFAULT '');
+CREATE TABLE learner (id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE identity (
+    realm TEXT NOT NULL, subject TEXT NOT NULL,
+    learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
+    PRIMARY KEY (realm, subject)
+);
+CREATE TABLE activity (id TEXT PRIMARY KEY, template TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE work (
+    id TEXT PRIMARY KEY,
+    learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
+    activity TEXT NOT NULL REFERENCES activity(id),
+    template TEXT NOT NULL, seed TEXT NOT NULL, created REAL NOT NULL,
+    UNIQUE (learner, activity)
+);
+"""
+"""Who learns what."""
+_LABS = """
+CREATE TABLE lab (
+    id TEXT PRIMARY KEY,
+    work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE,
+    template TEXT NOT NULL, digest TEXT NOT NULL,
+    wanted TEXT NOT NULL CHECK (wanted IN ('running', 'paused', 'ended')),
+    created REAL NOT NULL, ready REAL, ended REAL,
+    lost INTEGER NOT NULL DEFAULT 0, fault TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX one_lab_of_a_work ON lab (work) WHERE ended IS NULL;
+CREATE TABLE operation (
+    id TEXT PRIMARY KEY,
+    lab TEXT NOT NULL REFERENCES lab(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, state TEXT NOT NULL, arguments TEXT NOT NULL,
+    cancel INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL, finished REAL, result TEXT, error TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX operation_queue ON operation (state, created);
+CREATE INDEX operation_of_lab ON operation (lab, created);
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    operation TEXT NOT NULL REFERENCES operation(id) ON DELETE CASCADE,
+    time REAL NOT NULL, stage TEXT NOT NULL, text TEXT NOT NULL, progress REAL NOT NULL
+);
+CREATE INDEX event_of_operation ON event (operation, seq);
+"""
+"""What runs for them, and what is done to it."""
+_RESULTS = """
+CREATE TABLE tick (
+    work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, step TEXT NOT NULL, time REAL NOT NULL,
+    PRIMARY KEY (work, step)
+);
+CREATE TABLE result (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, step TEXT NOT NULL,
+    verdict TEXT NOT NULL, feedback TEXT NOT NULL, time REAL NOT NULL, attested INTEGER NOT NULL
+);
+CREATE INDEX result_of_work ON result (work, step, id);
+CREATE TABLE platform (issuer TEXT NOT NULL, client_id TEXT NOT NULL, settings TEXT NOT NULL,
+    PRIMARY KEY (issuer, client_id));
+CREATE TABLE grade_outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE,
+    score REAL NOT NULL, created REAL NOT NULL, sent REAL
+);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,
+    actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL
+);
+"""
+"""What came of it, and who is told."""
+
+
 @migrations()
 def first_tables(db: Database) -> None:
     """The tables of the first release. Times are UTC seconds."""
-    db.executescript(
-        """
-        CREATE TABLE installation (id TEXT PRIMARY KEY, engine TEXT NOT NULL DEFAULT '');
-        CREATE TABLE learner (id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL);
-        CREATE TABLE identity (
-            realm TEXT NOT NULL, subject TEXT NOT NULL,
-            learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
-            PRIMARY KEY (realm, subject)
-        );
-        CREATE TABLE activity (id TEXT PRIMARY KEY, template TEXT NOT NULL, created REAL NOT NULL);
-        CREATE TABLE work (
-            id TEXT PRIMARY KEY,
-            learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
-            activity TEXT NOT NULL REFERENCES activity(id),
-            template TEXT NOT NULL, seed TEXT NOT NULL, created REAL NOT NULL,
-            UNIQUE (learner, activity)
-        );
-        CREATE TABLE lab (
-            id TEXT PRIMARY KEY,
-            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE,
-            template TEXT NOT NULL, digest TEXT NOT NULL,
-            wanted TEXT NOT NULL CHECK (wanted IN ('running', 'paused', 'ended')),
-            created REAL NOT NULL, ready REAL, ended REAL,
-            lost INTEGER NOT NULL DEFAULT 0, fault TEXT NOT NULL DEFAULT ''
-        );
-        CREATE UNIQUE INDEX one_lab_of_a_work ON lab (work) WHERE ended IS NULL;
-        CREATE TABLE operation (
-            id TEXT PRIMARY KEY,
-            lab TEXT NOT NULL REFERENCES lab(id) ON DELETE CASCADE,
-            kind TEXT NOT NULL, state TEXT NOT NULL, arguments TEXT NOT NULL,
-            cancel INTEGER NOT NULL DEFAULT 0,
-            created REAL NOT NULL, finished REAL, result TEXT, error TEXT NOT NULL DEFAULT ''
-        );
-        CREATE INDEX operation_queue ON operation (state, created);
-        CREATE INDEX operation_of_lab ON operation (lab, created);
-        CREATE TABLE event (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
-            operation TEXT NOT NULL REFERENCES operation(id) ON DELETE CASCADE,
-            time REAL NOT NULL, stage TEXT NOT NULL, text TEXT NOT NULL, progress REAL NOT NULL
-        );
-        CREATE INDEX event_of_operation ON event (operation, seq);
-        CREATE TABLE tick (
-            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, step TEXT NOT NULL, time REAL NOT NULL,
-            PRIMARY KEY (work, step)
-        );
-        CREATE TABLE result (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, step TEXT NOT NULL,
-            verdict TEXT NOT NULL, feedback TEXT NOT NULL, time REAL NOT NULL, attested INTEGER NOT NULL
-        );
-        CREATE INDEX result_of_work ON result (work, step, id);
-        CREATE TABLE platform (issuer TEXT NOT NULL, client_id TEXT NOT NULL, settings TEXT NOT NULL,
-            PRIMARY KEY (issuer, client_id));
-        CREATE TABLE grade_outbox (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE,
-            score REAL NOT NULL, created REAL NOT NULL, sent REAL
-        );
-        CREATE TABLE audit (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL,
-            actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL
-        );
-        """
-    )
+    db.executescript(_WORKS + _LABS + _RESULTS)
 
 
 @migrations()

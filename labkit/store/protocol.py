@@ -239,7 +239,7 @@ class Store(Lives, Upkeep, Protocol):
         left on that one, the next."""
 
     def learner(self, principal: Principal) -> str:
-        """The learner id of the account behind an identity, made at first sight."""
+        """The learner id of the account behind an identity, made at first sight. Raises LabkitError for no identity."""
 
     def work(self, learner: str, activity: str, template: str) -> WorkRow:
         """The learner's work on an activity, made at first sight."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import Conflict
+from labkit.errors import Conflict, LabkitError
 from labkit.model import (
     CheckResult,
     Event,
@@ -50,6 +50,8 @@ class SqliteStore(SqliteLives, SqliteUpkeep):
             return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
+        if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
+            raise LabkitError("an identity needs a subject, which must be text")
         with self._connections.write() as db:
             key = [principal.realm, principal.subject]
             found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))

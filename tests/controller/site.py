@@ -16,8 +16,8 @@ from pathlib import Path
 
 from labkit import app
 from labkit.model import Operation, Principal, Role
-from labkit.orchestrator.labs import DirectLabs, Labs
 from labkit.orchestrator.keyring import Keyring
+from labkit.orchestrator.labs import DirectLabs, Labs
 from labkit.orchestrator.operations import Surroundings
 from labkit.settings import Settings, load
 from labkit.store import SqliteStore

@@ -11,7 +11,7 @@ from labkit.local.api.apply import Manager, applied, tracked
 from labkit.local.api.schemas import definitions, resolve
 from labkit.local.api.status import ApiError
 from tests.local.conftest import post
-from tests.support.engine import EngineProcess, headless_service, machine, seed
+from tests.support.engine import EngineProcess, machine, seed
 
 SERVICE = definitions()["io.k8s.api.core.v1.Service"]
 ALICE, BOB, EVE = Manager("alice", "Apply", "v1"), Manager("bob", "Apply", "v1"), Manager("eve", "Update", "v1")
@@ -115,27 +115,6 @@ def patch(engine: EngineProcess, path: str, body: dict[str, Any]) -> tuple[int, 
     return code, json.loads(answer)
 
 
-def test_an_apply_makes_what_is_missing_and_needs_a_manager(engine: EngineProcess, space: str) -> None:
-    path = f"/api/v1/namespaces/{space}/secrets/seed"
-    code, status = patch(engine, path, seed(space))
-    assert (code, status["details"]["causes"][0]["field"]) == (422, "fieldManager")
-    assert patch(engine, f"{path}?fieldManager=me", seed(space))[0] == 201
-    assert patch(engine, f"{path}?fieldManager=me", seed(space))[0] == 200
-
-
-def test_kubectl_applies_server_side_finds_conflicts_and_forces(engine: EngineProcess, space: str) -> None:
-    manifest = headless_service("web", space)
-    manifest["spec"]["ports"] = [{"name": "a", "port": 80}]
-    text = json.dumps(manifest)
-    assert "serverside-applied" in engine.kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    other = json.dumps(manifest | {"spec": manifest["spec"] | {"ports": [{"name": "b", "port": 80}]}})
-    refused = engine.kubectl("apply", "--server-side", "--field-manager=x", "-f", "-", stdin=other, check=False)
-    assert 'conflict with "kubectl"' in refused
-    forced = ("--field-manager=x", "--force-conflicts")
-    assert "serverside-applied" in engine.kubectl("apply", "--server-side", *forced, "-f", "-", stdin=other)
-    assert engine.kubectl("get", "svc", "web", "-n", space, "-o", "jsonpath={.spec.ports[*].name}") == "b"
-
-
 def test_kubectl_goes_over_from_client_side_to_server_side_apply(engine: EngineProcess, space: str) -> None:
     manifest = seed(space) | {"data": {"a": "MQ=="}}
     engine.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
@@ -144,17 +123,6 @@ def test_kubectl_goes_over_from_client_side_to_server_side_apply(engine: EngineP
     found = json.loads(engine.kubectl("get", "secret", "seed", "-n", space, "-o", "json", "--show-managed-fields"))
     assert (found["data"].get("a"), found["data"]["b"]) == (None, "OQ==")
     assert "kubectl-client-side-apply" not in [entry["manager"] for entry in found["metadata"]["managedFields"]]
-
-
-def test_a_custom_kind_can_be_applied_and_its_managers_are_shown_when_asked_for(
-    engine: EngineProcess, space: str
-) -> None:
-    text = json.dumps(machine("web", space, strategy="Halted"))
-    for _ in range(2):
-        engine.kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    shown = ("get", "vm", "web", "-n", space, "-o", "yaml")
-    assert "managedFields" not in engine.kubectl(*shown)
-    assert "manager: kubectl" in engine.kubectl(*shown, "--show-managed-fields")
 
 
 def test_a_part_of_an_object_is_enough_to_apply(engine: EngineProcess, space: str) -> None:
@@ -168,8 +136,10 @@ def test_a_part_of_an_object_is_enough_to_apply(engine: EngineProcess, space: st
 def test_making_what_is_missing_takes_the_right_to_create(engine: EngineProcess, space: str) -> None:
     kinds = ("--resource=secrets", "-n", space)
     engine.kubectl("create", "role", "patcher", "--verb=patch,get", *kinds)
-    engine.kubectl("create", "rolebinding", "patcher", "--role=patcher", "--user=pat", "-n", space)
-    applying = ("apply", "--server-side", "--as=pat", "-f", "-")
+    engine.kubectl("create", "serviceaccount", "pat", "-n", space)
+    engine.kubectl("create", "rolebinding", "patcher", "--role=patcher", f"--serviceaccount={space}:pat", "-n", space)
+    token = engine.kubectl("create", "token", "pat", "-n", space).strip()
+    applying = ("apply", "--server-side", f"--token={token}", "-f", "-")
     refused = engine.kubectl(*applying, stdin=json.dumps(seed(space)), check=False)
     assert 'cannot create resource "secrets"' in refused
     post(engine, space, {**seed(space), "stringData": {}})

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import http.server
 import json
-import lzma
 import socket
 import subprocess
 import tarfile
@@ -96,10 +95,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     raw.write_bytes(WORD)
     (folder / "flaky.img").write_bytes(WORD)
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
-    (folder / "disk.img.gz").write_bytes(gzip.compress(WORD))
-    (folder / "disk.qcow2.xz").write_bytes(lzma.compress(qcow2.read_bytes()))
+    (folder / "disk.img.gz").write_bytes(gzip.compress(WORD).ljust(512, b"\0"))
     (folder / "page.html").write_text("<html>this is no disk</html>")
-    (folder / "bomb.gz").write_bytes(gzip.compress(bytes(2**27)))
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", folder / "disk.vmdk", "1M"], check=True)
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / "huge.qcow2", "1T"], check=True)
     (folder / "backed.qcow2").write_bytes(hostile(backing=b"/etc/passwd"))
@@ -129,7 +126,7 @@ def test_a_blank_volume_is_an_empty_claim_that_it_owns(engine: EngineProcess, sp
     until(lambda: not pvc(engine, space, "data"))
 
 
-@pytest.mark.parametrize("name", ["disk.img", "disk.qcow2", "disk.img.gz", "disk.qcow2.xz", "to?/disk.img"])
+@pytest.mark.parametrize("name", ["disk.img", "disk.qcow2", "to?/disk.img"])
 def test_an_image_comes_from_a_web_server_in_several_forms(
     engine: EngineProcess, space: str, site: str, name: str
 ) -> None:
@@ -147,7 +144,7 @@ def test_an_image_comes_from_a_web_server_in_several_forms(
         ("absent.img", "answered 404"),
         ("disk.vmdk", "VMDK"),
         ("huge.qcow2", "does not fit"),
-        ("bomb.gz", "larger than the 52 MiB"),
+        ("disk.img.gz", "a gzip image"),
         ("endless", "larger than the 52 MiB"),
         ("backed.qcow2", "names another file"),
         ("to?file:///etc/passwd", "leads to no image"),
@@ -226,9 +223,10 @@ def test_an_import_that_a_kill_interrupted_is_done_again(engine: EngineProcess, 
         ({"source": {"registry": {"url": "docker://--help/x"}}}, "spec.source.registry.url"),
         ({"source": {"blank": {}, "http": {"url": "http://x/y"}}}, "spec.source"),
         ({"source": {}}, "spec.source"),
-        ({"pvc": {}}, "spec"),
+        ({"source": {"pvc": {}}}, "spec.source.pvc.name"),
+        ({"pvc": claim("data")["spec"]}, "spec"),
         ({"storage": None}, "spec"),
-        ({"storage": {"resources": {}}}, "spec.storage.resources[storage]"),
+        ({"storage": {"resources": {}}}, "spec.storage.resources.requests"),
         ({"preallocation": True}, "spec.preallocation"),
         ({"contentType": "archive"}, "spec.contentType"),
     ],
@@ -271,14 +269,15 @@ def test_cloning_from_another_namespace_needs_the_right(engine: EngineProcess, s
     engine.kubectl("create", "serviceaccount", "learner", "-n", space)
     edit = ("rolebinding", "edit", "-n", space, "--clusterrole=admin", f"--serviceaccount={space}:learner")
     engine.kubectl("create", *edit)
-    who = f"--as=system:serviceaccount:{space}:learner"
+    who = f"--token={engine.kubectl('create', 'token', 'learner', '-n', space).strip()}"
+    lacking = f'cannot create resource "datavolumes/source" in API group "cdi.kubevirt.io" in the namespace "{other}"'
     wanted = json.dumps(volume("copy", pvc={"namespace": other, "name": "golden"}))
     refused = engine.kubectl("create", who, "-n", space, "-f", "-", stdin=wanted, check=False)
-    assert f"may not clone the claim {other}/golden" in refused
+    assert lacking in refused
     vm = user("web", space, dataVolume={"name": "copy"})
     vm["spec"]["dataVolumeTemplates"] = [json.loads(wanted)]
     refused = engine.kubectl("create", who, "-n", space, "-f", "-", stdin=json.dumps(vm), check=False)
-    assert f"may not clone the claim {other}/golden" in refused
+    assert lacking in refused
 
 
 def test_a_template_of_a_vm_makes_a_volume_that_goes_with_it(engine: EngineProcess, space: str, site: str) -> None:

@@ -96,6 +96,7 @@ def test_a_services_ports_make_sense(ports: list[dict], wrong: list[str]) -> Non
         ({"policyTypes": ["Inward"]}, ["spec.policyTypes[0]"]),
         ({"ingress": [{"from": [{}]}]}, ["spec.ingress[0].from[0]"]),
         ({"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}]}, ["spec.ingress[0].from[0].ipBlock.cidr"]),
+        ({"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}]}, ["spec.ingress[0].from[0].ipBlock.cidr"]),
         (
             {
                 "ingress": [

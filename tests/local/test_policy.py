@@ -42,21 +42,11 @@ REJECT = "reject with icmp admin-prohibited"
 @pytest.mark.parametrize(
     ("rule", "fault"),
     [
-        ({"ports": [{"port": 5, "protocol": "SCTP"}]}, "ingress[0].ports[0]: Invalid value: the embedded engine knows"),
-        ({"ports": [{"port": 0}]}, "port 0 is not between 1 and 65535"),
-        ({"ports": [{"port": 9, "endPort": 8}]}, "endPort 8 must be greater than or equal to a numeric port"),
-        ({"ports": [{"endPort": 8}]}, "endPort 8"),
-        ({"ports": [{"port": "web", "endPort": 8}]}, "endPort 8"),
-        ({"from": [{"podSelector": {}}, {}]}, "ingress[0].from[1]: Invalid value: must specify a peer"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}, "either an ipBlock, or selectors"),
+        ({"ports": [{"port": 5, "protocol": "SCTP"}]}, "spec.ingress[0].ports[0].protocol: the embedded engine knows"),
         ({"from": [{"podSelector": {}}] * 40, "ports": [{"port": 1}] * 40}, "up to 1000 pairs of a peer and a port"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "'10.0.0.1' is not a CIDR"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0.300/8"}}]}, "10.0.0.300"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}, "a strict subset of cidr"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["fd00::/16"]}}]}, "a strict subset of cidr"),
     ],
 )
-def test_a_rule_that_selects_nothing_sensible_is_refused_with_its_place(rule: dict, fault: str) -> None:
+def test_a_rule_that_cannot_be_carried_out_is_refused_with_its_place(rule: dict, fault: str) -> None:
     with pytest.raises(ApiError) as refused:
         admitted(ingress=[rule])
     assert refused.value.code == 422

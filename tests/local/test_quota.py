@@ -117,7 +117,6 @@ def test_a_limit_range_fills_in_and_refuses_in_kubernetes_words() -> None:
         ({"min": {"cpu": "1"}}, {}, "minimum cpu usage per Container is 1.  No request is specified"),
         ({"max": {"cpu": "1"}}, {}, "maximum cpu usage per Container is 1.  No limit is specified"),
         ({"min": {"cpu": "1"}, "type": "Pod"}, {"requests": {"cpu": "500m"}}, "is 1, but request is 500m"),
-        ({"maxLimitRequestRatio": {"cpu": "2"}}, {"requests": {"cpu": 1}, "limits": {"cpu": 4}}, "provided ratio is 4"),
         ({}, {"requests": {"cpu": 2}, "limits": {"cpu": 1}}, "must be less than or equal to cpu limit of 1"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from labkit.local.access.guard import bearer, impersonated
+from labkit.local.access.guard import bearer
 from labkit.local.access.requests import needed, refusal
 from labkit.local.access.rules import Attributes, User, allowed, parts, shown
 from labkit.local.api.paths import parse
@@ -179,31 +179,3 @@ def test_anything_else_is_no_token(given: dict[str, str]) -> None:
     with pytest.raises(ApiError) as refused:
         bearer(headers(**given))
     assert refused.value.code == 401
-
-
-def test_acting_as_another_needs_a_right_for_each_part_of_them() -> None:
-    user, rights = impersonated(headers(Impersonate_User="jane", Impersonate_Group="dev"))
-    assert user == User("jane", ("dev", "system:authenticated"))
-    assert rights == [
-        Attributes("impersonate", "", "users", "", "jane"),
-        Attributes("impersonate", "", "groups", "", "dev"),
-    ]
-
-
-def test_acting_as_a_service_account_is_a_right_on_that_account() -> None:
-    user, rights = impersonated(headers(Impersonate_User="system:serviceaccount:x:bot"))
-    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:x", "system:authenticated")
-    assert rights == [Attributes("impersonate", "", "serviceaccounts", "x", "bot")]
-
-
-def test_a_name_that_is_not_quite_a_service_accounts_brings_no_groups() -> None:
-    for name in ("system:serviceaccount:x", "system:serviceaccount:x:", "system:serviceaccount:x:a:b"):
-        user, rights = impersonated(headers(Impersonate_User=name))
-        assert user.groups == ("system:authenticated",)
-        assert rights == [Attributes("impersonate", "", "users", "", name)]
-
-
-def test_a_part_of_another_that_is_not_served_is_refused_by_name() -> None:
-    with pytest.raises(ApiError, match="Impersonate-Uid") as refused:
-        impersonated(headers(Impersonate_User="jane", Impersonate_Uid="7"))
-    assert refused.value.code == 400

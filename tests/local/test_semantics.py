@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.local.conftest import post
-from tests.support.engine import EngineProcess, machine, namespace, until
+from tests.support.engine import EngineProcess, namespace, until
 
 
 def secret(name: str, **meta: Any) -> dict[str, Any]:
@@ -49,55 +49,19 @@ def test_every_verb_can_be_tried_without_effect(engine: EngineProcess, space: st
     assert "labels" not in json.loads(engine.request("GET", f"{path}/a")[1])["metadata"]
 
 
-def test_a_collection_is_deleted_as_far_as_the_selector_goes(engine: EngineProcess, space: str) -> None:
-    post(engine, space, secret("a", labels={"x": "y"}), secret("b", labels={"x": "z"}), secret("c"))
-    assert engine.request("DELETE", f"{secrets(space)}?labelSelector=x%3Dy")[0] == 200
-    assert names(engine, space) == ["b", "c"]
-    assert engine.request("DELETE", f"{secrets(space)}?fieldSelector=metadata.name%3Dc")[0] == 200
-    assert names(engine, space) == ["b"]
-
-
-def test_a_deletion_with_a_precondition_that_does_not_hold_is_a_conflict(engine: EngineProcess, space: str) -> None:
-    post(engine, space, secret("a"))
-    for wrong in ({"uid": "x"}, {"resourceVersion": "1"}):
-        code, body = engine.request("DELETE", f"{secrets(space)}/a", {"preconditions": wrong})
-        assert (code, json.loads(body)["reason"]) == (409, "Conflict")
-
-
-def test_a_custom_object_is_replaced_only_at_a_known_version(engine: EngineProcess, space: str) -> None:
-    vm = machine("web", space, strategy="Halted")
-    post(engine, space, vm)
-    path = f"/apis/kubevirt.io/v1/namespaces/{space}/virtualmachines/web"
-    code, body = engine.request("PUT", path, vm)
-    assert (code, json.loads(body)["details"]["causes"][0]["field"]) == (422, "metadata.resourceVersion")
-    assert engine.request("PUT", path, json.loads(engine.request("GET", path)[1]))[0] == 200
-
-
 def test_a_name_is_made_up_of_the_given_beginning(engine: EngineProcess, space: str) -> None:
     code, body = engine.request("POST", secrets(space), {"metadata": {"generateName": "x" * 60}})
     assert code == 201
     assert len(json.loads(body)["metadata"]["name"]) == 63
 
 
-def test_orphans_stay_and_are_told_so(engine: EngineProcess, space: str) -> None:
-    post(engine, space, secret("owner"))
-    post(engine, space, secret("child", **owned(engine, f"{secrets(space)}/owner")))
-    engine.request("DELETE", f"{secrets(space)}/owner?propagationPolicy=Orphan")
-    child = json.loads(engine.request("GET", f"{secrets(space)}/child")[1])
-    assert not child["metadata"].get("ownerReferences")
-    assert names(engine, space) == ["child"]
-
-
-def test_an_owner_deleted_in_the_foreground_goes_last(engine: EngineProcess, space: str) -> None:
-    post(engine, space, secret("owner"))
-    reference = owned(engine, f"{secrets(space)}/owner", blockOwnerDeletion=True)
-    post(engine, space, secret("child", finalizers=["test/hold"], **reference))
-    engine.request("DELETE", f"{secrets(space)}/owner", {"propagationPolicy": "Foreground"})
-    child = f"{secrets(space)}/child"
-    until(lambda: "deletionTimestamp" in json.loads(engine.request("GET", child)[1])["metadata"], 5)
-    assert names(engine, space) == ["child", "owner"]
-    until(lambda: engine.kubectl("patch", "secret", "child", "-n", space, "-p", '{"metadata":{"finalizers":null}}'))
-    until(lambda: names(engine, space) == [], 5)
+def test_the_namespace_default_stays(engine: EngineProcess) -> None:
+    code, body = engine.request("DELETE", "/api/v1/namespaces/default")
+    assert (code, json.loads(body)["message"]) == (
+        403,
+        'namespaces "default" is forbidden: this namespace may not be deleted',
+    )
+    assert engine.request("DELETE", "/api/v1/namespaces")[0] == 405
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
@@ -109,10 +73,3 @@ def test_what_a_cluster_object_owns_goes_with_it(engine: EngineProcess, space: s
     engine.request("DELETE", f"/api/v1/namespaces/{owner}", {"propagationPolicy": policy})
     until(lambda: names(engine, space) == [], 5)
     until(lambda: engine.request("GET", f"/api/v1/namespaces/{owner}")[0] == 404, 5)
-
-
-def test_a_terminating_namespace_says_why_it_takes_nothing(engine: EngineProcess, space: str) -> None:
-    post(engine, space, secret("held", finalizers=["test/hold"]))
-    engine.request("DELETE", f"/api/v1/namespaces/{space}")
-    code, body = engine.request("POST", secrets(space), secret("late"))
-    assert (code, json.loads(body)["details"]["causes"][0]["reason"]) == (403, "NamespaceTerminating")

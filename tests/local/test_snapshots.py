@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -183,12 +185,11 @@ def test_a_restore_replaces_the_volumes_of_templates(engine: EngineProcess, spac
 def test_a_snapshots_files_go_with_it(engine: EngineProcess, space: str) -> None:
     post(engine, space, claim("data"), user("web", space, persistentVolumeClaim={"claimName": "data"}))
     bound(engine, space, "data")
-    name = done(engine, space, snapshot("one"))["status"]["virtualMachineSnapshotContentName"]
-    path = f"{GROUP.format(space)}/virtualmachinesnapshotcontents/{name}"
-    folder = engine.state / "engine" / "volumes" / get(engine, path)["metadata"]["uid"]
+    one = done(engine, space, snapshot("one"))
+    folder = engine.state / "engine" / "volumes" / one["metadata"]["uid"]
     assert (folder / "data.qcow2").exists()
     engine.kubectl("delete", "vmsnapshot", "one", "-n", space)
-    until(lambda: not get(engine, path) and not folder.exists())
+    until(lambda: not shown(engine, space, one) and not folder.exists())
 
 
 def test_a_snapshot_waits_for_a_restore_that_has_the_same_name(engine: EngineProcess, space: str) -> None:
@@ -202,20 +203,26 @@ def test_a_snapshot_waits_for_a_restore_that_has_the_same_name(engine: EnginePro
     until(lambda: holds(shown(engine, space, snapshot("one")), "Ready"))
 
 
-def test_a_snapshot_of_nothing_waits_until_its_deadline(engine: EngineProcess, space: str) -> None:
-    nothing = snapshot("one", of="absent", failureDeadline="2s")
+def test_what_cannot_be_begun_waits_and_fails_once_its_time_is_over(engine: EngineProcess, space: str) -> None:
+    nothing = snapshot("one", of="absent")
     assert send(engine, space, nothing)[0] == 201
     until(lambda: shown(engine, space, nothing)["status"].get("error", {}).get("message") == "Source does not exist")
-    found = until(lambda: (now := shown(engine, space, nothing)) and holds(now, "Failure") and now)
-    assert (found["status"]["phase"], found["status"]["readyToUse"]) == ("Failed", False)
     code, body = send(engine, space, restore("back", "one"))
     assert (code, b"is not ready to use" in body) == (422, True)
+    born = shown(engine, space, nothing)["metadata"]["creationTimestamp"]
+    engine.kill()
+    with contextlib.closing(sqlite3.connect(engine.state / "engine" / "objects" / "objects.db")) as database, database:
+        earlier = (born, "2020-01-01T00:00:00Z", space)
+        database.execute("UPDATE objects SET body = replace(body, ?, ?) WHERE name = 'one' AND namespace = ?", earlier)
+    engine.start()
+    found = until(lambda: (now := shown(engine, space, nothing)) and holds(now, "Failure") and now)
+    assert (found["status"]["phase"], found["status"]["readyToUse"]) == ("Failed", False)
 
 
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        (snapshot("x", failureDeadline="soon"), "spec.failureDeadline"),
+        (snapshot("x", failureDeadline="5m"), "spec.failureDeadline"),
         (snapshot("x", deletionPolicy="Retain"), "spec.deletionPolicy"),
         (snapshot("x", of="../x"), "spec.source.name"),
         (make("VirtualMachineSnapshot", "x", source=vm("x") | {"kind": "Pod"}), "spec.source.kind"),

@@ -134,18 +134,6 @@ def test_a_row_that_is_no_object_is_named_and_stops_nothing(tmp_path: Path, capl
     assert "('secrets', 's', 'a')" in caplog.text
 
 
-def test_the_state_at_an_earlier_revision_can_be_listed(tmp_path: Path) -> None:
-    async def work(store: Store) -> list[list[str]]:
-        then = await fill(store)
-        store.delete("secrets", "s", "a")
-        await store.settled()
-        store.create("secrets", secret("c"))
-        found = (store.all_at("secrets", "s", revision) for revision in (then, store.revision))
-        return [[obj["metadata"]["name"] for obj in objects] for objects in found]
-
-    assert using(tmp_path, work) == [["a", "b"], ["b", "c"]]
-
-
 def test_garbage_is_found_by_owner_in_the_right_namespace_only(tmp_path: Path) -> None:
     async def work(store: Store) -> list[str]:
         await fill(store)

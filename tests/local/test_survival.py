@@ -47,15 +47,13 @@ def test_a_machine_lives_on_over_the_engines_end_and_its_streams_work_again(
         assert console.recv(10)
 
 
-def test_a_watch_or_list_from_before_a_restart_starts_anew(own_engine: EngineProcess) -> None:
+def test_a_watch_from_before_a_restart_starts_anew(own_engine: EngineProcess) -> None:
     since = json.loads(own_engine.request("GET", "/api/v1/secrets?limit=1")[1])["metadata"]["resourceVersion"]
     post(own_engine, "lab", {**seed("lab"), "metadata": {"name": "later"}})
     own_engine.kill()
     own_engine.start()
     event = json.loads(own_engine.request("GET", f"/api/v1/secrets?watch=1&resourceVersion={since}")[1])
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
-    exact = f"/api/v1/secrets?resourceVersion={since}&resourceVersionMatch=Exact"
-    assert own_engine.request("GET", exact)[0] == 410
 
 
 def test_a_machine_killed_behind_the_engines_back_is_started_again(own_engine: EngineProcess) -> None:

@@ -112,17 +112,13 @@ def test_a_wrong_claim_is_refused_with_its_field(engine: EngineProcess, space: s
     assert (code, field in [cause["field"] for cause in json.loads(body)["details"]["causes"]]) == (422, True)
 
 
-def test_a_claim_grows_and_never_shrinks_and_nothing_else_of_it_changes(engine: EngineProcess, space: str) -> None:
+def test_a_claim_never_changes(engine: EngineProcess, space: str) -> None:
     post(engine, space, claim("data", "64Mi"))
     bound(engine, space, "data")
     path = f"{PVCS.format(space)}/data"
-    assert patch(engine, path, size("1Mi"))[0] == 422
-    assert patch(engine, path, {"spec": {"accessModes": ["ReadWriteMany"]}})[0] == 422
-    assert patch(engine, path, size("128Mi"))[0] == 200
-    found = until(lambda: (now := pvc(engine, space, "data"))["status"]["capacity"]["storage"] == "128Mi" and now)
-    assert b'"virtual-size": 134217728' in subprocess.check_output(
-        ["qemu-img", "info", "--output=json", str(disk(engine, found))]
-    )
+    for change in (size("1Mi"), size("128Mi"), {"spec": {"accessModes": ["ReadWriteMany"]}}):
+        assert patch(engine, path, change)[0] == 422
+    assert patch(engine, path, {"metadata": {"labels": {"a": "b"}}})[0] == 200
 
 
 def test_kubectl_shows_claims_as_on_a_cluster(engine: EngineProcess, space: str) -> None:
@@ -175,15 +171,12 @@ def test_two_machines_never_write_to_one_claim_at_once(engine: EngineProcess, wr
     engine.kubectl("delete", "vm", "second", "-n", writer)
 
 
-def test_a_claim_in_use_does_not_grow_or_go_until_its_machine_has_ended(engine: EngineProcess, writer: str) -> None:
+def test_a_claim_in_use_does_not_go_until_its_machine_has_ended(engine: EngineProcess, writer: str) -> None:
     post(engine, writer, claim("other"), user("brief", writer, persistentVolumeClaim={"claimName": "other"}))
     file = disk(engine, bound(engine, writer, "other"))
     act(engine, writer, "brief", "start")
     until(lambda: engine.phase(writer, "brief") == "Running")
     path = f"{PVCS.format(writer)}/other"
-    assert patch(engine, path, size("128Mi"))[0] == 200
-    waits = until(lambda: pvc(engine, writer, "other")["status"].get("conditions"))
-    assert (waits[0]["type"], pvc(engine, writer, "other")["status"]["capacity"]) == ("Resizing", {"storage": "64Mi"})
     assert engine.request("DELETE", path)[0] == 200
     assert pvc(engine, writer, "other")["metadata"]["deletionTimestamp"]
     assert file.exists()

@@ -21,6 +21,7 @@ def vm(printable: str, *conditions: dict[str, str]) -> dict[str, Any]:
 
 
 SYNC_FAULT = {"type": "Synchronized", "status": "False", "reason": "ErrImagePull", "message": "no image tiny"}
+FAILURE = {"type": "Failure", "status": "True", "message": "quota"}
 SYNCED = {"type": "Synchronized", "status": "True"}
 
 
@@ -33,7 +34,12 @@ SYNCED = {"type": "Synchronized", "status": "True"}
         (vm("Paused"), vmi("Running", {"type": "Paused", "status": "True"}), MachineState.PAUSED, ""),
         (vm("ErrImagePull"), vmi("Pending", SYNC_FAULT), MachineState.FAILED, "ErrImagePull: no image tiny"),
         (vm("ErrorUnschedulable"), None, MachineState.FAILED, "the engine says ErrorUnschedulable"),
-        (vm("Starting", {"type": "Failure", "status": "True", "message": "quota"}), None, MachineState.FAILED, "Failure: quota"),
+        (
+            vm("Starting", {"type": "Failure", "status": "True", "message": "quota"}),
+            None,
+            MachineState.FAILED,
+            "Failure: quota",
+        ),
         (vm("Stopped"), None, MachineState.STOPPED, ""),
         (vm("Stopped"), vmi("Succeeded"), MachineState.STOPPED, ""),
         (vm("Starting"), vmi("Failed"), MachineState.FAILED, "its process ended with an error"),

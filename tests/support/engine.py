@@ -65,12 +65,8 @@ class EngineProcess(Cluster):
 
     def processes(self) -> list[str]:
         """Command lines of everything that belongs to this engine, but for itself."""
-        found = []
-        for process in psutil.process_iter(["pid", "cmdline"]):
-            line = " ".join(process.info["cmdline"] or [])
-            if str(self.runtime) in line and "--state-dir" not in line:
-                found.append(line)
-        return found
+        found = {process.pid: " ".join(process.info["cmdline"] or []) for process in _processes_of(self)}
+        return [line for line in found.values() if "--state-dir" not in line]
 
     def leftovers(self) -> list[str]:
         """Files of machines and networks."""
@@ -94,6 +90,16 @@ class EngineProcess(Cluster):
         return False
 
 
+def _processes_of(engine: EngineProcess) -> Iterator[psutil.Process]:
+    """Those that name its folder, and those in containers, whose disk is in it."""
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        mounts = ""
+        with contextlib.suppress(OSError):
+            mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
+        if str(engine.runtime) in " ".join(process.info["cmdline"] or []) or f"upperdir={engine.state}/" in mounts:
+            yield process
+
+
 @contextlib.contextmanager
 def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
@@ -106,8 +112,8 @@ def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iter
     finally:
         if engine.process and engine.process.poll() is None:
             engine.kill()
-        for process in psutil.process_iter(["cmdline"]):
-            if str(engine.runtime) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
+        for process in _processes_of(engine):
+            if process.pid != os.getpid():
                 process.kill()
         print(engine.log.read_text(errors="replace"), file=sys.stderr)
         shutil.rmtree(folder)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from labkit.local.access.requests import forbidden
 from labkit.local.access.rights import GROUP, ROLES
 from labkit.local.access.rules import Attributes, parts, quoted, shown
 from labkit.local.api.admission import refuse
 from labkit.local.api.bounds import invalid, required
 from labkit.local.api.kinds import Admission
-from labkit.local.api.status import Cause, not_found
+from labkit.local.api.status import Cause, forbidden, not_found
 from labkit.local.objects import Obj, name_of, namespace_of
 
 _MOST_PARTS = 10_000
 """Single rights in a role: each is looked for among those of its author."""
-_EVERYTHING: tuple[Obj, ...] = (
-    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-    {"nonResourceURLs": ["*"], "verbs": ["*"]},
-)
 
 
 def admit_role(admission: Admission) -> None:
-    """A role's author holds all that it gives, or has the verb ``escalate``; who aggregates roles holds everything."""
+    """A role's author holds all that it gives, or has the verb ``escalate``."""
     role = admission.new
     rules = role["rules"] = role.get("rules") or []
     urls = [(f"rules[{n}].nonResourceURLs", rule.get("nonResourceURLs")) for n, rule in enumerate(rules)]
@@ -32,9 +27,7 @@ def admit_role(admission: Admission) -> None:
     if next(islice(single, _MOST_PARTS, None), None):
         faults.append(Cause("rules", f"Too many: they give more than {_MOST_PARTS} rights, each taken by itself"))
     refuse(admission, faults)
-    aggregates = role.get("aggregationRule") or (admission.old or {}).get("aggregationRule")
-    granted = [*rules, *(_EVERYTHING if aggregates else ())]
-    _check_grant(admission, "escalate", role["kind"], name_of(role), granted)
+    _check_grant(admission, "escalate", role["kind"], name_of(role), rules)
 
 
 def admit_binding(admission: Admission) -> None:
@@ -72,4 +65,4 @@ def _check_grant(admission: Admission, verb: str, kind: str, role: str, rules: l
     if lacking:
         who = f'user "{caller.user.name}" (groups=[{quoted(caller.user.groups)}])'
         why = f"{who} is attempting to grant RBAC permissions not currently held:\n" + "\n".join(lacking)
-        raise forbidden(GROUP, f"{obj['kind'].lower()}s", name_of(obj), why)
+        raise forbidden(f"{obj['kind'].lower()}s", GROUP, name_of(obj), why)

@@ -13,7 +13,7 @@ from multidict import CIMultiDictProxy
 from labkit.local.access.requests import refusal
 from labkit.local.access.rights import Rights
 from labkit.local.access.rules import MASTERS, Attributes, Caller, User
-from labkit.local.access.tokens import Tokens, account_of, own_groups
+from labkit.local.access.tokens import Tokens
 from labkit.local.api.discovery import SUBRESOURCES
 from labkit.local.api.status import ApiError, bad_request, unauthorized
 
@@ -21,7 +21,6 @@ Headers = CIMultiDictProxy[str]
 
 OPERATOR = User("labkit-admin", (MASTERS, "system:authenticated"))
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the name of a protocol
-_IMPERSONATE = "impersonate-"
 
 
 class Guard:
@@ -33,16 +32,14 @@ class Guard:
         self._operator = operator_token.encode()
 
     def admit(self, headers: Headers, needed: Iterable[Attributes]) -> Caller:
-        """Who asks. ApiError 401 where that is unknown, 403 where they (or whom they act for) may not."""
+        """Who asks. ApiError 401 where that is unknown, 403 where they may not, 400 for acting as another."""
         token = bearer(headers)
         known = hmac.compare_digest(token.encode(errors="surrogateescape"), self._operator)
         user = OPERATOR if known else self._tokens.user(token)
         if user is None:
             raise unauthorized()
-        if any(name.lower().startswith(_IMPERSONATE) for name in headers):
-            acting, rights = impersonated(headers)
-            self._require(user, rights)
-            user = acting
+        if other := sorted(name for name in headers if name.lower().startswith("impersonate-")):
+            raise bad_request(f"the embedded engine does not serve {', '.join(other)}")
         self._require(user, needed)
         return Caller(user, partial(self._rights.may, user))
 
@@ -74,18 +71,3 @@ def bearer(headers: Headers) -> str:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except (binascii.Error, ValueError) as error:
         raise unauthorized() from error
-
-
-def impersonated(headers: Headers) -> tuple[User, list[Attributes]]:
-    """Whom the ``Impersonate-…`` headers name, and the rights that it takes. ApiError 400 where they name no user."""
-    given = {name.title() for name in headers if name.lower().startswith(_IMPERSONATE)}
-    if other := given - {"Impersonate-User", "Impersonate-Group"}:
-        raise bad_request(f"the embedded engine does not serve {', '.join(sorted(other))}")
-    if not (name := headers.get("Impersonate-User", "")):
-        raise bad_request("Impersonate-Group needs Impersonate-User beside it")
-    account, groups = account_of(name), headers.getall("Impersonate-Group", [])
-    rights = [("serviceaccounts", *account) if account else ("users", "", name)]
-    rights += [("groups", "", group) for group in groups]
-    own = own_groups(name)
-    full = dict.fromkeys((*groups, *(own[-1:] if groups else own)))
-    return User(name, tuple(full)), [Attributes("impersonate", "", *right) for right in rights]

@@ -9,7 +9,7 @@ from labkit.local.access.rules import Attributes, User
 from labkit.local.api.discovery import SUBRESOURCES
 from labkit.local.api.paths import ResourcePath
 from labkit.local.api.selectors import exact
-from labkit.local.api.status import ApiError, qualified
+from labkit.local.api.status import ApiError, forbidden
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _POD_STREAMS = ("exec", "attach", "portforward")
@@ -47,11 +47,4 @@ def refusal(user: User, wanted: Attributes) -> ApiError:
         return ApiError(403, "Forbidden", f'forbidden: {what}path "{wanted.path}"')
     where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     what += f'resource "{wanted.resource}" in API group "{wanted.group}" {where}'
-    return forbidden(wanted.group, wanted.resource.partition("/")[0], wanted.name, what)
-
-
-def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
-    """403 for one object, or (without a name) for a kind."""
-    about = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
-    details = {key: value for key, value in {"name": name, "group": group, "kind": plural}.items() if value}
-    return ApiError(403, "Forbidden", f"{about} is forbidden: {why}", details=details)
+    return forbidden(wanted.resource.partition("/")[0], wanted.group, wanted.name, what)

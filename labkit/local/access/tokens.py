@@ -65,27 +65,13 @@ class Tokens:
         lives = found is not None and uid_of(found) == account["uid"]
         if not (lives and claims["nbf"] <= time.time() < claims["exp"] and ISSUER in claims["aud"]):
             return None
-        return User(claims["sub"], own_groups(claims["sub"]), account["uid"])
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated")
+        return User(claims["sub"], groups, account["uid"])
 
     def _verified(self, token: str) -> dict[str, Any]:
         # Times and audience are looked at in each request; this answer is remembered.
         options: Any = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
         return jwt.decode(token, self._private.public_key(), [_ALGORITHM], issuer=ISSUER, options=options)
-
-
-def account_of(user: str) -> tuple[str, str] | None:
-    """Namespace and name of the ServiceAccount that a user's name stands for, if it does."""
-    parts = user.removeprefix(ACCOUNT).split(":")
-    return (parts[0], parts[1]) if user.startswith(ACCOUNT) and len(parts) == 2 and all(parts) else None
-
-
-def own_groups(user: str) -> tuple[str, ...]:
-    """The groups that come with a name: those of ServiceAccounts, and last that of all who are (not) known."""
-    if user == "system:anonymous":
-        return ("system:unauthenticated",)
-    account = account_of(user)
-    own = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}") if account else ()
-    return (*own, "system:authenticated")
 
 
 def _invalid(part: str, why: str) -> ApiError:

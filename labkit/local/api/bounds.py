@@ -80,7 +80,7 @@ def _is_port(value: int | str) -> bool:
 
 def _is_cidr(value: str) -> bool:
     try:
-        return bool(ip_network(value))
+        return "/" in value and bool(ip_network(value))
     except ValueError:
         return False
 
@@ -97,14 +97,14 @@ def _service(spec: Obj) -> list[Cause]:
     faults = [invalid(f"selector[{key}]", value, "is not the value of a label") for key, value in bad]
     ports = spec.get("ports") or []
     keys = [(port.get("port"), port.get("protocol") or "TCP") for port in ports]
-    names = [port.get("name") for port in ports]
-    for n, name in enumerate(names):
+    first: dict[Any, int] = {}
+    for n, (name, key) in enumerate(zip((port.get("name") for port in ports), keys, strict=True)):
         if not name and len(ports) > 1:
             faults.append(required(f"ports[{n}].name"))
-        if name and name in names[:n]:
+        if name and first.setdefault(name, n) != n:
             faults.append(Cause(f"ports[{n}].name", f'Duplicate value: "{name}"', "FieldValueDuplicate"))
-        if keys[n] in keys[:n]:
-            faults.append(Cause(f"ports[{n}]", f"Duplicate value: {keys[n][0]}/{keys[n][1]}", "FieldValueDuplicate"))
+        if first.setdefault(key, n) != n:
+            faults.append(Cause(f"ports[{n}]", f"Duplicate value: {key[0]}/{key[1]}", "FieldValueDuplicate"))
     return faults
 
 

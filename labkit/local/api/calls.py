@@ -47,6 +47,13 @@ class Call:
             raise status.invalid("PatchOptions", "meta.k8s.io", "", [invalid("fieldManager", name, why)])
         return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
 
+    def number(self, name: str, default: int = 0) -> int:
+        """A query parameter that is a natural number; ApiError 400 for any other."""
+        text = self.query.get(name) or str(default)
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise status.bad_request(f"{name} '{text}' is not a number")
+        return int(text)
+
     @property
     def dry_run(self) -> bool:
         """Whether nothing may be stored; ApiError 400 for any other word than All."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,6 +36,15 @@ class Discovery:
         for kind in self._kinds:
             found = self._groups.setdefault(kind.group, [])
             found += [kind.version] if kind.version not in found else []
+        self._encoded: dict[str, bytes] = {}
+
+    def encoded(self, path: str) -> bytes | None:
+        """The document at a path as JSON, made once; or None."""
+        if path not in self._encoded:
+            if (document := self.document(path)) is None:
+                return None
+            self._encoded[path] = json.dumps(document).encode()
+        return self._encoded[path]
 
     def document(self, path: str) -> Obj | None:
         """The document at a path, or None. Discovery in one piece is not served: clients fall back to these."""

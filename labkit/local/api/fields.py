@@ -1,9 +1,9 @@
 """Fields of a kind that Kubernetes itself does not define, written as plain data.
 
-A tree is a dict of field names, ``{"*": tree}`` for a map with free keys, ``[tree]`` for a list, or a leaf: one of
-``string integer boolean quantity object any``, ``a|b`` for one of several words, ``~`` and a pattern for a string, the
-dotted name of one of Kubernetes' own definitions, or ``NOT_BUILT`` for a field that the API has but this engine does
-not carry out.
+A tree is a dict of field names (``name!`` for one that must be there), ``{"*": tree}`` for a map with free keys,
+``[tree]`` for a list, or a leaf: one of ``string integer boolean quantity object any``, ``a|b`` for one of several
+words, ``~`` and a pattern for a string, ``1:64`` for an integer between bounds, the dotted name of one of Kubernetes'
+own definitions, or ``NOT_BUILT`` for a field that the API has but this engine does not carry out.
 """
 
 from __future__ import annotations

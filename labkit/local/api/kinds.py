@@ -53,6 +53,8 @@ class Kind:
     """Sets defaults in ``new`` and refuses what is wrong by raising ApiError."""
     status_route: bool = False
     """Whether ``/status`` is served; without it a status sent by a client is dropped as Kubernetes does."""
+    lasting: tuple[str, ...] = ()
+    """Names of objects that cannot be deleted."""
     counts_generations: bool = False
     finalizers: tuple[str, ...] = ()
     """Put on every new object: a controller of ours takes them off."""

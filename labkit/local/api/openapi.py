@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import cache
 
 from labkit.local.api.kinds import ALL_VERBS, Kind
 from labkit.local.api.schemas import REFS, VERSION, Node, definitions, node_of
@@ -27,25 +26,20 @@ def prefix(kind: Kind) -> str:
     return f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
 
 
-@cache
 def v3_index(kinds: Kinds) -> Obj:
     """``/openapi/v3``: one document for each group and version, named with a hash of what is in it."""
     found = {name: digest(json.dumps(v3(kinds, name)).encode()) for name in sorted({prefix(kind) for kind in kinds})}
     return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={value}"} for name, value in found.items()}}
 
 
-@cache
 def v3(kinds: Kinds, name: str) -> Obj | None:
     """The document of one group and version: schemas, and the paths with what can be asked of them."""
     chosen = tuple(kind for kind in kinds if prefix(kind) == name)
-    return (
-        {"openapi": "3.0.0", "info": INFO, "paths": _paths(chosen), "components": {"schemas": _schemas(chosen)}}
-        if (chosen)
-        else None
-    )
+    if not chosen:
+        return None
+    return {"openapi": "3.0.0", "info": INFO, "paths": _paths(chosen), "components": {"schemas": _schemas(chosen)}}
 
 
-@cache
 def v2(kinds: Kinds) -> Obj:
     """``/openapi/v2``: one document for all."""
     schemas = json.loads(json.dumps(_schemas(kinds)).replace(REFS, "#/definitions/"))

@@ -121,7 +121,7 @@ def _strategic(target: Any, patch: Node, node: Node, resolve: Resolve) -> Any:
             merged[field] = [item for item in merged.get(field) or [] if item not in value]
         elif key.startswith(_ORDER):
             if field in merged and field not in patch and f"{_DELETE}{field}" not in patch:
-                merged[field] = _ordered(merged[field], value, merged[field], below)
+                merged[field] = _ordered(merged[field], value, below)
         elif key in ("$patch", _RETAIN):
             continue
         elif value is None:
@@ -130,7 +130,7 @@ def _strategic(target: Any, patch: Node, node: Node, resolve: Resolve) -> Any:
             merged[key] = _strategic(None if "replace" in strategies else merged.get(key), value, below, resolve)
         elif isinstance(value, list) and "merge" in strategies:
             was = merged.get(key) or []
-            merged[key] = _ordered(_items(was, value, below, resolve), patch.get(_ORDER + key), was, below)
+            merged[key] = _ordered(_items(was, value, below, resolve), patch.get(_ORDER + key) or [], below)
         else:
             merged[key] = copy.deepcopy(value)
     return merged
@@ -155,21 +155,13 @@ def _items(target: list[Any], patch: list[Any], node: Node, resolve: Resolve) ->
     return merged
 
 
-def _ordered(items: list[Any], order: list[Any] | None, before: list[Any], node: Node) -> list[Any]:
-    """``items`` in the order given; those that it does not name keep their place among those of ``before``."""
-    if order is None:
-        return items
+def _ordered(items: list[Any], order: list[Any], node: Node) -> list[Any]:
+    """``items`` in the order given; those that it does not name keep their places."""
     name = node.get("x-kubernetes-patch-merge-key")
 
-    def keys(found: list[Any]) -> list[Any]:
-        return [item.get(name) if name else item for item in found]
+    def key(item: Any) -> Any:
+        return item.get(name) if name else item
 
-    wanted, was, now = keys(order), keys(before), keys(items)
-    named = sorted((n for n, key in enumerate(now) if key in wanted), key=lambda n: wanted.index(now[n]))
-    others = [n for n in range(len(items)) if n not in named]
-    found = []
-    while named and others:
-        left, right = now[named[0]], now[others[0]]
-        later = left in was and right in was and was.index(left) > was.index(right)
-        found.append(items[(others if later else named).pop(0)])
-    return found + [items[n] for n in named + others]
+    wanted = [key(item) for item in order]
+    named = iter(sorted((item for item in items if key(item) in wanted), key=lambda item: wanted.index(key(item))))
+    return [next(named) if key(item) in wanted else item for item in items]

@@ -152,13 +152,6 @@ def _faults(item: Obj, given: Obj) -> Iterator[str]:
                 value = given.get(part, {}).get(name)
                 if value is not None and sign * (quantity(value) - quantity(bound)) > 0:
                     yield f"{text}, but {part[:-1]} is {value}"
-    for name, bound in item.get("maxLimitRequestRatio", {}).items():
-        request, limit = (quantity(given.get(part, {}).get(name, 0)) for part in ("requests", "limits"))
-        text = f"{name} max limit to request ratio per {type_} is {bound}"
-        if not request or not limit:
-            yield f"{text}, but no {'limit' if request else 'request'} is specified or it is 0"
-        elif limit / request > quantity(bound):
-            yield f"{text}, but provided ratio is {limit / request:f}"
 
 
 def _pod_total(pod: Obj) -> dict[str, Usage]:

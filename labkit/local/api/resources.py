@@ -16,7 +16,6 @@ from labkit.local.api.bounds import misnamed
 from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
 from labkit.local.api.kinds import Admission
-from labkit.local.api.lists import listing
 from labkit.local.api.patches import APPLY, apply_patch, check_form
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
@@ -49,8 +48,18 @@ class Resources:
         return Answer(200, self._store.require(call.kind.key, call.namespace, call.name))
 
     def list_all(self, call: Call) -> Answer:
-        """The objects that the selectors choose, or a piece of that list."""
-        return Answer(200, listing(self._store, call.kind, call.namespace, call.query, call.matcher()))
+        """The objects that the selectors choose: always as they are now, and all of them, as the API allows."""
+        matches, rule = call.matcher(), call.query.get("resourceVersionMatch", "NotOlderThan")
+        if rule != "NotOlderThan":
+            why = f"Unsupported value: '{rule}': the embedded engine lists what there is now: NotOlderThan"
+            fault = status.Cause("resourceVersionMatch", why, "FieldValueNotSupported")
+            raise status.invalid("ListOptions", "meta.k8s.io", "", [fault])
+        if call.query.get("continue"):
+            raise status.bad_request("continue key is not valid: the embedded engine gives lists whole")
+        call.number("limit")
+        self._store.reached(call.number("resourceVersion"))
+        found = [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
+        return Answer(200, call.kind.list_of(found, self._store.revision))
 
     def create(self, call: Call) -> Answer:
         """A new object, defaulted and admitted."""
@@ -144,6 +153,9 @@ class Resources:
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
         options = call.delete_options()
+        if name_of(obj) in call.kind.lasting:
+            why = f"this {call.kind.singular} may not be deleted"
+            raise status.forbidden(call.kind.plural, call.kind.group, name_of(obj), why)
         wanted = options.get("preconditions") or {}
         for part in ("uid", "resourceVersion"):
             if wanted.get(part) not in (None, obj["metadata"][part]):
@@ -210,7 +222,7 @@ class Resources:
 
     def _admit(self, call: Call, new: Obj, old: Obj | None) -> None:
         kind = call.kind
-        new["apiVersion"], new["kind"] = self._store.kinds[kind.key].api_version, kind.kind
+        new["apiVersion"], new["kind"] = kind.api_version, kind.kind
         name = new["metadata"].get("name") or ""
         if causes := misnamed(kind, name):
             raise status.invalid(kind.kind, kind.group, name, causes)

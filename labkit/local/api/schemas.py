@@ -87,13 +87,18 @@ def _tree_node(tree: Tree) -> Node:
     if isinstance(tree, dict):
         if "*" in tree:
             return {"type": "object", "additionalProperties": _tree_node(tree["*"])}
-        return {"type": "object", "properties": {name: _tree_node(below) for name, below in tree.items()}}
+        properties = {name.removesuffix("!"): _tree_node(below) for name, below in tree.items()}
+        required = [name[:-1] for name in tree if name.endswith("!")]
+        return {"type": "object", "properties": properties} | ({"required": required} if required else {})
     if isinstance(tree, list):
         return {"type": "array", "items": _tree_node(tree[0])}
     if tree.startswith("~"):
         return {"type": "string", "pattern": tree[1:]}
     if "|" in tree:
         return {"type": "string", "enum": [word for word in tree.split("|") if word]}
+    if ":" in tree:
+        least, most = tree.split(":")
+        return {"type": "integer", "minimum": int(least), "maximum": int(most)}
     special = {"any": ANYTHING, NOT_BUILT: REFUSED, "quantity": QUANTITY}
     if tree in special:
         return special[tree]

@@ -37,14 +37,27 @@ def qualified(plural: str, group: str) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def _details(name: str, group: str, plural: str) -> dict[str, Any]:
-    return {"name": name, "kind": plural} | ({"group": group} if group else {})
+def _about(
+    code: int,
+    reason: str,
+    plural: str,
+    group: str,
+    name: str,
+    after: str,
+    before: str = "",
+    causes: Sequence[Cause] = (),
+) -> ApiError:
+    """A refusal of one object, which stands between the words ``before`` and ``after``; without a name, of a kind."""
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+    details = {"name": name, "group": group, "kind": plural, "causes": listed}
+    what = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
+    kept = {key: value for key, value in details.items() if value}
+    return ApiError(code, reason, f"{before}{what}{after}", details=kept)
 
 
 def not_found(plural: str, group: str, name: str) -> ApiError:
     """404 for an object that is not there."""
-    message = f'{qualified(plural, group)} "{name}" not found'
-    return ApiError(404, "NotFound", message, details=_details(name, group, plural))
+    return _about(404, "NotFound", plural, group, name, " not found")
 
 
 def no_such_path(what: str) -> ApiError:
@@ -54,42 +67,35 @@ def no_such_path(what: str) -> ApiError:
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
     """409 for a second object of one name."""
-    message = f'{qualified(plural, group)} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, details=_details(name, group, plural))
+    return _about(409, "AlreadyExists", plural, group, name, " already exists")
 
 
-def conflict(resource: str, group: str, name: str, why: str) -> ApiError:
+def conflict(plural: str, group: str, name: str, why: str) -> ApiError:
     """409 for an operation that the object's state forbids."""
-    message = f'Operation cannot be fulfilled on {qualified(resource, group)} "{name}": {why}'
-    return ApiError(409, "Conflict", message, details=_details(name, group, resource))
+    return _about(409, "Conflict", plural, group, name, f": {why}", "Operation cannot be fulfilled on ")
 
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
     """422 listing every fault."""
     faults = "; ".join(f"{cause.field}: {cause.message}" for cause in causes)
-    details = _details(name, group, kind) | {
-        "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
-    }
-    return ApiError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {faults}', details=details)
+    return _about(422, "Invalid", kind, group, name, f" is invalid: {faults}", causes=causes)
+
+
+def forbidden(plural: str, group: str, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
+    """403 for one object, or (without a name) for a kind."""
+    return _about(403, "Forbidden", plural, group, name, f" is forbidden: {why}", causes=causes)
+
+
+def namespace_terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:
+    """403 for a new object in a namespace that is going away."""
+    cause = Cause("metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating")
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    return forbidden(plural, group, name, why, [cause])
 
 
 def bad_request(message: str) -> ApiError:
     """400."""
     return ApiError(400, "BadRequest", message)
-
-
-def forbidden(message: str) -> ApiError:
-    """403."""
-    return ApiError(403, "Forbidden", message)
-
-
-def namespace_terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:
-    """403 for a new object in a namespace that is going away."""
-    why = f"namespace {namespace} is being terminated"
-    message = f'{qualified(plural, group)} "{name}" is forbidden: unable to create new content in namespace {namespace}'
-    message += " because it is being terminated"
-    cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
-    return ApiError(403, "Forbidden", message, details=_details(name, group, plural) | {"causes": [cause]})
 
 
 def unauthorized() -> ApiError:

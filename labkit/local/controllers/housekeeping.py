@@ -19,6 +19,7 @@ from labkit.local.objects import (
     timestamp,
     uid_of,
 )
+from labkit.local.pods.spec import stands_for_machine
 from labkit.local.store import FOREGROUND, Change, Store
 
 _AT_A_TIME = 100
@@ -56,8 +57,9 @@ class Namespaces:
         if namespace is None or not deleting(namespace):
             return None
         for n, (kind, obj) in enumerate(self._store.everything(name)):
-            # Pods stand for machines and go with them.
-            if not deleting(obj) and kind != "pods" and self._store.get(kind, name, name_of(obj)) is not None:
+            # Pods that stand for machines go with them.
+            with_machine = kind == "pods" and stands_for_machine(obj)
+            if not deleting(obj) and not with_machine and self._store.get(kind, name, name_of(obj)) is not None:
                 self._store.delete(kind, name, name_of(obj))
             if n % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -77,18 +79,10 @@ def remaining_conditions(left: list[tuple[Kind, Obj]]) -> list[Obj]:
     held = Counter(finalizer for _, obj in left for finalizer in obj["metadata"].get("finalizers") or ())
     resources = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items()))
     finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
-    fine = (
-        ("DeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
-        ("DeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        ("DeletionContentFailure", "ContentDeleted", "All content deleted, may be waiting on finalization"),
-        ("FinalizersRemaining", "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
-    )
-    waits = {"ContentRemaining": ("SomeResourcesRemain", f"Some resources are remaining: {resources}")}
-    if held:
-        why = f"Some content in the namespace has finalizers remaining: {finalizers}"
-        waits["FinalizersRemaining"] = ("SomeFinalizersRemain", why)
-    found = [condition(f"Namespace{name}", False, *words) for name, *words in fine if name not in waits]
-    return found + [condition(f"Namespace{name}", True, *words) for name, words in waits.items()]
+    remain = f"Some resources are remaining: {resources}"
+    hold = f"Some content in the namespace has finalizers remaining: {finalizers}"
+    found = [condition("NamespaceContentRemaining", True, "SomeResourcesRemain", remain)]
+    return found + [condition("NamespaceFinalizersRemaining", True, "SomeFinalizersRemain", hold)] * bool(held)
 
 
 def _release(namespace: Obj) -> None:

@@ -33,6 +33,7 @@ from labkit.local.network.names import mac_of
 from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import (
     Obj,
+    controller_uid,
     deleting,
     get_path,
     name_of,
@@ -113,6 +114,11 @@ class Machines:
             if change.type == "DELETED":
                 self._gone[uid_of(change.obj)] = change.obj
             self.queue.add((namespace_of(change.obj), name_of(change.obj)))
+        if change.kind == "pods" and change.type == "DELETED":
+            # Whoever deletes a machine's pod ends the machine, as on a cluster.
+            owner = self._store.by_uid(controller_uid(change.obj) or "")
+            if owner and owner[0] == VMI and not deleting(owner[1]):
+                self._store.delete(VMI, namespace_of(owner[1]), name_of(owner[1]))
 
     async def reconcile(self, key: Key) -> float | None:
         """One VMI. Nothing is started or ended for a change that a crash would take back."""
@@ -295,7 +301,8 @@ class Machines:
             await self._segments.detach(uid_of(network), uid_of(vmi))
 
     async def _sweep(self) -> None:
-        living = {self._paths.machine(uid_of(vmi)).runtime.name for vmi in self._store.all(VMI)}
+        keepers = [*self._store.all(VMI), *self._store.all("pods")]
+        living = {self._paths.machine(uid_of(keeper)).runtime.name for keeper in keepers}
         for folder in (self._paths.runtime, self._paths.machines):
             for entry in folder.glob("m*"):
                 if entry.name not in living:
@@ -304,4 +311,4 @@ class Machines:
         # A command in a pod dies with its engine, unless the engine was killed before the command could ask for that.
         await processes.end_all(f"--ro-bind\0{self._paths.machines}/")
         namespaces = {uid_of(namespace) for namespace in self._store.all("namespaces")}
-        await self._segments.sweep(namespaces, {uid_of(vmi) for vmi in self._store.all(VMI)})
+        await self._segments.sweep(namespaces, set(map(uid_of, keepers)))

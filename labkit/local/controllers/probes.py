@@ -6,12 +6,12 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from labkit.local.kubevirt.rules import HANDLERS
 from labkit.local.network.segments import NetworkError
 from labkit.local.objects import Obj
-from labkit.local.qemu import agent
-from labkit.local.qemu.machine import Machine
+from labkit.local.qemu.agent import AgentError
 
 _LONGEST_FAULT = 256
 """Characters of an event that a guest may have a say in."""
@@ -55,10 +55,34 @@ Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 Tell = Callable[[str], None]
 
 
-async def watch(machine: Machine, kind: str, probe: Obj, dial: Dial, tell: Tell) -> None:
+class Seen(Protocol):
+    """What is known of what is probed."""
+
+    ended: str
+    paused: str
+
+
+class Probed(Protocol):
+    """A machine, or a container."""
+
+    @property
+    def facts(self) -> Seen:
+        """What is known now."""
+
+    def note(self, **facts: Any) -> None:
+        """Keep what was found out."""
+
+    async def run(self, command: list[str], seconds: float) -> bool:
+        """Whether a command in it ends well. Raises AgentError or TimeoutError."""
+
+    async def ping(self, seconds: float) -> None:
+        """Ask the guest agent. Raises AgentError."""
+
+
+async def watch(machine: Probed, kind: str, probe: Obj, dial: Dial, tell: Tell) -> None:
     """Ask one probe for as long as the machine runs; a verdict goes to the machine, each failure to ``tell``."""
     timing = Timing.of(probe)
-    verdict = Verdict(kind == "livenessProbe")
+    verdict = Verdict(kind != "readinessProbe")
     await asyncio.sleep(timing.delay)
     while not machine.facts.ended:
         # A paused guest's agent cannot answer, which says nothing about its health.
@@ -66,29 +90,31 @@ async def watch(machine: Machine, kind: str, probe: Obj, dial: Dial, tell: Tell)
             fault = await _ask(machine, probe, dial, timing.timeout)
             verdict = verdict.after(not fault, timing)
             if fault:
-                tell(f"{'Readiness' if kind == 'readinessProbe' else 'Liveness'} probe failed: {fault}")
+                tell(f"{kind.removesuffix('Probe').capitalize()} probe failed: {fault}")
             if kind == "readinessProbe":
                 machine.note(ready=verdict.good)
             elif not verdict.good:
                 machine.note(ended="unhealthy")
+            elif kind == "startupProbe" and not fault:
+                return machine.note(started=True)
         await asyncio.sleep(timing.period)
 
 
-async def _ask(machine: Machine, probe: Obj, dial: Dial, seconds: float) -> str:
+async def _ask(machine: Probed, probe: Obj, dial: Dial, seconds: float) -> str:
     """The fault that one try shows, or nothing."""
     what = next(name for name in HANDLERS if name in probe)
     try:
         async with asyncio.timeout(seconds):
             if what == "guestAgentPing":
-                await agent.ask(machine.paths.agent, "guest-ping", seconds=seconds)
+                await machine.ping(seconds)
             elif what == "exec":
-                well = await agent.run(machine.paths.agent, probe["exec"]["command"], seconds=seconds)
+                well = await machine.run(probe["exec"]["command"], seconds)
                 return "" if well else "the command ended with a status other than 0"
             else:
                 return await _connect(probe[what], dial, http=what == "httpGet")
     except TimeoutError:
         return f"no answer within {seconds:g} s"
-    except (agent.AgentError, NetworkError, OSError, ValueError) as error:
+    except (AgentError, NetworkError, OSError, ValueError) as error:
         return str(error)[:_LONGEST_FAULT]
     return ""
 

@@ -45,7 +45,7 @@ class Quotas:
                 break
         if why:
             said = why[0] if len(why) == 1 else f"[{', '.join(why)}]"
-            raise forbidden(f'{kind.key} "{name_of(new)}" is forbidden: {said}')
+            raise forbidden(kind.plural, kind.group, name_of(new), said)
 
     def _on_change(self, change: Change) -> None:
         kind, space = self._store.kinds[change.kind], namespace_of(change.obj)

@@ -5,38 +5,39 @@ from __future__ import annotations
 from labkit.local.api.fields import METADATA, Tree, not_built
 from labkit.local.storage.kinds import DATA_VOLUME_SPEC
 
+_COUNT, _FIRST = f"0:{2**31 - 1}", f"1:{2**31 - 1}"
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_MAC = r"(?!02([:-]00){5})[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}"
+"""A machine's own: neither a group's nor the first of those that are given out."""
+_NAME, _SERIAL = "~[A-Za-z0-9_-]+", "~[A-Za-z0-9_.+-]{0,256}"
 _QUANTITIES: Tree = {"memory": "quantity", "cpu": "quantity"}
 _CPU: Tree = {
-    "cores": "integer",
-    "sockets": "integer",
-    "threads": "integer",
-    "model": "string",
-    "maxSockets": "integer",
+    **dict.fromkeys(("cores", "sockets", "threads"), "0:64"),
+    "model": "host-model|host-passthrough",
+    "maxSockets": _COUNT,
     **not_built("dedicatedCpuPlacement", "features", "isolateEmulatorThread", "numa", "realtime"),
 }
 _DISK: Tree = {
-    "name": "string",
-    "disk": {"bus": "string", "readonly": "boolean", **not_built("pciAddress")},
-    "cdrom": {"bus": "string", "readonly": "boolean", **not_built("tray")},
-    "bootOrder": "integer",
-    "serial": "string",
+    "name!": "string",
+    "disk": {"bus": "virtio|sata", "readonly": "boolean", **not_built("pciAddress")},
+    "cdrom": {"bus": "sata|", "readonly": "boolean", **not_built("tray")},
+    "bootOrder": _FIRST,
+    "serial": _SERIAL,
     **not_built(
         "blockSize", "cache", "changedBlockTracking", "dedicatedIOThread", "errorPolicy", "io", "lun",
         "shareable", "tag",
     ),
 }  # fmt: skip
 _INTERFACE: Tree = {
-    "name": "string",
-    "bridge": {},
-    "bootOrder": "integer",
-    "macAddress": "string",
-    "model": "string",
+    "name!": _NAME,
+    "bridge!": {},
+    "bootOrder": _FIRST,
+    "macAddress": f"~({_MAC})?",
+    "model": "virtio|e1000e",
     "ports": [{"name": "string", "port": "integer", "protocol": "string"}],
-    # Refused by admission, in KubeVirt's words.
-    **dict.fromkeys(("masquerade", "slirp", "passt", "macvtap"), "any"),
     **not_built(
-        "acpiIndex", "binding", "dhcpOptions", "passtBinding", "pciAddress", "portRanges", "sriov", "state",
-        "tag",
+        "acpiIndex", "binding", "dhcpOptions", "macvtap", "masquerade", "passt", "passtBinding", "pciAddress",
+        "portRanges", "slirp", "sriov", "state", "tag",
     ),
 }  # fmt: skip
 _DEVICES: Tree = {
@@ -47,14 +48,12 @@ _DEVICES: Tree = {
     "logSerialConsole": "boolean",
     "disks": [_DISK],
     "interfaces": [_INTERFACE],
-    "inputs": [{"name": "string", "type": "string", "bus": "string"}],
+    "inputs": [{"name": "string", "type": "tablet|", "bus": "usb|virtio"}],
     "rng": {},
-    "autoattachVSOCK": "boolean",
-    "downwardMetrics": "any",
     **not_built(
-        "autoattachMemBalloon", "blockMultiQueue", "clientPassthrough", "disableHotplug", "filesystems", "gpus",
-        "hostDevices", "networkInterfaceMultiqueue", "panicDevices", "sound", "tpm", "useVirtioTransitional",
-        "video", "watchdog",
+        "autoattachMemBalloon", "autoattachVSOCK", "blockMultiQueue", "clientPassthrough", "disableHotplug",
+        "downwardMetrics", "filesystems", "gpus", "hostDevices", "networkInterfaceMultiqueue", "panicDevices", "sound",
+        "tpm", "useVirtioTransitional", "video", "watchdog",
     ),
 }  # fmt: skip
 _DOMAIN: Tree = {
@@ -65,20 +64,24 @@ _DOMAIN: Tree = {
         "limits": _QUANTITIES,
         **not_built("overcommitGuestOverhead"),
     },
-    "machine": {"type": "string"},
-    "firmware": {"uuid": "string", "serial": "string", **not_built("acpi", "bootloader", "kernelBoot")},
+    "machine": {"type": "~(q35|pc-q35-.+)?"},
+    "firmware": {
+        "uuid": "~[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        "serial": _SERIAL,
+        **not_built("acpi", "bootloader", "kernelBoot"),
+    },
     "features": {
         "acpi": {"enabled": "boolean"},
         **not_built("apic", "hyperv", "hypervPassthrough", "kvm", "pvspinlock", "smm"),
     },
-    "devices": _DEVICES,
+    "devices!": _DEVICES,
     **not_built(
         "chassis", "clock", "ioThreads", "ioThreadsPolicy", "launchSecurity", "rebootPolicy"
     ),
 }  # fmt: skip
 _LOCAL_REFERENCE: Tree = {"name": "string"}
 _VOLUME: Tree = {
-    "name": "string",
+    "name!": _NAME,
     "containerDisk": {
         "image": "string",
         "imagePullPolicy": "string",
@@ -92,48 +95,47 @@ _VOLUME: Tree = {
         "networkDataBase64": "string",
         "networkDataSecretRef": _LOCAL_REFERENCE,
     },
-    "emptyDisk": {"capacity": "quantity"},
-    "persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean", **not_built("hotpluggable")},
-    "dataVolume": {"name": "string", **not_built("hotpluggable")},
-    "ephemeral": {"persistentVolumeClaim": {"claimName": "string", "readOnly": "boolean"}},
-    **dict.fromkeys(("hostDisk", "downwardMetrics"), "any"),
+    "emptyDisk": {"capacity!": "quantity"},
+    "persistentVolumeClaim": {"claimName!": "string", "readOnly": "boolean", **not_built("hotpluggable")},
+    "dataVolume": {"name!": "string", **not_built("hotpluggable")},
+    "ephemeral": {"persistentVolumeClaim!": {"claimName!": "string", "readOnly": "boolean"}},
     **not_built(
-        "cloudInitConfigDrive", "configMap", "containerPath", "downwardAPI", "memoryDump", "secret", "serviceAccount",
-        "sysprep",
+        "cloudInitConfigDrive", "configMap", "containerPath", "downwardAPI", "downwardMetrics", "hostDisk",
+        "memoryDump", "secret", "serviceAccount", "sysprep",
     ),
 }  # fmt: skip
-_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+_TIMES = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _PROBE: Tree = {
-    **dict.fromkeys(_NUMBERS, "integer"),
+    **dict.fromkeys(_TIMES, _COUNT),
     "exec": {"command": ["string"]},
     "guestAgentPing": {},
     "httpGet": {
         "path": "string",
-        "port": "quantity",
-        "scheme": "string",
+        "port!": "1:65535",
+        "scheme": "HTTP|HTTPS",
         "httpHeaders": [{"name": "string", "value": "string"}],
         **not_built("host"),
     },
-    "tcpSocket": {"port": "quantity", **not_built("host")},
+    "tcpSocket": {"port!": "1:65535", **not_built("host")},
 }
 
 VMI_SPEC: Tree = {
-    "architecture": "string",
-    "domain": _DOMAIN,
-    "evictionStrategy": "string",
-    "hostname": "string",
+    "architecture": "amd64|",
+    "domain!": _DOMAIN,
+    "evictionStrategy": "None|External|LiveMigrateIfPossible",
+    "hostname": f"~{_LABEL}",
     "networks": [
         {
-            "name": "string",
-            "pod": not_built("vmIPv6NetworkCIDR", "vmNetworkCIDR"),
+            "name!": "string",
+            "pod!": not_built("vmIPv6NetworkCIDR", "vmNetworkCIDR"),
             **not_built("multus", "resourceClaim"),
         }
     ],
     "readinessProbe": _PROBE,
     "livenessProbe": _PROBE,
-    "startStrategy": "string",
-    "subdomain": "string",
-    "terminationGracePeriodSeconds": "integer",
+    "startStrategy": "Paused|",
+    "subdomain": rf"~{_LABEL}(\.{_LABEL})*",
+    "terminationGracePeriodSeconds": _COUNT,
     "volumes": [_VOLUME],
     **not_built(
         "accessCredentials", "affinity", "dnsConfig", "dnsPolicy", "nodeSelector", "priorityClassName",
@@ -144,10 +146,10 @@ VMI_SPEC: Tree = {
 
 VM_SPEC: Tree = {
     "running": "boolean",
-    "runStrategy": "string",
-    "template": {"metadata": METADATA, "spec": VMI_SPEC},
+    "runStrategy": "Always|Halted|Manual|Once|RerunOnFailure",
+    "template!": {"metadata": METADATA, "spec!": VMI_SPEC},
     "dataVolumeTemplates": [
-        {"apiVersion": "string", "kind": "string", "metadata": METADATA, "spec": DATA_VOLUME_SPEC, "status": "any"}
+        {"apiVersion": "string", "kind": "string", "metadata!": METADATA, "spec!": DATA_VOLUME_SPEC, "status": "any"}
     ],
     **not_built("instancetype", "preference", "updateVolumesStrategy"),
 }

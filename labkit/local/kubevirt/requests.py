@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labkit.local.api.status import ApiError, bad_request, conflict, internal_error
-from labkit.local.kubevirt.admission import GROUP, run_strategy
+from labkit.local.kubevirt.admission import GROUP, run_strategy, set_strategy
 from labkit.local.kubevirt.vmi_status import FINAL
 from labkit.local.objects import Obj, get_path, name_of, uid_of
 
@@ -21,7 +21,7 @@ def start(vm: Obj, vmi: Obj | None, options: Obj) -> None:
         raise refused(vm, "RerunOnFailure does not support starting VM from failed state")
     paused = {"data": {"paused": "true"}} if options.get("paused") else {}
     if strategy == "Halted":
-        _set_strategy(vm, "Always")
+        set_strategy(vm["spec"], "Always")
     if strategy != "Halted" or paused:
         _request(vm, [*_stop_of(vmi), {"action": "Start", **paused}])
 
@@ -30,7 +30,7 @@ def stop(vm: Obj, vmi: Obj | None, options: Obj) -> None:
     """Ask for a stop, changing ``vm`` in place. ApiError 409 or 500."""
     strategy = run_strategy(vm)
     if strategy in ("Always", "Once"):
-        _set_strategy(vm, "Halted")
+        set_strategy(vm["spec"], "Halted")
         return
     if vmi is None or get_path(vmi, "status.phase") in FINAL:
         raise refused(vm, "VM is not running")
@@ -70,13 +70,6 @@ def refused(vm: Obj, why: str) -> ApiError:
 
 def _stop_of(vmi: Obj | None) -> list[Obj]:
     return [{"action": "Stop", "uid": uid_of(vmi)}] if vmi else []
-
-
-def _set_strategy(vm: Obj, strategy: str) -> None:
-    if "runStrategy" in vm["spec"]:
-        vm["spec"]["runStrategy"] = strategy
-    else:
-        vm["spec"]["running"] = strategy == "Always"
 
 
 def _request(vm: Obj, requests: list[Obj]) -> None:

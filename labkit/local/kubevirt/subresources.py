@@ -113,7 +113,7 @@ class Subresources:
         vmi, machine = self._running(path, "VM is not running")
         if "guestAgentPing" not in get_path(vmi, "spec.livenessProbe", _HARMLESS):
             why = "Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported"
-            raise forbidden(f'virtualmachineinstance.{GROUP} "{name_of(vmi)}" is forbidden: {why}')
+            raise forbidden("virtualmachineinstance", GROUP, name_of(vmi), why)
         if machine.facts.paused:
             raise _conflict(vmi, "VMI is already paused")
         if not await _dry_run(request):

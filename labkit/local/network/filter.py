@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses, ip_network
 from string import Template
 
 from labkit.local.network.dnsmasq import BRIDGE, OPEN_PORT, UPLINK, UPLINK_DNS
 from labkit.local.network.names import METADATA, POOL, Member
-from labkit.local.network.policies import PEERS, Policies, network, reaches_outside, resolves_outside
+from labkit.local.network.policies import PEERS, Policies, reaches_outside, resolves_outside
 from labkit.local.objects import Obj
 
 PROBE_MARK = 1
@@ -102,7 +102,7 @@ def _places(field: str, peer: Obj, others: list[Member]) -> list[str]:
         return [""]
     if "ipBlock" not in peer:
         return [f"{field} {_set(other.address for other in others)} "] if others else []
-    block, but = network(peer["ipBlock"]["cidr"]), peer["ipBlock"].get("except")
+    block, but = ip_network(peer["ipBlock"]["cidr"]), peer["ipBlock"].get("except")
     if block.version == 6:
         return []  # No machine has such an address.
     return [f"{field} {block} " + (f"{field} != {_blocks(but)} " if but else "")]

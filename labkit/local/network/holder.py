@@ -7,6 +7,8 @@ holder was killed. Each connection sends one line of JSON and gets one back:
 * ``{"op": "configure", "hosts", "names", "rules"}``: dnsmasq's files, and the filter as ``nft`` reads it;
 * ``{"op": "tap", "name"}``: a new tap on the bridge, handed over as an open file; it vanishes with its last holder.
   There is none before the first filter;
+* ``{"op": "plug", "name", "pid", "mac", "address", "fresh"}``: a port whose other end is ``eth0`` in the network
+  namespace of a process, with that address. One that is there is kept, unless it is to be ``fresh``;
 * ``{"op": "dial", "host", "port", "mark"}``: a TCP connection made in here, handed over as an open file.
 
 An answer is ``{"ok": true}`` or ``{"error": sentence}``. The process ends on SIGTERM, and its
@@ -107,6 +109,11 @@ class Holder:
         with self._lock:
             if operation == "tap":
                 return self._tap(str(request["name"]))
+            if operation == "plug":
+                self._plug(
+                    str(request["name"]), int(request["pid"]), request["mac"], request["address"], request["fresh"]
+                )
+                return None
             if operation == "configure":
                 self._configure(request["hosts"], request["names"], request["rules"])
                 return None
@@ -120,13 +127,30 @@ class Holder:
             fcntl.ioctl(
                 descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
             )
-            _ip("link", "set", name, "master", BRIDGE)
-            _ip("link", "set", name, "type", "bridge_slave", "isolated", "on")
-            _ip("link", "set", name, "up")
+            _connect(name)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _plug(self, name: str, pid: int, mac: str, address: str, fresh: bool) -> None:
+        if not self._filtered:
+            raise ValueError("there is no filter yet")
+        if name in (found for _, found in socket.if_nameindex()):
+            if not fresh:
+                return
+            _ip("link", "delete", name)
+        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", str(pid))
+        try:
+            for words in (
+                "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up",
+                f"route add default via {self._address}",
+            ):  # fmt: skip
+                _run("nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip", *words.split())
+            _connect(name)
+        except BaseException:
+            _ip("link", "delete", name)
+            raise
 
     def _configure(self, hosts: str, names: str, rules: str) -> None:
         _run("nft", "-f", "-", text=rules)
@@ -135,6 +159,12 @@ class Holder:
         (self._directory / "names").write_text(names)
         for process in self._dnsmasq.values():
             process.send_signal(signal.SIGHUP)
+
+
+def _connect(port: str) -> None:
+    _ip("link", "set", port, "master", BRIDGE)
+    _ip("link", "set", port, "type", "bridge_slave", "isolated", "on")
+    _ip("link", "set", port, "up")
 
 
 def _dial(host: str, port: int, mark: int) -> int:

@@ -70,6 +70,11 @@ def gateway(network: str) -> str:
     return str(IPv4Address(IPv4Network(network).network_address + 1))
 
 
+def gateway_of(address: str) -> str:
+    """The address of the segment in which an address is."""
+    return gateway(str(IPv4Network(f"{address}/24", strict=False)))
+
+
 def mac_of(uid: str) -> str:
     """A locally administered address of its own for a machine that names none."""
     digest = hashlib.sha256(uid.encode()).digest()

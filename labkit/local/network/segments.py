@@ -45,6 +45,8 @@ class Segments:
         self._waiting: set[asyncio.Task[None]] = set()
         self.lost: Callable[[], None] = lambda: None
         """Called when a process of a network ended; ``configure`` brings it back."""
+        self.rebuilt: Callable[[str], None] = lambda namespace: None
+        """Called with a namespace's name when its network was made (again): what was plugged in has to be once more."""
         for file in paths.networks.glob("n*.json"):
             self._records[file.stem] = SegmentRecord(**json.loads(file.read_text()))
 
@@ -96,7 +98,7 @@ class Segments:
             if record is None:
                 return
             holder = self._process(self._mark(segment))
-            if holder is None or not segment.control.exists():
+            if made := holder is None or not segment.control.exists():
                 self._told.pop(namespace_uid, None)
                 holder = await self._start(segment, record, namespace)
             found = rules(gateway(record.network))
@@ -107,6 +109,8 @@ class Segments:
                 if not found.uplink:
                     await processes.end_all(self._uplink_mark(segment))
                 self._told[namespace_uid] = request
+            if made:
+                self.rebuilt(namespace)
             if found.uplink and not self._process(self._uplink_mark(segment)):
                 await self._let_out(segment, holder.pid)
 
@@ -115,6 +119,14 @@ class Segments:
         request = {"op": "tap", "name": self.port(machine_uid)}
         return await self._ask_for_file(self._paths.segment(namespace_uid), request)
 
+    async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:
+        """Give a process's network namespace a card with the address; one that is there stays, unless ``fresh``.
+
+        Raises NetworkError.
+        """
+        request = {"op": "plug", "name": self.port(uid), "pid": pid, "mac": mac, "fresh": fresh}
+        await self._ask(self._paths.segment(namespace_uid), request | {"address": self.address(namespace_uid, uid)})
+
     async def dial(self, namespace_uid: str, host: str, port: int, *, probe: bool = False) -> socket.socket:
         """A TCP connection to a machine, made inside its network. Raises NetworkError.
 
@@ -122,6 +134,11 @@ class Segments:
         """
         request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
         return socket.socket(fileno=await self._ask_for_file(self._paths.segment(namespace_uid), request))
+
+    async def rights(self, namespace_uid: str) -> list[str]:
+        """The start of a command line that runs the rest with rights over the network. Raises NetworkError."""
+        *start, _, dashes = await self.entry(namespace_uid) if os.getuid() else [""] * 2
+        return [*start, dashes] if start else []
 
     async def entry(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest inside the network. Raises NetworkError."""

@@ -50,7 +50,10 @@ class Process:
     async def kill(self) -> None:
         """End it, and let go of its streams."""
         if self.child.returncode is None:
-            self.child.send_signal(signal.SIGKILL)
+            self.child.kill()
+            # What it started has its group: a sandbox that is still being made does not yet end with its first process.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGKILL)
             await self.child.wait()
         if self.stdin:
             self.stdin.close()
@@ -64,7 +67,9 @@ async def start(command: Sequence[str], *, stdin: bool, tty: bool) -> Process:
         return await _in_terminal(command)
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     given = pipe if stdin else none
-    child = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=pipe, stderr=pipe, env=_ENVIRONMENT)
+    child = await asyncio.create_subprocess_exec(
+        *command, stdin=given, stdout=pipe, stderr=pipe, env=_ENVIRONMENT, start_new_session=True
+    )
     return Process(child, child.stdin, child.stdout, child.stderr)
 
 

@@ -184,6 +184,14 @@ class Machine:
         if self.facts != before:
             self._changed()
 
+    async def run(self, command: list[str], seconds: float) -> bool:
+        """Whether a command in the guest ends well. Raises AgentError."""
+        return await agent.run(self.paths.agent, command, seconds=seconds)
+
+    async def ping(self, seconds: float) -> None:
+        """Ask whether the guest agent answers. Raises AgentError."""
+        await agent.ask(self.paths.agent, "guest-ping", seconds=seconds)
+
     def complaint(self) -> str:
         """The last thing that QEMU printed."""
         text = self.paths.qemu_log.read_text(errors="replace") if self.paths.qemu_log.exists() else ""

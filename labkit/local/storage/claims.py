@@ -28,16 +28,16 @@ class Claims:
         self._locked: set[str] = set()
 
     def folder(self, owner: Obj) -> Path:
-        """Where the disks of a claim or of a snapshot's content are."""
+        """Where the disks of a claim or of a snapshot are."""
         return self._paths.volumes / uid_of(owner)
 
     def file(self, claim: Obj) -> Path:
         """A claim's disk; it exists once it is complete."""
         return self.folder(claim) / "disk.qcow2"
 
-    def snapshot_file(self, content: Obj, backup: Obj) -> Path:
+    def snapshot_file(self, snapshot: Obj, volume: str) -> Path:
         """Where a snapshot keeps the disk of one of its volumes."""
-        return self.folder(content) / f"{backup['volumeName']}.qcow2"
+        return self.folder(snapshot) / f"{volume}.qcow2"
 
     def bound(self, namespace: str, name: str) -> Obj:
         """A claim that has its disk. Raises Later."""

@@ -16,8 +16,16 @@ from labkit.local.qemu.images import QEMU_IMG
 
 _MEMORY = 2**30
 _CPU_SECONDS = 1800
-_PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz"}
-_OTHERS = {b"KDMV": "VMDK", b"# Disk": "VMDK", b"vhdxfile": "VHDX", b"conectix": "VHD", b"<<< ": "VDI", b"QED\0": "QED"}
+_OTHERS = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"KDMV": "VMDK",
+    b"# Disk": "VMDK",
+    b"vhdxfile": "VHDX",
+    b"conectix": "VHD",
+    b"<<< ": "VDI",
+    b"QED\0": "QED",
+}
 
 
 class DiskError(Exception):
@@ -78,13 +86,6 @@ async def convert(image: Path, target: Path, size: int) -> None:
 
     The header is read here first: even asking QEMU about an image opens the other files that its header names.
     """
-    largest = size + size // 8 + 2**24
-    for magic, tool in _PACKED.items():
-        if _head(image).startswith(magic):
-            packed = image.rename(image.with_name("packed"))
-            await run(tool, "-dc", str(packed), into=image, largest=largest)
-            packed.unlink()
-            break
     form = image_format(_head(image), image.stat().st_size)
     found = virtual_size(image) if form == "qcow2" else image.stat().st_size
     if found > size:
@@ -92,7 +93,9 @@ async def convert(image: Path, target: Path, size: int) -> None:
     if form == "qcow2":
         await run(QEMU_IMG, "check", "-q", "-f", form, "-r", "leaks", str(image))
     async with whole(target) as file:
-        await run(QEMU_IMG, "convert", "-f", form, "-O", "qcow2", str(image), str(file), largest=largest)
+        await run(
+            QEMU_IMG, "convert", "-f", form, "-O", "qcow2", str(image), str(file), largest=size + size // 8 + 2**24
+        )
 
 
 def image_format(head: bytes, length: int) -> str:
@@ -108,7 +111,7 @@ def image_format(head: bytes, length: int) -> str:
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
     if other or not length or length % 512:
         found = f"a {other} image" if other else "no disk: it does not consist of whole sectors"
-        raise DiskError(f"the image is {found}; qcow2 and raw are read, also packed as .gz and .xz")
+        raise DiskError(f"the image is {found}; qcow2 and raw are read")
     return "raw"
 
 

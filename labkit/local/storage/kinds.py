@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from labkit.local.api.columns import AGE, NAME, Column, age, field
 from labkit.local.api.fields import Tree, not_built
-from labkit.local.api.kinds import READ_VERBS, Kind
+from labkit.local.api.kinds import Admit, Kind
 from labkit.local.objects import Obj, deleting, get_path
 from labkit.local.storage import rules
 from labkit.local.storage.rules import CDI, SNAPSHOTS
@@ -14,56 +14,55 @@ from labkit.local.storage.rules import CDI, SNAPSHOTS
 PVC = "persistentvolumeclaims"
 DV = f"datavolumes.{CDI}"
 SNAPSHOT = f"virtualmachinesnapshots.{SNAPSHOTS}"
-CONTENT = f"virtualmachinesnapshotcontents.{SNAPSHOTS}"
 RESTORE = f"virtualmachinerestores.{SNAPSHOTS}"
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 _FOREIGN = ("dataSource", "dataSourceRef", "selector", "volumeAttributesClassName", "volumeName")
-_TARGET: Tree = {"apiGroup": "kubevirt.io|", "kind": "VirtualMachine|", "name": "string"}
+_TARGET: Tree = {"apiGroup!": "kubevirt.io|", "kind!": "VirtualMachine|", "name!": "~[a-z0-9]([-a-z0-9.]*[a-z0-9])?"}
 _CLAIM: Tree = {
-    "accessModes": ["|".join(_MODES)],
-    "resources": {"requests": {"*": "quantity"}, **not_built("limits")},
+    "resources!": {"requests!": {"storage!": "quantity"}, **not_built("limits")},
     "storageClassName": "string",
     "volumeMode": "Block|Filesystem",
     **not_built(*_FOREIGN),
 }
+_ACCESS: Tree = ["|".join(_MODES)]
 _SUMS = "(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})?"
 _REGISTRY = r"(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+(?=:))(:[0-9]+)?/[a-z0-9][\w./:@-]*"
 DATA_VOLUME_SPEC: Tree = {
-    "source": {
+    "source!": {
         "blank": {},
         "http": {
             # No user and password: the address is shown in conditions and events.
-            "url": r"~https?://[^\s/@]+(/\S*)?",
+            "url!": r"~https?://[^\s/@]+(/\S*)?",
             "checksum": f"~{_SUMS}",
             **not_built("certConfigMap", "extraHeaders", "insecureSkipVerify", "secretExtraHeaders", "secretRef"),
         },
         "registry": {
-            "url": f"~docker://{_REGISTRY}",
+            "url!": f"~docker://{_REGISTRY}",
             **not_built("certConfigMap", "imageStream", "platform", "pullMethod", "secretRef"),
         },
-        "pvc": {"namespace": "string", "name": "string"},
+        "pvc": {"namespace": "string", "name!": "string"},
         **not_built("gcs", "imageio", "s3", "snapshot", "upload", "vddk"),
     },
-    "pvc": _CLAIM,
-    "storage": _CLAIM,
+    "pvc": {"accessModes!": _ACCESS, **_CLAIM},
+    "storage": {"accessModes": _ACCESS, **_CLAIM},
     "contentType": "kubevirt|",
     **not_built(
         "checkpoints", "finalCheckpoint", "preallocation", "priorityClassName", "serviceAccountName", "sourceRef"
     ),
 }
 _RESTORE: Tree = {
-    "target": _TARGET,
-    "virtualMachineSnapshotName": "string",
+    "target!": _TARGET,
+    "virtualMachineSnapshotName!": "string",
     "targetReadinessPolicy": "WaitGracePeriod|",
     "volumeRestorePolicy": "RandomizeNames|InPlace",
     "volumeOwnershipPolicy": "Vm|",
     **not_built("patches", "volumeRestoreOverrides"),
 }
 _SNAPSHOT: Tree = {
-    "source": _TARGET,
-    "failureDeadline": r"~(0|([0-9]+(\.[0-9]+)?(h|ms|m|s))+)?",
+    "source!": _TARGET,
     "deletionPolicy": "Delete|",
+    **not_built("failureDeadline"),
 }
 
 
@@ -76,11 +75,16 @@ def _ago(dotted: str) -> Callable[[Obj], str]:
     return lambda obj: age(get_path(obj, dotted)) if get_path(obj, dotted) else ""
 
 
-def _snapshots(kind: str, **more: object) -> Kind:
-    plural, name = f"{kind.lower()}s", kind.lower()
-    short = kind.replace("VirtualMachine", "vm").lower()
-    fixed = {"short_names": (short, f"{short}s"), "categories": ("all",)}
-    return Kind(SNAPSHOTS, "v1beta1", kind, plural, name, **{**fixed, **more})  # type: ignore[arg-type]
+def _custom(group: str, kind: str, spec: Tree, short: tuple[str, str], admit: Admit, *columns: Column) -> Kind:
+    return Kind(
+        group, "v1beta1", kind, f"{kind.lower()}s", kind.lower(),
+        fields={"spec!": spec},
+        short_names=short,
+        categories=("all",),
+        admit=admit,
+        counts_generations=True,
+        columns=columns,
+    )  # fmt: skip
 
 
 KINDS: tuple[Kind, ...] = (
@@ -100,44 +104,22 @@ KINDS: tuple[Kind, ...] = (
             Column("VolumeMode", field("spec.volumeMode"), wide=True),
         ),
     ),
-    Kind(
-        CDI, "v1beta1", "DataVolume", "datavolumes", "datavolume",
-        fields={"spec": DATA_VOLUME_SPEC},
-        short_names=("dv", "dvs"),
-        categories=("all",),
-        admit=rules.admit_data_volume,
-        status_route=True,
-        counts_generations=True,
-        columns=(
-            *_columns(Phase="status.phase", Progress="status.progress"),
-            Column("Restarts", lambda o: get_path(o, "status.restartCount", 0), type="integer"),
-            AGE,
-        ),
+    _custom(
+        CDI, "DataVolume", DATA_VOLUME_SPEC, ("dv", "dvs"), rules.admit_data_volume,
+        *_columns(Phase="status.phase", Progress="status.progress"),
+        Column("Restarts", lambda o: get_path(o, "status.restartCount", 0), type="integer"),
+        AGE,
     ),
-    _snapshots(
-        "VirtualMachineSnapshot",
-        fields={"spec": _SNAPSHOT},
-        admit=rules.admit_snapshot,
-        status_route=True,
-        counts_generations=True,
-        columns=_columns(
+    _custom(
+        SNAPSHOTS, "VirtualMachineSnapshot", _SNAPSHOT, ("vmsnapshot", "vmsnapshots"), rules.admit_snapshot,
+        *_columns(
             SourceKind="spec.source.kind", SourceName="spec.source.name", Phase="status.phase",
             ReadyToUse="status.readyToUse", CreationTime="status.creationTime", Error="status.error.message",
         ),
     ),
-    _snapshots(
-        "VirtualMachineSnapshotContent",
-        fields={"spec": "any"},
-        verbs=(*READ_VERBS, "delete", "deletecollection"),
-        columns=_columns(ReadyToUse="status.readyToUse", CreationTime="status.creationTime"),
-    ),
-    _snapshots(
-        "VirtualMachineRestore",
-        fields={"spec": _RESTORE},
-        admit=rules.admit_restore,
-        status_route=True,
-        counts_generations=True,
-        columns=_columns(
+    _custom(
+        SNAPSHOTS, "VirtualMachineRestore", _RESTORE, ("vmrestore", "vmrestores"), rules.admit_restore,
+        *_columns(
             TargetKind="spec.target.kind", TargetName="spec.target.name", Complete="status.complete",
             RestoreTime="status.restoreTime",
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import ClassVar
 
 from labkit.local.api.status import ApiError
 from labkit.local.controllers.events import Recorder
@@ -18,6 +19,7 @@ from labkit.local.objects import (
     merge_conditions,
     name_of,
     namespace_of,
+    parse_time,
     timestamp,
 )
 from labkit.local.qemu.machine import MachineError
@@ -27,17 +29,20 @@ from labkit.local.storage.sources import Later
 from labkit.local.store import Change, Store
 
 _RETRY_SECONDS = 1.0
-
-
-class OperationError(Exception):
-    """The operation is over without success: one sentence."""
+_PATIENCE = 300.0
+"""Seconds in which it must be possible to begin: KubeVirt's defaults of ``failureDeadline`` and ``WaitGracePeriod``."""
 
 
 class Operations(ABC):
-    """A controller: each object of ``kind`` is done, or fails, once. ``lock`` is where its VM names it meanwhile."""
+    """A controller: each object of ``kind`` is done, or fails, once. ``lock`` is where its VM names it meanwhile.
+
+    What keeps one from being done is tried again until its patience is over.
+    """
 
     kind: str
     lock: str
+    failed: ClassVar[Obj] = {}
+    """What to add to the status of one that failed."""
 
     def __init__(self, store: Store, recorder: Recorder, claims: Claims) -> None:
         self._store = store
@@ -48,11 +53,7 @@ class Operations(ABC):
 
     @abstractmethod
     async def perform(self, obj: Obj) -> Obj:
-        """Do it, again from the start after a kill; what to add to its status. Raises Later and OperationError."""
-
-    def left(self, obj: Obj) -> float | None:
-        """The seconds that it may still take, if that is limited."""
-        return None
+        """Do it, again from the start after a kill; what to add to its status. Raises Later, among others."""
 
     def start(self) -> None:
         """Look at every object once, and at those that a VM names."""
@@ -73,23 +74,17 @@ class Operations(ABC):
             self._release(key)
             return None
         try:
-            async with asyncio.timeout(self.left(obj)):
-                await asyncio.sleep(0)  # Also a deadline that is over is noticed only while something waits.
-                more = await self.perform(obj)
-        except (TimeoutError, OperationError) as error:
-            why = str(error) or f"its deadline is over: {get_path(obj, 'status.error.message', 'it took too long')}"
-            self._note(key, "Failure", why, self.failed())
+            more = await self.perform(obj)
         except (Later, ApiError, DiskError, MachineError, OSError) as error:
-            self._note(key, "", str(error), {})
-            return _RETRY_SECONDS
+            age = datetime.now(UTC) - parse_time(obj["metadata"]["creationTimestamp"])
+            if age.total_seconds() < _PATIENCE:
+                self._note(key, "", str(error), {})
+                return _RETRY_SECONDS
+            self._note(key, "Failure", f"its deadline is over: {error}", self.failed)
         else:
             self._note(key, "Ready", "Operation complete", more)
         self._release(key)
         return None
-
-    def failed(self) -> Obj:
-        """What to add to the status of one that failed."""
-        return {}
 
     def hold(self, obj: Obj, vm: Obj) -> None:
         """Have the VM name this operation, so that nothing else happens to it. Raises Later."""

@@ -1,4 +1,4 @@
-"""PersistentVolumeClaims and DataVolumes: their disks made, filled, grown and removed."""
+"""PersistentVolumeClaims and DataVolumes: their disks made, filled and removed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.files import make_private, remove_tree
 from labkit.local.objects import (
     Obj,
-    condition,
     controller_uid,
     deleting,
     get_path,
-    merge_conditions,
     name_of,
     namespace_of,
-    timestamp,
     uid_of,
-)  # fmt: skip
+    without_finalizer,
+)
 from labkit.local.storage import datavolumes, disks, sources
 from labkit.local.storage.claims import Claims
-from labkit.local.storage.kinds import CONTENT, DV, PVC
+from labkit.local.storage.kinds import DV, PVC, SNAPSHOT
 from labkit.local.storage.rules import CLASS, admit_claim, size_of
 from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import claims_of
@@ -69,7 +67,7 @@ class Provisioner:
         self._look(change.kind, obj)
         if change.kind == PVC and (deleting(obj) or change.type == "DELETED") and key in self._filling:
             self._filling[key].reschedule(0)
-        if change.kind in (PVC, CONTENT) and change.type == "DELETED":
+        if change.kind in (PVC, SNAPSHOT) and change.type == "DELETED":
             self.queue.add(("", uid_of(obj)))
 
     def _look(self, kind: str, obj: Obj) -> None:
@@ -91,7 +89,7 @@ class Provisioner:
             return None
         if deleting(claim):
             if not self._claims.users(claim):
-                self._store.update(PVC, *key, _let_go)
+                self._store.update(PVC, *key, without_finalizer(FINALIZER))
             return None
         volume = self._store.get(DV, *key)
         if volume is not None and controller_uid(claim) != uid_of(volume):
@@ -136,7 +134,7 @@ class Provisioner:
         return None
 
     async def _fill(self, claim: Obj, volume: Obj | None) -> None:
-        """Make a claim's disk if there is none, as large as it must be. Raises Later, DiskError, OSError."""
+        """Make a claim's disk, as large as it must be. Raises Later, DiskError, OSError."""
         file, size = self._claims.file(claim), size_of(claim)
         if not file.exists():
             make_private(file.parent)
@@ -154,10 +152,8 @@ class Provisioner:
                     await disks.copy(self._claims.file(origin), file)
             else:
                 await self._import(volume, kind, source, file, size)
-        if disks.virtual_size(file) < size and not self._claims.users(claim):
-            with self._claims.locked([claim], "Resizing"):
-                self._check_room(size)
-                await disks.grow(file, size)
+        if get_path(claim, "status.phase") != "Bound":
+            await disks.grow(file, size)
 
     async def _import(self, volume: Obj | None, kind: str, source: Obj, file: Path, size: int) -> None:
         self._tell(volume, "InProgress")
@@ -210,26 +206,15 @@ class Provisioner:
             raise Later("ProvisioningFailed", f"the disk under {self._volumes} cannot hold the claim: {found}")
 
     def _bind(self, claim: Obj, volume: Obj | None) -> None:
-        found, size = self._store.by_uid(uid_of(claim)), disks.virtual_size(self._claims.file(claim))
-        if found is None:
-            return
-        now, wanted = found[1], found[1]["spec"]["resources"]["requests"]["storage"]
-        waits = size < size_of(now)
-        capacity = get_path(now, "status.capacity.storage", str(size)) if waits else wanted
-        status = {"phase": "Bound", "accessModes": now["spec"]["accessModes"], "capacity": {"storage": capacity}}
-        if waits:
-            why = condition("Resizing", True, "", "it grows once no machine uses it")
-            status["conditions"] = merge_conditions(get_path(now, "status.conditions", []), [why], timestamp())
-        self._store.update(PVC, namespace_of(now), name_of(now), lambda claim: claim.update(status=status))
-        if get_path(now, "status.phase") != "Bound":
-            self._recorder.record(now, "ProvisioningSucceeded", f"Successfully provisioned volume pvc-{uid_of(now)}")
+        if get_path(claim, "status.phase") != "Bound" and self._store.by_uid(uid_of(claim)):
+            spec = claim["spec"]
+            status = {"phase": "Bound", "accessModes": spec["accessModes"], "capacity": spec["resources"]["requests"]}
+            self._store.update(PVC, namespace_of(claim), name_of(claim), lambda now: now.update(status=status))
+            what = f"Successfully provisioned volume pvc-{uid_of(claim)}"
+            self._recorder.record(claim, "ProvisioningSucceeded", what)
         self._tell(volume, "Succeeded")
 
     async def _remove_unowned(self, uid: str) -> None:
         self._not_before.pop(uid, None)
         if self._store.by_uid(uid) is None:
             await asyncio.to_thread(remove_tree, self._volumes / uid)
-
-
-def _let_go(claim: Obj) -> None:
-    claim["metadata"]["finalizers"] = [name for name in claim["metadata"]["finalizers"] if name != FINALIZER]

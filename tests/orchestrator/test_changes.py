@@ -1,0 +1,172 @@
+"""One real lab through its life: what is done to it, what that loses, and how it is called off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import Conflict, NotFound
+from labkit.manifests import names
+from labkit.model import LabState, OperationKind, OperationState, Principal
+from labkit.orchestrator.lifetimes import Limits
+from tests.support.engine import EngineProcess, running_engine, until
+from tests.support.service import OPERATOR, Service, service_on
+from tests.support.volumes import PVCS, claim, user
+
+ADA = Principal("local", "ada", name="Ada")
+LIMITS = Limits(labs=1, age=3600, longest=4 * 3600)
+VMS = "/apis/kubevirt.io/v1/namespaces/{}/virtualmachines"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EngineProcess]:
+    with running_engine() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service_on(engine, tmp_path_factory.mktemp("home"), LIMITS) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def lab(service: Service) -> str:
+    """Ada's hello-lab, running."""
+    operation = service.labs.start(ADA, "hello-lab")
+    service.do(operation)
+    return operation.lab
+
+
+def test_a_start_under_way_is_called_off_and_nothing_of_it_is_left(engine: EngineProcess, service: Service) -> None:
+    operation = service.labs.start(ADA, "hello-lab", activity="called off")
+    with service.at_work():
+        until(lambda: engine.phase(names.namespace_of(operation.lab), "box"))
+        service.labs.cancel(ADA, operation.id)
+    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
+    assert service.labs.status(ADA, operation.lab).state is LabState.STOPPED
+    assert engine.request("GET", f"/api/v1/namespaces/{names.namespace_of(operation.lab)}")[0] == 404
+
+
+def test_when_all_room_is_taken_a_lab_waits_with_its_place_and_starts_when_another_ends(
+    service: Service, lab: str
+) -> None:
+    waiting = service.labs.start(ADA, "hello-lab", activity="later")
+    assert service.work() == []
+    status = service.labs.status(ADA, waiting.lab)
+    assert (status.state, status.place) == (LabState.QUEUED, 1)
+    assert status.wait == pytest.approx(7200, abs=300)
+    assert "number 1 in the queue" in service.labs.events(ADA, waiting.id)[0].text
+    service.labs.cancel(ADA, waiting.id)
+    service.work()
+    assert service.labs.status(ADA, waiting.lab).state is LabState.STOPPED
+
+
+def test_starting_again_finds_the_same_start(service: Service, lab: str) -> None:
+    again = service.labs.start(ADA, "hello-lab")
+    assert (again.lab, again.state) == (lab, OperationState.DONE)
+
+
+def test_a_learner_extends_his_lab_as_far_as_it_may_live(service: Service, lab: str) -> None:
+    before = service.labs.status(ADA, lab).ends
+    done = service.labs.extend(ADA, lab, 1800)
+    assert done.state is OperationState.DONE
+    assert service.labs.status(ADA, lab).ends == pytest.approx((before or 0) + 1800, abs=1)
+    service.labs.extend(ADA, lab, 1e6)
+    with pytest.raises(Conflict, match="4 hours at most"):
+        service.labs.extend(ADA, lab, 60)
+    assert service.labs.lab_events(ADA, lab)[-1].text == "The lab ends in 4 hours now"
+
+
+def test_a_lab_is_frozen_and_goes_on(service: Service, lab: str) -> None:
+    service.do(service.labs.pause(ADA, lab))
+    assert service.labs.status(ADA, lab).state is LabState.PAUSED
+    with pytest.raises(Conflict, match="is paused; to pause it, it must be running"):
+        service.labs.pause(ADA, lab)
+    service.do(service.labs.resume(ADA, lab))
+    assert service.labs.status(ADA, lab).state is LabState.RUNNING
+
+
+def test_switching_off_is_refused_where_a_disk_would_be_lost(service: Service, lab: str) -> None:
+    operation = service.labs.pause(ADA, lab, off=True)
+    assert [done.state for done in service.work()] == [OperationState.FAILED]
+    assert "the disks of box would be lost" in service.labs.operation(ADA, operation.id).error
+    assert service.labs.status(ADA, lab).state is LabState.RUNNING
+
+
+def test_a_lab_with_nothing_to_keep_says_so_when_a_snapshot_is_asked_for(service: Service, lab: str) -> None:
+    operation = service.labs.snapshot(ADA, lab, "first")
+    service.work()
+    assert "nothing that a snapshot keeps" in service.labs.operation(ADA, operation.id).error
+    with pytest.raises(NotFound, match="it has none"):
+        service.labs.restore(ADA, lab, "first")
+
+
+def test_disks_that_persist_are_kept_and_brought_back(engine: EngineProcess, service: Service, lab: str) -> None:
+    space = names.namespace_of(lab)
+    engine.ask("POST", PVCS.format(space), claim("data"))
+    vm = user("store", space, strategy="Halted", persistentVolumeClaim={"claimName": "data"})
+    assert engine.ask("POST", VMS.format(space), vm).code == 201
+    kept = service.do(service.labs.snapshot(ADA, lab, "first"))
+    assert kept == {"name": "first", "machines": ["store"], "left_out": ["box"]}
+    assert [(one.name, one.machines, one.ready) for one in service.labs.snapshots(ADA, lab)] == [
+        ("first", ("store",), True)
+    ]
+    operation = service.labs.restore(ADA, lab, "first")
+    service.do(operation)
+    assert "what its disks hold now is lost" in service.labs.events(ADA, operation.id)[0].text
+    found = json.loads(engine.request("GET", VMS.format(space) + "/store")[1])["spec"]
+    assert found["runStrategy"] == "RerunOnFailure"
+    assert found["template"]["spec"]["volumes"][1]["persistentVolumeClaim"]["claimName"].startswith("restore-")
+    assert service.labs.status(ADA, lab).state is LabState.RUNNING
+    assert engine.ask("DELETE", VMS.format(space) + "/store").code == 200
+
+
+def test_a_machine_that_is_reset_is_another_and_waiting_for_it_can_be_called_off(
+    engine: EngineProcess, service: Service, lab: str
+) -> None:
+    space = names.namespace_of(lab)
+    before = engine.vmi(space, "box")["metadata"]["uid"]
+    operation = service.labs.reset(ADA, lab, machine="box")
+    with service.at_work():
+        until(lambda: engine.vmi(space, "box").get("metadata", {}).get("uid", before) != before)
+        service.labs.cancel(ADA, operation.id)
+    texts = [event.text for event in service.labs.events(ADA, operation.id)]
+    assert texts[0] == "Making box anew: what was written to its disks is lost"
+    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
+    with pytest.raises(NotFound, match="no machine 'bax'"):
+        service.labs.reset(ADA, lab, machine="bax")
+
+
+def test_what_has_ended_and_a_stop_cannot_be_called_off(service: Service, lab: str) -> None:
+    final = service.labs.operations(ADA, lab)[0]
+    with pytest.raises(Conflict, match=r"the start .* has ended already: it is done"):
+        service.labs.cancel(ADA, final.id)
+    stop = service.labs.stop(ADA, lab)
+    with pytest.raises(Conflict, match="a stop cannot be cancelled"):
+        service.labs.cancel(ADA, stop.id)
+    service.do(stop)
+    assert service.labs.status(ADA, lab).state is LabState.STOPPED
+
+
+def test_a_lab_that_cannot_start_tells_the_learner_in_words_and_the_operator_why(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    (folder / "instructions").mkdir(parents=True)
+    (folder / "instructions" / "1-start.md").write_text("---\ntitle: Start\n---\n\nNothing to see.\n")
+    (folder / "lab.yaml").write_text(
+        "apiVersion: labkit/v1\nkind: Lab\nname: gone\ntitle: Gone\n"
+        "machines: [{name: box, type: vm, image: {bundled: desktop}, memory: 1Gi}]\n"
+    )
+    operation = service.labs.start(ADA, str(folder))
+    service.work()
+    learner, operator = (service.labs.status(who, operation.lab) for who in (ADA, OPERATOR))
+    assert learner.detail == "machine box cannot start: its image cannot be found"
+    assert (learner.state, learner.cause) == (LabState.FAILED, "")
+    assert "ErrImagePull" in operator.cause
+    assert service.labs.operation(ADA, operation.id).error == learner.detail
+    assert {found.kind for found in service.labs.operations(ADA, operation.lab)} >= {OperationKind.START}
