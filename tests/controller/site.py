@@ -134,4 +134,3 @@ class Site:
         self.proxy.close()
         self.store.close()
         shutil.rmtree(self.folder)
-
