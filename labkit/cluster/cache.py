@@ -41,6 +41,11 @@ class Cache:
         """Where there is anything."""
         return list(self._found)
 
+    @property
+    def size(self) -> int:
+        """In how many namespaces there is anything."""
+        return len(self._found)
+
     def follow(self, stopping: threading.Event) -> None:
         """Keep in step until `stopping` is set (and the watch under way has come to its end)."""
         since, wait = "", _BACKOFF_SECONDS[0]

@@ -41,6 +41,10 @@ class Watches:
         """Every lab that has a namespace."""
         return [names.lab_of(space) for space in self._caches["Namespace"].namespaces()]
 
+    def count(self) -> int:
+        """How many labs have a namespace."""
+        return self._caches["Namespace"].size
+
     def lab(self, lab: str) -> Observed | None:
         """What there is of a lab."""
         found = self._caches["Namespace"].get(names.namespace_of(lab)).get(names.namespace_of(lab))

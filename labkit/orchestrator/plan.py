@@ -84,11 +84,12 @@ def excess(steps: Sequence[Step], labs: int, *, lately: int = 0) -> str:
 
     `labs` is how many there are, `lately` how many were retired in the minute before.
     """
-    number = sum(step.unasked for step in steps) + lately
-    most = min(MOST_AT_ONCE, max(FEW, int(labs * MOST_SHARE)))
-    if number <= most:
+    number = sum(step.unasked for step in steps)
+    share = max(FEW, int(labs * MOST_SHARE))
+    if number <= share and number + lately <= MOST_AT_ONCE:
         return ""
-    return f"{number} of {labs} labs would be retired at once, more than {most}: {_reasons(steps)}"
+    before = f" after {lately} in the last minute" if lately else ""
+    return f"{number} of {labs} labs would be retired at once{before}: {_reasons(steps)}"
 
 
 def _reasons(steps: Iterable[Step]) -> str:

@@ -97,8 +97,8 @@ class Reconciler:
         while self._retired and self._retired[0] < now - _LATELY_SECONDS:
             self._retired.popleft()
         unasked = [step for step in steps if step.unasked]
-        labs = len(set(self.watches.labs()) | {step.lab for step in steps}) if unasked else 0
-        why = excess(steps, labs, lately=len(self._retired)) if unasked else ""
+        labs = self.watches.count() + sum(self.watches.lab(step.lab) is None for step in steps)
+        why = excess(steps, labs, lately=len(self._retired))
         if unasked and (why or self._hold is not None):
             self._wait_for_a_person(why, unasked, now)
             steps = [step for step in steps if not step.unasked]

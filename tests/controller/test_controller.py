@@ -13,7 +13,7 @@ from labkit.manifests import names
 from labkit.manifests.lab import namespace
 from labkit.model import OperationState
 from tests.controller.site import OPERATOR, Site
-from tests.support.engine import until
+from tests.support.engine import EngineProcess, until
 
 
 def orphan(site: Site, lab: str, installation: str = "") -> None:
@@ -101,8 +101,10 @@ def test_a_lab_whose_start_nothing_works_on_is_ended(site: Site) -> None:
         until(lambda: site.store.lab(lab).ended and not site.namespaces())  # type: ignore[union-attr]
 
 
-def test_of_two_controllers_with_the_same_store_elsewhere_one_acts_and_the_other_takes_over(site: Site) -> None:
-    away = Site(site.engine, state_dir=str(site.folder / "elsewhere"), lease_seconds="3")
+def test_of_two_controllers_with_the_same_store_elsewhere_one_acts_and_the_other_takes_over(
+    engine: EngineProcess,
+) -> None:
+    site, away = (Site(engine, lease_seconds="5") for _ in range(2))
     away.store._write("UPDATE installation SET id = ?", site.store.installation())
     try:
         with site.running():
@@ -119,3 +121,4 @@ def test_of_two_controllers_with_the_same_store_elsewhere_one_acts_and_the_other
                 until(lambda: away.proxy.requests("DELETE"), 60)
     finally:
         away.close()
+        site.close()

@@ -115,6 +115,8 @@ def orphans(number: int) -> list[Step]:
         (10, 5000, 0, False),
         (11, 5000, 0, True),
         (6, 5000, 5, True),
+        (2, 5, 5, False),
+        (2, 5, 9, True),
     ],
 )
 def test_more_than_ten_labs_or_a_tenth_are_not_retired_unasked(
