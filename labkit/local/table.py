@@ -171,6 +171,7 @@ KINDS: tuple[Kind, ...] = (
         admit=admit_network_policy,
         columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
+    _simple("coordination", "Lease", columns=(NAME, Column("Holder", field("spec.holderIdentity")), AGE)),
     Kind(
         "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
         fields={"spec!": VM_SPEC},

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labkit.cluster.client import Cluster
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
@@ -54,6 +54,13 @@ class Interrupted(LabkitError):
     """The operation is left as it stands in the store: the controller is ending, or it was put back into the queue."""
 
 
+class Selects(Protocol):
+    """Where objects are looked up: the cluster, or what watches have told of it."""
+
+    def select(self, kind: str, namespace: str) -> list[Object]:
+        """The objects of a kind in a namespace."""
+
+
 class MachineFailed(ClusterError):
     """A machine cannot start. `words` is what the learner is told."""
 
@@ -77,6 +84,8 @@ class Surroundings:
     """Where the gateway reports the panes' use."""
     site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
+    watched: Selects | None = None
+    """What the controller's watches tell; None in any other process."""
 
 
 class Work:
@@ -89,6 +98,7 @@ class Work:
         self.around, self.operation, self.row = around, operation, row
         self.namespace = names.namespace_of(row.id)
         self._last = ("", "", -1.0)
+        self._sure: set[str] = set()
 
     @property
     def template(self) -> Template:
@@ -116,6 +126,20 @@ class Work:
         """The lab's machines as they are now."""
         return observe_machines(self.around.cluster, self.template, self.row.id)
 
+    def seen(self) -> list[MachineStatus]:
+        """The lab's machines without a request as long as they start: watches lag, so what is final is asked for."""
+        watched = self.around.watched
+        if watched is None:
+            return self.machines()
+        vmis = {str(item["metadata"]["uid"]) for item in watched.select("VirtualMachineInstance", self.namespace)}
+        found = observe_machines(watched, self.template, self.row.id)
+        states = {machine.state for machine in found}
+        if MachineState.FAILED not in states and (MachineState.STARTING in states or vmis == self._sure):
+            return found
+        found = self.machines()
+        self._sure = vmis if {machine.state for machine in found} == {MachineState.RUNNING} else set()
+        return found
+
     def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:
         """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet, and
         Forbidden where the operator's policy does not allow it."""
@@ -142,7 +166,7 @@ class Work:
         return Access.from_secret(self.row.id, self.around.cluster.get("Secret", self.namespace, names.ACCESS_SECRET))
 
 
-def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[MachineStatus]:
+def observe_machines(cluster: Selects, template: Template, lab: str) -> list[MachineStatus]:
     """Every machine of the template, as the cluster has it."""
     where = names.namespace_of(lab)
     types = {machine.type for machine in template.machines}
@@ -236,7 +260,7 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
     failing: dict[str, float] = {}
     poll = _POLL_SECONDS[0]
     while waiting:
-        for status in work.machines():
+        for status in work.seen():
             if status.name in waiting and status.state is MachineState.FAILED:
                 since = failing.setdefault(status.name, time.monotonic())
                 if trouble_of(status.cause) not in PASSING or time.monotonic() - since > _PATIENCE_SECONDS:
