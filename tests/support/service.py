@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import app
+from labkit.manifests.site import EMBEDDED
 from labkit.model import Operation, OperationState, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs
@@ -23,7 +24,8 @@ class Service:
 
     def __init__(self, folder: Path, kubeconfig: Path, **settings: str) -> None:
         given = {f"LABKIT_{name.upper()}": value for name, value in settings.items()}
-        self.settings = load({"HOME": str(folder), "LABKIT_KUBECONFIG": str(kubeconfig), **given})
+        here = {"LABKIT_KUBECONFIG": str(kubeconfig), "LABKIT_IMAGE_REGISTRY": EMBEDDED}
+        self.settings = load({"HOME": str(folder), **here, **given})
         keys = Keyring(self.settings)
         self.around = app.surroundings(self.settings, keys)
         self.store = self.around.store
