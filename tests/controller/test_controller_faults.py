@@ -17,7 +17,7 @@ DONE, FAILED = OperationState.DONE, OperationState.FAILED
 
 
 def once_each(fault: Fault) -> Rule:
-    """The first request of each method and path is spoilt: of those that change something, and of the watches' lists."""
+    """The first request of each method and path is spoilt, where it changes something or is a watch's list."""
     seen: set[tuple[str, str]] = set()
 
     def rule(number: int, method: str, path: str) -> Fault | None:
