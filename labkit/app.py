@@ -16,6 +16,7 @@ from labkit.cluster.client import Cluster, chosen, own_namespace
 from labkit.cluster.lease import Lease
 from labkit.folders import make_private
 from labkit.manifests import names
+from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
@@ -25,7 +26,7 @@ from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
-from labkit.store import Retention, SqliteStore
+from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
 from labkit.store import restore as restore_store
 
@@ -83,7 +84,9 @@ def surroundings(
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
         limits=limits(settings),
+        policy=settings.policy_file,
         activity=settings.activity_file,
+        site=site(settings),
     )
 
 
@@ -145,6 +148,17 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def site(settings: Settings) -> Site:
+    """What the engine is like around a lab: the embedded one has the images that were built here."""
+    here = chosen(settings) == settings.engine_kubeconfig
+    return Site(
+        registry=settings.image_registry.rstrip("/") or (EMBEDDED if here else ""),
+        kubevirt=settings.kubevirt_namespace,
+        gateway=settings.gateway_namespace,
+        closed=tuple(settings.closed_networks.replace(",", " ").split()),
+    )
+
+
 def local_principal(environ: Mapping[str, str] | None = None) -> Principal:
     """Who sits at this machine: the Hub's user where there is a Hub, else the local one. Operator of his own labs.
 
@@ -178,12 +192,17 @@ def engine_version(settings: Settings) -> str:
 
 
 def running_labs(settings: Settings) -> frozenset[str]:
-    """The labs that have not ended. Starts nothing."""
+    """The ids of the labs that have not ended. Starts nothing."""
+    return frozenset(row.id for row in labs_in_use(settings))
+
+
+def labs_in_use(settings: Settings) -> list[LabRow]:
+    """The labs that have not ended, as the store has them. Starts nothing."""
     if not settings.database.exists():
-        return frozenset()
+        return []
     store = SqliteStore(settings.database)
     try:
-        return frozenset(row.id for row in store.labs())
+        return store.labs()
     finally:
         store.close()
 

@@ -29,25 +29,25 @@ class Principal:
 
 
 class PaneType(StrEnum):
-    """The ways into a machine that this version opens in the browser."""
+    """The ways into a machine: terminal (a server in it), serial line, screen, a shell in a container, a web page."""
 
     TERMINAL = "terminal"
     CONSOLE = "console"
     VNC = "vnc"
-
-
-PANE_TYPES_PLANNED = ("exec", "http")
-"""Named by the design, not built yet: a template that asks for one is refused with that word."""
+    EXEC = "exec"
+    HTTP = "http"
 
 
 @dataclass(frozen=True)
 class Pane:
-    """A way into a machine. `port` is the guest's TCP port where the type needs one (terminal: ttyd's)."""
+    """A way into a machine. `port` is the guest's TCP port where the type needs one (terminal: ttyd's; http: the
+    server's), `path` the page that an http pane opens first."""
 
     name: str
     type: PaneType
     title: str
     port: int | None = None
+    path: str = ""
 
 
 class MachineState(StrEnum):

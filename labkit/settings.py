@@ -31,6 +31,7 @@ class Settings:
     templates_dir: Path
     runtime_root: Path | None = None
     kubeconfig: Path | None = None
+    policy_file: Path | None = None
     accel: str = "auto"
     gateway_port: int = 0
     idle_minutes: float = 30.0
@@ -48,6 +49,10 @@ class Settings:
     lab_hours: float = 0.0
     lab_idle_minutes: float = 0.0
     most_lab_hours: float = 0.0
+    image_registry: str = ""
+    kubevirt_namespace: str = "kubevirt"
+    gateway_namespace: str = ""
+    closed_networks: str = ""
 
     @property
     def runtime_dir(self) -> Path:
@@ -153,6 +158,7 @@ def _defaults(env: Mapping[str, str], state: object) -> dict[str, object]:
         "cache_dir": _home(env, "XDG_CACHE_HOME", ".cache") / "labkit",
         "images_dir": state_dir / "images",
         "templates_dir": state_dir / "templates",
+        "policy_file": _home(env, "XDG_CONFIG_HOME", ".config") / "labkit" / "policy.yaml",
     }
 
 

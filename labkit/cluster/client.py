@@ -7,6 +7,7 @@ what is worth trying again is a ClusterUnavailable. No other part sees the `kube
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from kubernetes import client, config
 from kubernetes.config import incluster_config
 
 from labkit.cluster.refusals import refusal
-from labkit.cluster.streams import StreamTarget, stream_target
+from labkit.cluster.streams import StreamTarget, pod_port_target, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
 from labkit.settings import Settings
 
 Object = dict[str, Any]
 
+_QUOTA_SECONDS, _QUOTA_LOOK = 10.0, 0.05
+"""A quota that was just made refuses everything until its controller has counted what there is (140 ms, measured)."""
 _CONNECT_SECONDS = 5.0
 _PAGE = 500
 _NAMESPACE_FILE = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
@@ -31,10 +34,12 @@ _PLURALS = {
     "Secret": "secrets",
     "Service": "services",
     "Event": "events",
+    "Pod": "pods",
+    "ResourceQuota": "resourcequotas",
+    "LimitRange": "limitranges",
     "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
-    "Pod": "pods",
     "DataVolume": "datavolumes",
     "VirtualMachine": "virtualmachines",
     "VirtualMachineInstance": "virtualmachineinstances",
@@ -136,7 +141,14 @@ class Cluster:
         """Make an object. Raises ClusterError (409 AlreadyExists, 422 Invalid, 403 quota …)."""
         metadata = body["metadata"]
         path = path_of(body["kind"], metadata.get("namespace"))
-        return self._json("POST", path, body=body, query={"fieldValidation": "Strict"})
+        deadline = time.monotonic() + _QUOTA_SECONDS
+        while True:
+            try:
+                return self._json("POST", path, body=body, query={"fieldValidation": "Strict"})
+            except ClusterError as error:
+                if "status unknown for quota" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_QUOTA_LOOK)
 
     def ensure(self, body: Object) -> Object:
         """Make an object, or find the one that is there already."""
@@ -223,6 +235,10 @@ class Cluster:
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
         return stream_target(self.api, namespace, machine, subresource)
+
+    def pod_port_target(self, namespace: str, pod: str, port: int) -> StreamTarget:
+        """Where and how to open one of a pod's TCP ports."""
+        return pod_port_target(self.api, namespace, pod, port)
 
     def identity(self) -> str:
         """What tells this engine from every other: the uid of the namespace that each has from its beginning."""

@@ -138,7 +138,7 @@ class Application:
     ) -> Upgrade:
         secret = names.terminal_secret(self._terminal_key(), path.lab, path.machine)
         port = pane.port or names.TERMINAL_PORT
-        target = await self.engine.target(path.lab, path.machine, f"portforward/{port}")
+        target = await self.engine.port(path.lab, path.machine, port, container=pane.container)
         outer, early_down = await open_terminal(target, secret)
         terminal = TerminalTunnel(
             outer, early_down, lambda: self.tunnels.discard(tunnel), self.uses.noting(path.lab, pane.type)

@@ -118,7 +118,7 @@ async def _serve(options: Options) -> None:
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
     claims = Claims(store, paths)
-    provisioner = Provisioner(store, recorder, claims, paths.volumes, options.import_from_anywhere)
+    provisioner = Provisioner(store, recorder, claims, paths, options.import_from_anywhere)
     launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
     snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)

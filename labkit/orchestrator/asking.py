@@ -33,7 +33,7 @@ class Asking:
         return row
 
     def _template(self, row: LabRow) -> Template:
-        return self._around.templates.load(row.template)
+        return self._around.templates.load(row.template, row.digest)
 
     def _access(self, row: LabRow) -> Access:
         secret = self._around.cluster.get("Secret", names.namespace_of(row.id), names.ACCESS_SECRET)

@@ -40,12 +40,15 @@ WORDS: Mapping[Trouble, str] = {
 
 FULL = frozenset({Trouble.QUOTA, Trouble.ROOM})
 """What passes when others end."""
+PASSING = frozenset({Trouble.ROOM, Trouble.STORAGE})
+"""What may pass by itself: disks that are being made, nodes that come."""
 
 _REASONS: Mapping[str, Trouble] = {
     "ErrImagePull": Trouble.IMAGE,
     "ImagePullBackOff": Trouble.IMAGE,
     "ErrImageNeverPull": Trouble.IMAGE,
     "InvalidImageName": Trouble.IMAGE,
+    "CreateContainerConfigError": Trouble.STORAGE,
     "ErrorUnschedulable": Trouble.ROOM,
     "Unschedulable": Trouble.ROOM,
     "CrashLoopBackOff": Trouble.LOOP,

@@ -25,7 +25,7 @@ from labkit.model import (
     Role,
     Snapshot,
 )
-from labkit.orchestrator import ssh
+from labkit.orchestrator import inside, ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.life import Life
@@ -155,7 +155,7 @@ class DirectLabs(Life, Booking):
         template = self._template(row)
         key = (template.digest, row.id, row.learner_name)
         if key not in self._rendered:
-            known = values(template, learner=row.learner_name, lab=row.id)
+            known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed)
             pages = load_pages(template.folder)
             self._rendered = {key: render(pages, variables=known, checks=template.checks, title=template.title)}
         return self._rendered[key]
@@ -184,8 +184,8 @@ class DirectLabs(Life, Booking):
         row = self._row(principal, lab)
         if principal.role is not Role.OPERATOR:
             raise Forbidden("commands as root in a machine are for operators")
-        self._template(row).machine(machine)
+        wanted = self._template(row).machine(machine)
         status = next(found for found in self._status(row).machines if found.name == machine)
         if status.state is not MachineState.RUNNING:
             raise Conflict(f"machine {machine} is {status.state.value}: commands can be run in a running one only")
-        return ssh.run(self._around.cluster, self._access(row), machine, command, timeout=timeout)
+        return inside.run(self._around.cluster, self._access(row), wanted, command, timeout=timeout)

@@ -56,7 +56,7 @@ class End:
 def terms(template: Template, limits: Limits, *, wait: bool) -> Terms:
     """What a new lab of a template needs, and how long it may live."""
     return Terms(
-        memory=sum(machine.memory_bytes for machine in template.machines),
+        memory=sum(machine.memory_bytes or 0 for machine in template.machines),
         max_seconds=template.lifetime.max_seconds or limits.age or None,
         idle_seconds=template.lifetime.idle_seconds or limits.idle or None,
         most=limits.per_learner,

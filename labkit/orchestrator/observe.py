@@ -31,6 +31,20 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
     )
 
 
+def container_status(machine: Machine, pod: Object | None) -> MachineStatus:
+    """One machine that is a container, told by its Pod."""
+    status: Object = (pod or {}).get("status") or {}
+    address = str(status.get("podIP") or "")
+    ready = any(
+        found.get("type") == "Ready" and found.get("status") == "True" for found in status.get("conditions") or ()
+    )
+    if cause := cause_of(pod):
+        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, cause.words, cause=cause.said)
+    if status.get("phase") == "Succeeded":
+        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, "its container has ended")
+    return MachineStatus(machine.name, MachineState.RUNNING if ready else MachineState.STARTING, machine.panes, address)
+
+
 def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str, str]:
     """State, the learner's sentence and the operator's cause."""
     vm_status: Object = (vm or {}).get("status") or {}

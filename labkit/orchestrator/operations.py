@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.cluster.client import Cluster
-from labkit.cluster.portforward import open_port
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
 from labkit.manifests import names
-from labkit.manifests.lab import LabPlan, Object, access_secret, lab_objects, namespace
+from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
+from labkit.manifests.scope import Object
+from labkit.manifests.site import Site
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.causes import FULL, trouble_of
+from labkit.orchestrator.causes import FULL, PASSING, trouble_of
+from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.lifetimes import Limits
-from labkit.orchestrator.observe import machine_status
+from labkit.orchestrator.observe import container_status, machine_status
+from labkit.orchestrator.permission import permit, permit_room
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.store import Store
-from labkit.templates import Machine, Template, values
+from labkit.templates import Machine, Template, declared, values
 
 Result = Mapping[str, Any] | None
 _POLL_SECONDS = (0.05, 0.25)
@@ -35,6 +38,10 @@ _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _RETRY_SECONDS = 20.0
 """Before the engine is asked for room again."""
+_TRY_SECONDS = 3600.0
+"""For how long it is asked."""
+_PATIENCE_SECONDS = 10.0
+"""For how long a trouble that may pass by itself is no failure yet."""
 _BOOT_SCALE = 8.0
 """Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
 
@@ -72,8 +79,10 @@ class Surroundings:
     terminal_key: bytes
     start_timeout: float
     limits: Limits = field(default_factory=Limits)
+    policy: Path | None = None
     activity: Path | None = None
     """Where the gateway reports the panes' use."""
+    site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
     watched: Selects | None = None
     """What the controller's watches tell; None in any other process."""
@@ -93,7 +102,7 @@ class Work:
 
     @property
     def template(self) -> Template:
-        return self.around.templates.load(self.row.template)
+        return self.around.templates.load(self.row.template, self.row.digest)
 
     def say(self, stage: str, text: str, progress: float) -> None:
         """Report a stage; the same one said twice is written once."""
@@ -131,11 +140,26 @@ class Work:
         self._sure = vmis if {machine.state for machine in found} == {MachineState.RUNNING} else set()
         return found
 
-    def objects(self) -> list[Object]:
-        """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet."""
-        template, access = self.template, self.access()
+    def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:
+        """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet, and
+        Forbidden where the operator's policy does not allow it."""
+        template, access, site = self.template, self.access(), self.around.site
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
-        return lab_objects(LabPlan(self.around.store.installation(), self.row.id, template, machines))
+        known = self.declared() if variables is None else variables
+        installation = self.around.store.installation()
+        objects = lab_objects(LabPlan(installation, self.row.id, template, machines, site=site, variables=known))
+        permit(self.around.policy, template, objects, site)
+        return objects
+
+    def declared(self, *, learner: str | None = None, seed: str | None = None) -> dict[str, str]:
+        """The variables that are known before the start: of this lab's learner, or as if it were another's."""
+        name, drawn = (self.row.learner_name, self.row.seed) if learner is None or seed is None else (learner, seed)
+        return declared(self.template, learner=name, lab=self.row.id, seed=drawn)
+
+    def variables(self, addresses: Mapping[str, str]) -> dict[str, str]:
+        """The lab's variables, its machines' addresses among them."""
+        row = self.row
+        return values(self.template, learner=row.learner_name, lab=row.id, seed=row.seed, addresses=addresses)
 
     def access(self) -> Access:
         """The lab's drawn values."""
@@ -145,21 +169,34 @@ class Work:
 def observe_machines(cluster: Selects, template: Template, lab: str) -> list[MachineStatus]:
     """Every machine of the template, as the cluster has it."""
     where = names.namespace_of(lab)
-    vms, vmis = (
-        {item["metadata"]["name"]: item for item in cluster.select(kind, where)}
-        for kind in ("VirtualMachine", "VirtualMachineInstance")
-    )
-    return [machine_status(machine, vms.get(machine.name), vmis.get(machine.name)) for machine in template.machines]
+    types = {machine.type for machine in template.machines}
+    kinds = ["VirtualMachine", "VirtualMachineInstance"] * ("vm" in types) + ["Pod"] * ("container" in types)
+    found = {(kind, item["metadata"]["name"]): item for kind in kinds for item in cluster.select(kind, where)}
+    return [
+        container_status(machine, found.get(("Pod", machine.name)))
+        if machine.type == "container"
+        else machine_status(machine, *(found.get((kind, machine.name)) for kind in kinds[:2]))
+        for machine in template.machines
+    ]
 
 
-def start(work: Work) -> Result:
-    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
+def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
+    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none).
+
+    `then` is done to it before it is ready. A spare is set up when it is claimed, with its learner's variables.
+    """
     row = work.row
     if row.ended is not None or row.wanted == "ended":
         raise Cancelled("the lab is being stopped")
     try:
+        around, template = work.around, work.template
+        permit_room(around.policy, template, row, around.store.labs(), around.templates)
         make(work)
-        wait_until_usable(work, work.template)
+        wait_until_usable(work, template)
+        if then is not None:
+            then(work)
+        if row.spare is None:
+            set_up(work)
     except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
@@ -203,10 +240,11 @@ def check(work: Work) -> Result:
     if wanted is None:
         raise NotFound(f"step {step!r} of {template.name} has no check")
     work.say("checking", f"Checking in {wanted.machine}", 0.2)
-    machine = next(found for found in work.machines() if found.name == wanted.machine)
-    variables = values(template, learner=work.row.learner_name, lab=work.row.id)
+    machines = work.machines()
+    machine, status = template.machine(wanted.machine), next(m for m in machines if m.name == wanted.machine)
+    variables = work.variables({found.name: found.address for found in machines})
     result = checks.run_check(
-        work.around.cluster, work.access(), wanted, machine, variables, attested=False, still=work.go_on
+        work.around.cluster, work.access(), wanted, machine, status, variables, attested=False, still=work.go_on
     )
     if result.verdict is not Verdict.ERROR:
         work.around.store.record_result(work.row.work, result)
@@ -219,11 +257,16 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
     not be."""
     begun = time.monotonic()
     waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
+    failing: dict[str, float] = {}
     poll = _POLL_SECONDS[0]
     while waiting:
         for status in work.seen():
             if status.name in waiting and status.state is MachineState.FAILED:
-                raise MachineFailed(status)
+                since = failing.setdefault(status.name, time.monotonic())
+                if trouble_of(status.cause) not in PASSING or time.monotonic() - since > _PATIENCE_SECONDS:
+                    raise MachineFailed(status)
+            else:
+                failing.pop(status.name, None)
             if status.name in waiting and _usable(work, waiting[status.name], status):
                 del waiting[status.name]
         if waiting:
@@ -232,6 +275,18 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
             work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
             pause_a_little(work, begun + work.around.start_timeout, poll)
             poll = min(poll * 1.2, _POLL_SECONDS[1])
+
+
+def set_up(work: Work, only: Collection[str] = ()) -> None:
+    """Run the template's setup scripts in its new machines (or those named). Raises LabkitError where one fails."""
+    template = work.template
+    scripts = [script for script in template.setups if not only or script.machine in only]
+    if not scripts:
+        return
+    work.say("setup", "Preparing the machines", 0.97)
+    variables, access = work.variables({found.name: found.address for found in work.machines()}), work.access()
+    for script in scripts:
+        checks.run_setup(work.around.cluster, access, script, template.machine(script.machine), variables, work.go_on)
 
 
 def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
@@ -245,13 +300,8 @@ def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
 def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
     secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine.name)
     try:
-        port = open_port(
-            work.around.cluster.api,
-            work.namespace,
-            machine.name,
-            terminal.port or names.TERMINAL_PORT,
-            timeout=_TERMINAL_SECONDS,
-        )
+        number = terminal.port or names.TERMINAL_PORT
+        port = open_machine_port(work.around.cluster, work.row.id, machine, number, timeout=_TERMINAL_SECONDS)
         port.settimeout(_TERMINAL_SECONDS)
         try:
             port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine.name}\r\n\r\n".encode())
@@ -276,12 +326,13 @@ def pause_a_little(work: Work, deadline: float, seconds: float, *, cancel: bool 
 def _give_up(work: Work, error: LabkitError) -> None:
     """After a start that cannot succeed: nothing half made stays, and the lab says why.
 
-    Where there is only no room, and other labs that will end, the lab goes back into the queue (raises Interrupted).
+    Where there is only no room, and other labs that will end, the lab goes back into the queue for an hour (raises
+    Interrupted).
     """
     store = work.around.store
     cause = trouble_of(error.cause if isinstance(error, MachineFailed) else str(error))
     others = any(row.admitted is not None and row.id != work.row.id for row in store.labs())
-    if cause in FULL and others:
+    if cause in FULL and others and time.time() - work.operation.created < _TRY_SECONDS:
         work.say("waiting", f"There is no room at the moment ({error}): it is tried again by itself", 0.0)
         _delete_namespace(work, lambda share: None)
         store.put_back(work.operation.id, time.time() + _RETRY_SECONDS)

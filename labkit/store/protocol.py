@@ -40,6 +40,7 @@ class LabRow:
     ended without being asked. `admitted`: since when it has its room (until then it waits, at least until `retry`);
     `memory`: the bytes its machines have. `expires`: its end by age, `max_seconds` after it was ready; `warned`: for
     which time the last warning was due. `spare`: the reservation for which it is kept, as long as it has no learner.
+    `seed` is its work's.
     """
 
     id: str
@@ -54,6 +55,7 @@ class LabRow:
     ended: float | None
     lost: bool
     fault: str
+    seed: str = ""
     activity: str = ""
     admitted: float | None = None
     memory: int = 0
@@ -135,6 +137,9 @@ class Lives(Protocol):
 
     def admit(self, decide: Decide) -> list[str]:
         """Give labs their room, decided and written in one transaction. Returns those that were admitted."""
+
+    def somebody_waits(self) -> bool:
+        """Whether any lab has no room yet."""
 
     def put_back(self, operation: str, until: float) -> None:
         """Take a lab's room away again and put its start back into the queue: not to be tried before `until`."""
@@ -284,7 +289,8 @@ class Store(Lives, Upkeep, Protocol):
 
     def operation(self, operation: str) -> Operation | None: ...
 
-    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None: ...
+    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
+        """The last operation of a kind; without one, the last that is work (no extension, no notice)."""
 
     def cancelled(self, operation: str) -> bool:
         """Whether the operation has been asked to end early."""

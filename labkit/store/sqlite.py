@@ -166,7 +166,8 @@ class SqliteStore(SqliteLives, SqliteUpkeep):
 
     def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
         row = self._row(
-            "SELECT * FROM operation WHERE lab = ? AND (? IS NULL OR kind = ?) ORDER BY rowid DESC LIMIT 1",
+            "SELECT * FROM operation WHERE lab = ? AND (kind = ? OR (? IS NULL AND kind NOT IN ('extend', 'notice'))) "
+            "ORDER BY rowid DESC LIMIT 1",
             lab,
             kind,
             kind,

@@ -14,7 +14,7 @@ from labkit.store.connection import Connections
 from labkit.store.protocol import LabRow
 
 LAB = """
-    SELECT lab.*, work.learner AS learner, learner.name AS learner_name,
+    SELECT lab.*, work.learner AS learner, work.seed AS seed, learner.name AS learner_name,
         coalesce(reservation.activity, work.activity) AS activity
     FROM lab JOIN work ON work.id = lab.work JOIN learner ON learner.id = work.learner
         LEFT JOIN reservation ON reservation.id = lab.spare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,14 +17,13 @@ from labkit.local.controllers.starts import Starts
 from labkit.local.files import remove_tree
 from labkit.local.kubevirt.vmi_status import FINAL, grace_left
 from labkit.local.network.names import NetworkFull, gateway_of, mac_of, search_domains
-from labkit.local.network.segments import NetworkError, Segments
+from labkit.local.network.segments import NetworkError, Segments, Streams
 from labkit.local.objects import (
     Obj,
     deleting,
     get_path,
     name_of,
     namespace_of,
-    parse_time,
     timestamp,
     uid_of,
     without_finalizer,
@@ -32,7 +31,7 @@ from labkit.local.objects import (
 from labkit.local.paths import EnginePaths
 from labkit.local.pods import bundle, status
 from labkit.local.pods.images import Images
-from labkit.local.pods.live import Facts, Live
+from labkit.local.pods.live import Facts, Held, Live
 from labkit.local.pods.runtime import FIRST_ID, IDS, Runtime, RuntimeTrouble, missing
 from labkit.local.pods.spec import FINALIZER, PROBES, containers_of, stands_for_machine
 from labkit.local.processes import Detached
@@ -41,7 +40,6 @@ from labkit.local.store import Change, Store
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
-_READ_LIMIT = 262_144
 
 
 class Containers:
@@ -56,8 +54,7 @@ class Containers:
         self._networks = networks
         self._paths = paths
         self._images = Images(paths.engine / "images", paths.images, FIRST_ID, IDS)
-        self._holders: dict[str, Detached] = {}
-        self._live: dict[tuple[str, str], Live] = {}
+        self._pods: dict[str, Held] = {}
         self._starts = Starts(store, recorder, self._images)
         self.queue = WorkQueue("pod", self.reconcile)
         store.listen(self._on_change)
@@ -66,10 +63,10 @@ class Containers:
     async def start(self) -> None:
         """Remove what belongs to no pod, then look at every pod once: those that run are taken over."""
         pods = [pod for pod in self._store.all("pods") if not stands_for_machine(pod)]
-        living = {self._paths.machine(uid_of(pod)).runtime.name for pod in self._store.all("pods")}
-        for pause in self._paths.runtime.glob("m*/pause.log"):
-            if pause.parent.name not in living:
-                await Runtime(self._paths.machine(pause.parent.name[1:])).clear()
+        living = {self._paths.machine(uid_of(pod)).runtime.name for pod in pods}
+        for hold in self._paths.runtime.glob("m*/hold"):
+            if hold.parent.name not in living:
+                await Runtime(self._paths.machine(hold.parent.name[1:])).clear()
         used = {item["imageID"] for pod in pods for item in status.records_of(pod).values()}
         await asyncio.to_thread(self._images.sweep, used)
         for pod in pods:
@@ -78,20 +75,25 @@ class Containers:
     async def close(self) -> None:
         """Let go of all containers; they run on."""
         await self.queue.close()
-        for live in self._live.values():
-            live.forget()
+        for held in self._pods.values():
+            for live in held.lives.values():
+                live.forget()
 
     def _on_change(self, change: Change) -> None:
-        if change.kind == "pods" and not stands_for_machine(change.obj):
-            if deleting(change.obj):
-                self._starts.stop(uid_of(change.obj))
-            self.queue.add((namespace_of(change.obj), name_of(change.obj)))
+        if change.kind != "pods" or stands_for_machine(change.obj):
+            return
+        held = self._pods.get(uid_of(change.obj))
+        if held and held.pulling and deleting(change.obj):
+            held.pulling.cancel()
+        self.queue.add((namespace_of(change.obj), name_of(change.obj)))
 
     def _on_network(self, space: str) -> None:
         """A network was made anew: its pods have to be connected again."""
         for pod in self._store.all("pods", space):
-            if found := self._holders.pop(uid_of(pod), None):
-                found.forget()
+            held = self._pods.get(uid_of(pod))
+            if held and held.holder:
+                held.holder.forget()
+                held.holder = None
                 self.queue.add((space, name_of(pod)))
 
     # One pod
@@ -102,30 +104,31 @@ class Containers:
         pod = self._store.get("pods", *key)
         if pod is None or stands_for_machine(pod):
             return None
+        held = self._pods.setdefault(uid_of(pod), Held(Runtime(self._paths.machine(uid_of(pod)))))
         if deleting(pod):
-            return await self._end(pod)
+            return await self._end(pod, held)
         if get_path(pod, "status.phase") in FINAL:
-            await self._clear(pod)
+            await self._clear(pod, held)
             return None
         try:
-            holder = await self._held(pod)
+            holder = held.holder = await self._hold(pod, held)
         except (NetworkError, NetworkFull, RuntimeTrouble, bundle.ConfigError, OSError) as error:
             self._recorder.record(pod, "FailedCreatePodSandBox", str(error), warning=True)
             self._write(pod, status.records_of(pod))
             return _RETRY_SECONDS
-        records, delays = status.records_of(pod), []
+        records, waits = status.records_of(pod), []
         inits = [item["name"] for item in pod["spec"].get("initContainers", ())]
+        policy = pod["spec"]["restartPolicy"]
         for container in containers_of(pod["spec"]):
             name = container["name"]
-            records[name], wait = await self._advance(pod, holder, container, records[name], init=name in inits)
-            delays.append(wait)
+            first = name in inits
+            again = "OnFailure" if first and policy == "Always" else policy
+            records[name], wait = await self._advance(pod, held, holder, container, records[name], again)
+            waits.append(wait)
             over = deleting(self._write(pod, records))
-            if over or (name in inits and get_path(records[name], "state.terminated.exitCode") != 0):
+            if over or (first and get_path(records[name], "state.terminated.exitCode") != 0):
                 break
-        return min((wait for wait in delays if wait is not None), default=None)
-
-    def _runtime(self, pod: Obj) -> Runtime:
-        return Runtime(self._paths.machine(uid_of(pod)))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _network(self, pod: Obj) -> str:
         return uid_of(self._store.require("namespaces", "", namespace_of(pod)))
@@ -133,40 +136,36 @@ class Containers:
     def _address(self, pod: Obj) -> str:
         return self._segments.address(self._network(pod), uid_of(pod)) or ""
 
-    async def _held(self, pod: Obj) -> Detached:
+    async def _hold(self, pod: Obj, held: Held) -> Detached:
         """The process with the pod's namespaces, connected to the network; made if need be. Raises what is caught."""
-        uid, network = uid_of(pod), self._network(pod)
-        if (found := self._holders.get(uid)) and found.running:
-            return found
+        if held.holder and held.holder.running:
+            return held.holder
         if lacking := missing():
             raise RuntimeTrouble(f"containers need {', '.join(lacking)}: 'labkit doctor' says more")
+        uid, network, runtime = uid_of(pod), self._network(pod), held.runtime
         await self._segments.attach(network, uid)
         await self._networks.settle(namespace_of(pod))
-        runtime = self._runtime(pod)
         plug = partial(self._segments.plug, network, uid, mac=mac_of(uid))
         if found := runtime.holder():
             try:
                 await plug(found.pid, fresh=False)
+                return found
             except NetworkError as error:
                 # An ordinary user's network that was made anew has no rights over what the old one had.
                 log.info("pod %s/%s is begun anew: %s", namespace_of(pod), name_of(pod), error)
-                found = None
-        if found is None:
-            await runtime.clear()
-            await asyncio.to_thread(self._fill, pod, runtime)
-            found = await runtime.hold(bundle.hostname(pod), await self._segments.rights(network))
-            await plug(found.pid, fresh=True)
-        self._holders[uid] = found
+        await runtime.clear()
+        await asyncio.to_thread(self._fill, pod, runtime)
+        found = await runtime.hold(bundle.hostname(pod), await self._segments.rights(network))
+        await plug(found.pid, fresh=True)
         return found
 
     def _fill(self, pod: Obj, runtime: Runtime) -> None:
         address = self._address(pod)
         etc = bundle.etc_files(pod, address, gateway_of(address), search_domains(namespace_of(pod)))
         runtime.write_volume(bundle.ETC, etc)
+        lookup = partial(self._starts.lookup, namespace_of(pod))
         for volume in pod["spec"].get("volumes", ()):
-            runtime.write_volume(
-                volume["name"], bundle.volume_files(volume, partial(self._starts.lookup, namespace_of(pod)))
-            )
+            runtime.write_volume(volume["name"], bundle.volume_files(volume, lookup))
 
     def _write(self, pod: Obj, records: Mapping[str, Obj]) -> Obj:
         address = self._address(pod)
@@ -179,137 +178,119 @@ class Containers:
     # One container
 
     async def _advance(
-        self, pod: Obj, holder: Detached, container: Obj, record: Obj, *, init: bool
+        self, pod: Obj, held: Held, holder: Detached, container: Obj, record: Obj, policy: str
     ) -> tuple[Obj, float | None]:
         """A container's record as it is now, after what can be done for it; the seconds to look again."""
-        policy = pod["spec"]["restartPolicy"]
-        policy = "OnFailure" if init and policy == "Always" else policy
-        runtime, count = self._runtime(pod), record["restartCount"]
+        name = container["name"]
         if "running" in record["state"]:
-            live = self._watched(pod, runtime, container, count)
-            if live is not None:
-                await self._kill_unhealthy(pod, runtime, container, count, live)
-                return _seen(record, live), live.killed - asyncio.get_running_loop().time() if live.killed else None
-            record = status.ended(record, runtime.exit(f"{container['name']}-{count}"))
+            if live := self._watched(pod, held, container, record):
+                return live.shown(record), await self._kill_unhealthy(pod, held, live)
+            record = status.ended(record, held.runtime.exit(f"{name}-{record['restartCount']}"))
         if "terminated" in record["state"]:
             if not status.restarts(policy, record):
                 return record, None
-            record |= {"lastState": record["state"]}
-            record = status.waiting(record, "CrashLoopBackOff")
-        again = get_path(record, "lastState.terminated")
-        if again:
-            ran = parse_time(again["finishedAt"]) - parse_time(again["startedAt"])
-            wait = status.delay(count, ran.total_seconds())
-            left = (parse_time(again["finishedAt"]) + timedelta(seconds=wait) - datetime.now(UTC)).total_seconds()
-            if left > 0:
-                why = f"back-off {wait:g}s restarting failed container={container['name']} pod={name_of(pod)}"
-                self._recorder.record(
-                    pod, "BackOff", f"Back-off restarting failed container {container['name']}", warning=True
-                )
-                return status.waiting(record, "CrashLoopBackOff", why), left
-        count += bool(again)
-        address = self._address(pod)
-        record, again_in = await self._starts.start(pod, container, record, address, runtime, holder.pid, count)
-        live = self._watched(pod, runtime, container, count) if "running" in record["state"] else None
-        return _seen(record, live) if live else record, again_in
+            if status.ran_well(record):
+                held.failures.pop(name, None)
+            wait = held.put_off(name, at_once=True)
+            why = f"back-off {wait:g}s restarting failed container={name} pod={name_of(pod)}"
+            record = status.waiting(record | {"lastState": record["state"]}, "CrashLoopBackOff", why)
+            if wait:
+                self._recorder.record(pod, "BackOff", f"Back-off restarting failed container {name}", warning=True)
+        if (left := held.left(name)) > 0:
+            return record, left
+        record, wait_again = await self._starts.start(pod, held, holder.pid, container, record, self._address(pod))
+        live = self._watched(pod, held, container, record) if "running" in record["state"] else None
+        return live.shown(record) if live else record, wait_again
 
-    def _watched(self, pod: Obj, runtime: Runtime, container: Obj, count: int) -> Live | None:
+    def _watched(self, pod: Obj, held: Held, container: Obj, record: Obj) -> Live | None:
         """A running container, looked after from the first call on; None once it has ended."""
-        key, name = (uid_of(pod), container["name"]), f"{container['name']}-{count}"
-        live = self._live.get(key)
-        if live is not None and live.watcher.running:
+        kind, name = container["name"], f"{container['name']}-{record['restartCount']}"
+        live = held.lives.get(kind)
+        if live and live.watcher.running:
             return live
-        if live is not None:
-            self._live.pop(key).forget()
-        if runtime.exit(name) or (watcher := runtime.watcher(name)) is None:
+        if live:
+            held.lives.pop(kind).forget()
+        if held.runtime.exit(name) or (watcher := held.runtime.watcher(name)) is None:
             return None
         again = partial(self.queue.add, (namespace_of(pod), name_of(pod)))
-        line = partial(runtime.exec_line, self._holders[uid_of(pod)].pid, name)
+        line = partial(held.runtime.exec_line, watcher.pid, name)
         facts = Facts(started="startupProbe" not in container, ready="readinessProbe" not in container)
-        live = self._live[key] = Live(watcher, line, again, facts)
+        live = held.lives[kind] = Live(name, watcher, line, again, facts)
         live.keep(_tell_end(watcher, again))
         tell = partial(self._recorder.record, pod, "Unhealthy", warning=True)
         live.keep(_probe(live, container, partial(self._dial, pod, container), tell))
         return live
 
-    async def _dial(
-        self, pod: Obj, container: Obj, port: int | str
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        named = {item.get("name"): item["containerPort"] for item in container.get("ports", ())}
-        return await self.dial(pod, named[port] if isinstance(port, str) else port, probe=True)
+    async def _dial(self, pod: Obj, container: Obj, port: int | str) -> Streams:
+        ports = {item.get("name"): item["containerPort"] for item in container.get("ports", ())}
+        number = ports.get(port) if isinstance(port, str) else port
+        if number is None:
+            raise NetworkError(f"container {container['name']} has no port '{port}'")
+        return await self._segments.dial(self._network(pod), self._address(pod), number, probe=True)
 
-    async def dial(
-        self, pod: Obj, port: int, *, probe: bool = False
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to a pod's port, made inside its network. Raises NetworkError or OSError."""
-        address = get_path(pod, "status.podIP")
-        if not address:
-            raise NetworkError("the pod has no address")
-        connection = await self._segments.dial(self._network(pod), address, port, probe=probe)
-        return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
-
-    async def _kill_unhealthy(self, pod: Obj, runtime: Runtime, container: Obj, count: int, live: Live) -> None:
+    async def _kill_unhealthy(self, pod: Obj, held: Held, live: Live) -> float | None:
         if not live.facts.ended:
-            return
-        now, name = asyncio.get_running_loop().time(), f"{container['name']}-{count}"
-        if not live.killed:
-            why = f"Container {container['name']} failed liveness probe, will be restarted"
+            return None
+        if not live.told:
+            why = f"Container {live.name.rpartition('-')[0]} failed liveness probe, will be restarted"
             self._recorder.record(pod, "Killing", why)
-            live.killed = now + pod["spec"]["terminationGracePeriodSeconds"]
-            await runtime.signal(name, "TERM")
-        if now >= live.killed:
-            await runtime.signal(name, "KILL")
-            live.killed = now + _RETRY_SECONDS
+            await self._tell(held, live)
+            return float(pod["spec"]["terminationGracePeriodSeconds"])
+        await held.runtime.signal(live.name, "KILL")
+        return _RETRY_SECONDS
+
+    async def _tell(self, held: Held, live: Live) -> None:
+        live.told = True
+        await held.runtime.signal(live.name, "TERM")
 
     # What others ask of it
 
+    async def dial(self, pod: Obj, port: int) -> Streams:
+        """A connection to a port of any pod, made inside its network. Raises NetworkError or OSError."""
+        return await self._segments.dial(self._network(pod), get_path(pod, "status.podIP"), port)
+
     def exec_line(self, pod: Obj, container: str, command: list[str], *, tty: bool) -> list[str] | None:
         """The command line that runs a command in a container; None where it does not run."""
-        live = self._live.get((uid_of(pod), container))
-        return live.line(command, tty=tty) if live and live.watcher.running else None
+        live = self._live(pod, container)
+        return live.line(command, tty=tty) if live else None
 
     def log(self, pod: Obj, container: str, *, previous: bool) -> tuple[Path, Callable[[], bool]]:
         """A container's log, and whether there may come more."""
-        record, live = status.records_of(pod)[container], self._live.get((uid_of(pod), container))
+        record = status.records_of(pod)[container]
         past = previous and "running" in record["state"]
-        file = self._runtime(pod).log(f"{container}-{record['restartCount'] - past}")
-        return file, lambda: not past and live is not None and live.watcher.running
+        file = Runtime(self._paths.machine(uid_of(pod))).log(f"{container}-{record['restartCount'] - past}")
+        return file, lambda: not past and self._live(pod, container) is not None
+
+    def _live(self, pod: Obj, container: str) -> Live | None:
+        held = self._pods.get(uid_of(pod))
+        live = held.lives.get(container) if held else None
+        return live if live and live.watcher.running else None
 
     # Down
 
-    async def _end(self, pod: Obj) -> float | None:
+    async def _end(self, pod: Obj, held: Held) -> float | None:
         """SIGTERM to all containers, and the end of all once they are gone or the grace period is over."""
-        runtime, running = self._runtime(pod), []
-        for container in containers_of(pod["spec"]):
-            count = status.records_of(pod)[container["name"]]["restartCount"]
-            if live := self._watched(pod, runtime, container, count):
-                running.append((f"{container['name']}-{count}", live))
+        records = status.records_of(pod)
+        lives = [self._watched(pod, held, item, records[item["name"]]) for item in containers_of(pod["spec"])]
         left = grace_left(pod, datetime.now(UTC))
-        if running and left > 0:
-            for name, live in running:
-                if live.facts.ended != "told":
-                    live.facts.ended = "told"
-                    self._recorder.record(pod, "Killing", f"Stopping container {name.rpartition('-')[0]}")
-                    await runtime.signal(name, "TERM")
+        if any(lives) and left > 0:
+            for live in lives:
+                if live and not live.told:
+                    self._recorder.record(pod, "Killing", f"Stopping container {live.name.rpartition('-')[0]}")
+                    await self._tell(held, live)
             return left
-        await self._clear(pod)
+        await self._clear(pod, held)
         remove_tree(self._paths.machine(uid_of(pod)).state)
         self._store.update("pods", namespace_of(pod), name_of(pod), without_finalizer(FINALIZER))
         return None
 
-    async def _clear(self, pod: Obj) -> None:
+    async def _clear(self, pod: Obj, held: Held) -> None:
         """No process, no mount, no file but the logs, no address is left of a pod."""
-        uid = uid_of(pod)
-        for key in [key for key in self._live if key[0] == uid]:
-            self._live.pop(key).forget()
-        await self._runtime(pod).clear()
-        self._holders.pop(uid, None)
-        self._starts.forget(uid)
-        await self._segments.detach(self._network(pod), uid)
-
-
-def _seen(record: Obj, live: Live) -> Obj:
-    return record | {"ready": live.facts.ready and live.facts.started, "started": live.facts.started}
+        for live in held.lives.values():
+            live.forget()
+        self._pods.pop(uid_of(pod), None)
+        await held.runtime.clear()
+        await self._segments.detach(self._network(pod), uid_of(pod))
 
 
 async def _probe(live: Live, container: Obj, dial: probes.Dial, tell: probes.Tell) -> None:

@@ -30,7 +30,7 @@ from labkit.local.kubevirt.vmi_status import (
     vmi_status,
 )
 from labkit.local.network.names import mac_of
-from labkit.local.network.segments import NetworkError, Segments
+from labkit.local.network.segments import Segments, Streams
 from labkit.local.objects import (
     Obj,
     controller_uid,
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 
 FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 _RETRY_SECONDS = 5.0
-_READ_LIMIT = 262_144
 _ENDS = {
     "shutdown": "The VirtualMachineInstance was shut down.",
     "crashed": "The VirtualMachineInstance crashed.",
@@ -203,16 +202,10 @@ class Machines:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
         self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
 
-    async def dial(
-        self, vmi: Obj, port: int, *, probe: bool = False
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def dial(self, vmi: Obj, port: int, *, probe: bool = False) -> Streams:
         """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
         network = self.network_uid(vmi)
-        address = self._segments.address(network, uid_of(vmi))
-        if address is None:
-            raise NetworkError("the machine has no address")
-        connection = await self._segments.dial(network, address, port, probe=probe)
-        return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
+        return await self._segments.dial(network, self._segments.address(network, uid_of(vmi)), port, probe=probe)
 
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""

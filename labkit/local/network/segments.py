@@ -22,7 +22,10 @@ from labkit.local.paths import EnginePaths, SegmentPaths
 
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
+_READ_LIMIT = 262_144
 _REMEDY = "'labkit doctor' says what is missing"
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class NetworkError(Exception):
@@ -127,18 +130,21 @@ class Segments:
         request = {"op": "plug", "name": self.port(uid), "pid": pid, "mac": mac, "fresh": fresh}
         await self._ask(self._paths.segment(namespace_uid), request | {"address": self.address(namespace_uid, uid)})
 
-    async def dial(self, namespace_uid: str, host: str, port: int, *, probe: bool = False) -> socket.socket:
-        """A TCP connection to a machine, made inside its network. Raises NetworkError.
+    async def dial(self, namespace_uid: str, host: str | None, port: int, *, probe: bool = False) -> Streams:
+        """A TCP connection to an address, made inside its network. Raises NetworkError or OSError.
 
         Policies see it as coming from virt-api's pod; those of a ``probe``, which a kubelet makes, are not asked.
         """
+        if not host:
+            raise NetworkError("it has no address")
         request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
-        return socket.socket(fileno=await self._ask_for_file(self._paths.segment(namespace_uid), request))
+        connection = socket.socket(fileno=await self._ask_for_file(self._paths.segment(namespace_uid), request))
+        return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
 
     async def rights(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest with rights over the network. Raises NetworkError."""
-        *start, _, dashes = await self.entry(namespace_uid) if os.getuid() else [""] * 2
-        return [*start, dashes] if start else []
+        words = await self.entry(namespace_uid) if os.getuid() else []
+        return [word for word in words if not word.startswith("--net=")]
 
     async def entry(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest inside the network. Raises NetworkError."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from labkit.local.objects import Obj, get_path, quantity
 
-SECRETS, CONFIG_MAPS = "secrets", "configmaps"
 Lookup = Callable[[str, str], Obj | None]
 """A Secret or ConfigMap of the pod's namespace by kind key and name."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -45,32 +44,29 @@ class Place:
     cgroup: str
     """Empty where no limits can be set: there runc runs in the pod's user namespace itself."""
 
-    @property
-    def mappings(self) -> Sequence[str]:
-        """The lists of ids that runc is told of."""
-        return ("uidMappings", "gidMappings") if self.cgroup else ()
 
-
-def data_of(kind: str, reference: Obj, lookup: Lookup) -> Mapping[str, bytes]:
-    """What a Secret or ConfigMap holds; nothing for an optional one that is not there. Raises ConfigError."""
+def _content(source: Obj, lookup: Lookup) -> tuple[Obj, Mapping[str, bytes]]:
+    """The reference in an env, envFrom or volume to a Secret or ConfigMap, and what that holds: nothing for an optional
+    one that is not there. Raises ConfigError.
+    """
+    word = next(word for word in source if word.startswith(("secret", "configMap")))
+    reference, secret = source[word], word.startswith("secret")
     name = reference.get("name") or reference.get("secretName", "")
-    found = lookup(kind, name)
-    if found is None:
-        if reference.get("optional"):
-            return {}
-        raise ConfigError(f'{kind.removesuffix("s")} "{name}" not found')
-    plain = {} if kind == SECRETS else found.get("data") or {}
-    coded = found.get("data" if kind == SECRETS else "binaryData") or {}
+    found = lookup("secrets" if secret else "configmaps", name)
+    if found is None and not reference.get("optional"):
+        raise ConfigError(f'{"secret" if secret else "configmap"} "{name}" not found')
+    coded = get_path(found, "data" if secret else "binaryData", {})
+    plain = {} if secret else get_path(found, "data", {})
     decoded = {key: base64.b64decode(text) for key, text in coded.items()}
-    return {key: text.encode() for key, text in plain.items()} | decoded
+    return reference, {key: text.encode() for key, text in plain.items()} | decoded
 
 
 def volume_files(volume: Obj, lookup: Lookup) -> dict[str, tuple[bytes, int]] | None:
     """What a volume holds: bytes and mode by path; None for an empty one to write to. Raises ConfigError."""
     if "emptyDir" in volume:
         return None
-    source, kind = (volume["secret"], SECRETS) if "secret" in volume else (volume["configMap"], CONFIG_MAPS)
-    data, mode = data_of(kind, source, lookup), source.get("defaultMode", 0o644)
+    source, data = _content(volume, lookup)
+    mode = source.get("defaultMode", 0o644)
     items = source.get("items") or [{"key": key, "path": key} for key in data]
     for item in items:
         if item["key"] not in data and not source.get("optional"):
@@ -84,10 +80,8 @@ def environment(pod: Obj, container: Obj, address: str, lookup: Lookup) -> dict[
     """What ``envFrom`` and ``env`` say, later over earlier. Raises ConfigError."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
-        for key, kind in (("configMapRef", CONFIG_MAPS), ("secretRef", SECRETS)):
-            if key in source:
-                data = data_of(kind, source[key], lookup)
-                found |= {source.get("prefix", "") + name: text.decode(errors="replace") for name, text in data.items()}
+        for name, text in _content(source, lookup)[1].items():
+            found[source.get("prefix", "") + name] = text.decode(errors="replace")
     for entry in container.get("env", ()):
         value = _value(pod, entry, address, lookup)
         if value is not None:
@@ -99,16 +93,12 @@ def _value(pod: Obj, entry: Obj, address: str, lookup: Lookup) -> str | None:
     source = entry.get("valueFrom")
     if not source:
         return str(entry.get("value", ""))
-    if "fieldRef" in source:
-        path = source["fieldRef"]["fieldPath"]
+    if path := get_path(source, "fieldRef.fieldPath"):
         return address if path == "status.podIP" else str(get_path(pod, path, ""))
-    key, kind = ("secretKeyRef", SECRETS) if "secretKeyRef" in source else ("configMapKeyRef", CONFIG_MAPS)
-    data = data_of(kind, source[key], lookup)
-    if source[key]["key"] in data:
-        return data[source[key]["key"]].decode(errors="replace")
-    if source[key].get("optional"):
-        return None
-    raise ConfigError(f"couldn't find key {source[key]['key']} in {kind.removesuffix('s')} {source[key]['name']}")
+    reference, data = _content(source, lookup)
+    if reference["key"] not in data and not reference.get("optional"):
+        raise ConfigError(f"couldn't find key {reference['key']} in {reference['name']}")
+    return data[reference["key"]].decode(errors="replace") if reference["key"] in data else None
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -120,27 +110,22 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     )
 
 
-def config(
-    pod: Obj, container: Obj, image: Obj, place: Place, given: Mapping[str, str], user: Obj, seccomp: Obj
-) -> Obj:
-    """The whole ``config.json``. ``image`` is the image's own configuration. Raises ConfigError."""
-    security = container.get("securityContext", {})
+def config(pod: Obj, container: Obj, image: Obj, start: Obj, place: Place, given: Mapping[str, str]) -> Obj:
+    """The whole ``config.json`` but for seccomp. ``image`` is the image's own configuration, ``start`` what umoci makes
+    of it. Raises ConfigError.
+    """
+    security = pod["spec"].get("securityContext", {}) | container.get("securityContext", {})
+    user = _user(security, start["process"]["user"], place.ids)
     dropped = {name.removeprefix("CAP_") for name in get_path(security, "capabilities.drop", [])}
     held = [f"CAP_{name}" for name in _CAPABILITIES if not dropped & {name, "ALL"}]
     sets = ("bounding", "permitted", "effective") if user["uid"] == 0 else ("bounding",)
-    start, more = container.get("command"), container.get("args")
-    entry = start or image.get("Entrypoint") or []
-    arguments = [*entry, *(more if more is not None else [] if start else image.get("Cmd") or [])]
-    if not arguments:
-        raise ConfigError("neither the container nor its image says what to run")
     own = [f"PATH={_PATH}", f"HOSTNAME={hostname(pod)}", *(image.get("Env") or [])]
     limits = container["resources"].get("limits", {})
-    fixed = {volume["name"] for volume in pod["spec"].get("volumes", ()) if "emptyDir" not in volume}
     return {
-        "ociVersion": "1.0.2",
+        "ociVersion": start["ociVersion"],
         "process": {
             "user": user,
-            "args": [expand(word, given) for word in arguments],
+            "args": [expand(word, given) for word in _arguments(container, image)],
             "env": [*own, *(f"{name}={value}" for name, value in given.items())],
             "cwd": container.get("workingDir") or image.get("WorkingDir") or "/",
             "capabilities": dict.fromkeys(sets, held),
@@ -148,19 +133,14 @@ def config(
             "rlimits": [] if place.cgroup or "memory" not in limits else [_data_limit(limits)],
         },
         "root": {"path": str(place.rootfs), "readonly": bool(security.get("readOnlyRootFilesystem"))},
-        "mounts": [*_mounts(place), *(_volume(place, mount, fixed) for mount in _by_depth(container))],
+        "mounts": [*_mounts(start, place), *_volumes(pod, container, place)],
         "linux": {
             "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}, *_shared(place)],
-            **{key: [{"containerID": 0, "hostID": place.first_id, "size": place.ids}] for key in place.mappings},
-            **({"cgroupsPath": place.cgroup, "resources": _resources(limits)} if place.cgroup else {}),
-            "seccomp": seccomp,
+            **(_with_cgroup(place, limits) if place.cgroup else {}),
             "maskedPaths": _MASKED,
             "readonlyPaths": _READ_ONLY,
         },
     }
-
-
-_NAMESPACES = (("user", "user"), ("network", "net"), ("uts", "uts"), ("ipc", "ipc"))
 
 
 def hostname(pod: Obj) -> str:
@@ -168,9 +148,28 @@ def hostname(pod: Obj) -> str:
     return str(pod["spec"].get("hostname") or pod["metadata"]["name"].split(".")[0][:63])
 
 
+def _arguments(container: Obj, image: Obj) -> list[str]:
+    start, more = container.get("command"), container.get("args")
+    found = [*(start or image.get("Entrypoint") or []), *(more or ([] if start else image.get("Cmd")) or [])]
+    if not found:
+        raise ConfigError("neither the container nor its image says what to run")
+    return found
+
+
+def _user(wanted: Obj, image: Obj, ids: int) -> Obj:
+    """Whose the first process is."""
+    user = {"uid": wanted["runAsUser"], "gid": 0} if "runAsUser" in wanted else image
+    user |= {"gid": wanted["runAsGroup"]} if "runAsGroup" in wanted else {}
+    if wanted.get("runAsNonRoot") and not user["uid"]:
+        raise ConfigError("container has runAsNonRoot and image will run as root")
+    if not all(0 <= number < ids for number in (user["uid"], user["gid"], *user.get("additionalGids", ()))):
+        raise ConfigError(f"user {user['uid']}:{user['gid']} cannot be had here: only 0 to {ids - 1} can")
+    return user
+
+
 def _shared(place: Place) -> list[Obj]:
-    entered = _NAMESPACES if place.mappings else _NAMESPACES[1:]
-    return [{"type": kind, "path": f"/proc/{place.holder}/ns/{file}"} for kind, file in entered]
+    kinds = [("network", "net"), ("uts", "uts"), ("ipc", "ipc"), *([("user", "user")] if place.cgroup else [])]
+    return [{"type": kind, "path": f"/proc/{place.holder}/ns/{file}"} for kind, file in kinds]
 
 
 def _data_limit(limits: Obj) -> Obj:
@@ -178,27 +177,39 @@ def _data_limit(limits: Obj) -> Obj:
     return {"type": "RLIMIT_DATA", "soft": most, "hard": most}
 
 
-def _resources(limits: Obj) -> Obj:
+def _with_cgroup(place: Place, limits: Obj) -> Obj:
     found: Obj = {"devices": [{"allow": False, "access": "rwm"}], "pids": {"limit": _MOST_PROCESSES}}
     if "memory" in limits:
-        most = int(quantity(limits["memory"]))
-        found["memory"] = {"limit": most}
+        found["memory"] = {"limit": int(quantity(limits["memory"]))}
     if "cpu" in limits:
         found["cpu"] = {"period": 100_000, "quota": max(1000, int(quantity(limits["cpu"]) * 100_000))}
-    return found
+    mapping = [{"containerID": 0, "hostID": place.first_id, "size": place.ids}]
+    return {"uidMappings": mapping, "gidMappings": mapping, "cgroupsPath": place.cgroup, "resources": found}
 
 
-def _mounts(place: Place) -> list[Obj]:
-    rows = (
-        ("/proc", "proc", "proc", _TMPFS),
-        ("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        ("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-        ("/dev/shm", "tmpfs", "shm", [*_TMPFS, "mode=1777", "size=65536k"]),  # noqa: S108 - the container's own
-        ("/dev/mqueue", "mqueue", "mqueue", _TMPFS),
-        ("/sys", "sysfs", "sysfs", [*_TMPFS, "ro"]),
-        *((f"/etc/{name}", "bind", str(place.volumes / ETC / name), ["rbind", "rprivate"]) for name in ETC_FILES),
-    )
-    return [dict(zip(("destination", "type", "source", "options"), row, strict=True)) for row in rows]
+def _mounts(start: Obj, place: Place) -> list[Obj]:
+    """What every container has; a terminal's group, which an ordinary user has not, is left out."""
+    usual = [mount for mount in start["mounts"] if mount["type"] != "cgroup"]
+    kept = [
+        mount | {"options": [word for word in mount.get("options", _TMPFS) if not word.startswith("gid=")]}
+        for mount in usual
+    ]
+    return kept + [_bind(f"/etc/{name}", place.volumes / ETC / name) for name in ETC_FILES]
+
+
+def _volumes(pod: Obj, container: Obj, place: Place) -> list[Obj]:
+    fixed = {volume["name"] for volume in pod["spec"].get("volumes", ()) if "emptyDir" not in volume}
+    mounts = sorted(container.get("volumeMounts", ()), key=lambda mount: len(PurePosixPath(mount["mountPath"]).parts))
+    return [
+        _bind(mount["mountPath"], place.volumes / mount["name"] / mount.get("subPath", ""), read_only)
+        for mount in mounts
+        for read_only in [mount.get("readOnly") or mount["name"] in fixed]
+    ]
+
+
+def _bind(target: str, source: Path, read_only: bool = False) -> Obj:
+    options = ["rbind", "rprivate", *(["ro"] if read_only else [])]
+    return {"destination": target, "type": "bind", "source": str(source), "options": options}
 
 
 def etc_files(pod: Obj, address: str, gateway: str, search: Sequence[str]) -> dict[str, tuple[bytes, int]]:
@@ -215,41 +226,6 @@ def etc_files(pod: Obj, address: str, gateway: str, search: Sequence[str]) -> di
 
 ETC, ETC_FILES = ".etc", ("hosts", "hostname", "resolv.conf")
 """Beside the pod's volumes: what each of its containers finds in ``/etc``."""
-
-
-def _by_depth(container: Obj) -> list[Obj]:
-    mounts: list[Obj] = container.get("volumeMounts", [])
-    return sorted(mounts, key=lambda mount: len(PurePosixPath(mount["mountPath"]).parts))
-
-
-def _volume(place: Place, mount: Obj, fixed: Collection[str]) -> Obj:
-    options = ["rbind", "rprivate", *(["ro"] if mount.get("readOnly") or mount["name"] in fixed else [])]
-    source = str(place.volumes / mount["name"])
-    return {"destination": mount["mountPath"], "type": "bind", "source": source, "options": options}
-
-
-def user_of(pod: Obj, container: Obj, image: Obj, accounts: Callable[[str], Sequence[str]], ids: int) -> Obj:
-    """Whose a container's first process is: ``accounts`` gives the lines of the image's passwd or group file.
-
-    Raises ConfigError.
-    """
-    wanted = pod["spec"].get("securityContext", {}) | container.get("securityContext", {})
-    name, _, group = str(image.get("User") or "0").partition(":")
-    rows = [line.split(":") for line in accounts("passwd")]
-    row = next((row for row in rows if len(row) > 3 and name in (row[0], row[2])), None)
-    uid = wanted.get("runAsUser", row[2] if row else name)
-    gid = group or (row[3] if row and "runAsUser" not in wanted else "0")
-    groups = (line.split(":") for line in accounts("group"))
-    gid = wanted.get("runAsGroup", next((row[2] for row in groups if len(row) > 2 and row[0] == gid), gid))
-    try:
-        user = {"uid": int(uid), "gid": int(gid)}
-    except ValueError as error:
-        raise ConfigError(f"the image's user '{image.get('User')}' is not in its /etc/passwd") from error
-    if wanted.get("runAsNonRoot") and not user["uid"]:
-        raise ConfigError("container has runAsNonRoot and image will run as root")
-    if not all(0 <= number < ids for number in user.values()):
-        raise ConfigError(f"user {user['uid']}:{user['gid']} cannot be had here: only 0 to {ids - 1} can")
-    return user
 
 
 def seccomp_of(profile: Obj) -> Obj:

@@ -12,17 +12,16 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from labkit.local import processes
 from labkit.local.files import make_private, remove_tree
 from labkit.local.objects import Obj
+from labkit.local.storage.disks import DiskError, run
 
 _LOCAL = re.compile(r"localhost/labkit/(?P<name>[a-z0-9][a-z0-9._-]*)(:[A-Za-z0-9._-]+)?")
 _REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]*")
 _TAG = "latest"
-_KEPT_SECONDS = 7 * 86400
-_PULL_TIMEOUT = "15m"
+_KEPT_SECONDS, _PULL_TIMEOUT = 7 * 86400, "15m"
 _VARIABLES = (
     "REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
     *(name for word in ("http_proxy", "https_proxy", "no_proxy") for name in (word, word.upper())),
@@ -40,11 +39,12 @@ class ImageTrouble(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """An unpacked image. ``config`` is what it says of how it is to be run."""
+    """An unpacked image: what it says of how it is to be run, and umoci's beginning of a configuration for runc."""
 
     digest: str
     rootfs: Path
     config: Obj
+    start: Obj
 
 
 class Images:
@@ -55,7 +55,8 @@ class Images:
 
     def __init__(self, folder: Path, local: Path, first_id: int, ids: int) -> None:
         self._folder, self._local = folder, local
-        self._mapping = [f"--{kind}-map=0:{first_id}:{ids}" for kind in ("uid", "gid")]
+        mapped = [f"--{kind}-map=0:{first_id}:{ids}" for kind in ("uid", "gid")]
+        self._mapping = mapped if os.getuid() == 0 else ["--rootless"]
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def remote(self, reference: str, policy: str) -> bool:
@@ -66,28 +67,27 @@ class Images:
             raise ImageTrouble("InvalidImageName", f'couldn\'t parse image name "{reference}"')
         there = (self._layout(reference) / "index.json").exists()
         if policy == "Never" and not there:
-            raise ImageTrouble(
-                "ErrImageNeverPull", f'Container image "{reference}" is not present with pull policy of Never'
-            )
+            why = f'Container image "{reference}" is not present with pull policy of Never'
+            raise ImageTrouble("ErrImageNeverPull", why)
         return policy == "Always" or (policy == "IfNotPresent" and not there)
 
     async def get(self, reference: str, policy: str) -> Image:
         """The image that a reference means now, unpacked. Raises ImageTrouble."""
         layout = self._layout(reference)
-        async with self._locks[str(layout)]:
-            if self.remote(reference, policy):
-                make_private(layout.parent)
-                await _run(
-                    "skopeo",
-                    f"--command-timeout={_PULL_TIMEOUT}",
-                    "copy",
-                    "--quiet",
-                    f"docker://{reference}",
-                    f"oci:{layout}:{_TAG}",
-                )
-            digest, config = await asyncio.to_thread(_read, layout, reference)
-        async with self._locks[digest]:
-            return Image(digest, await self._unpacked(layout, digest), config)
+        try:
+            async with self._locks[str(layout)]:
+                if self.remote(reference, policy):
+                    make_private(layout.parent)
+                    copy = ("copy", "--quiet", f"docker://{reference}", f"oci:{layout}:{_TAG}")
+                    await _run("skopeo", f"--command-timeout={_PULL_TIMEOUT}", *copy)
+                digest = _digest(layout)
+            async with self._locks[digest]:
+                return await self._unpacked(layout, digest)
+        except FileNotFoundError as error:
+            remedy = f": run 'labkit images build {layout.parent.parent.name}'" if _LOCAL.fullmatch(reference) else ""
+            raise ImageTrouble("ErrImagePull", f"there is no container image '{reference}'{remedy}") from error
+        except (DiskError, ValueError, LookupError, TypeError) as error:
+            raise ImageTrouble("ErrImagePull", f"image '{reference}' cannot be had: {error}") from error
 
     def sweep(self, used: Collection[str]) -> None:
         """Remove what was unpacked and has not been used for days, or was not unpacked to its end."""
@@ -101,56 +101,30 @@ class Images:
             return (self._local / match["name"] / "current").resolve() / "oci"
         return self._folder / "pulled" / hashlib.sha256(reference.encode()).hexdigest()[:16]
 
-    async def _unpacked(self, layout: Path, digest: str) -> Path:
+    async def _unpacked(self, layout: Path, digest: str) -> Image:
         target = self._folder / "roots" / digest.partition(":")[2]
         if not target.exists():
-            made = make_private(target.parent) / f".{target.name}"
+            made = target.with_name(f".{target.name}")
             await asyncio.to_thread(remove_tree, made)
-            how = self._mapping if os.getuid() == 0 else ["--rootless"]
-            await _run("umoci", "raw", "unpack", *how, "--image", f"{layout}:{_TAG}", str(made))
+            root = make_private(made) / "rootfs"
+            # It compares checksums.
+            await _run("umoci", "raw", "unpack", *self._mapping, "--image", f"{layout}:{_TAG}", str(root))
+            about = ("--image", f"{layout}:{_TAG}", f"--rootfs={root}", str(made / "start.json"))
+            await _run("umoci", "raw", "runtime-config", *about)
+            (made / "image.json").write_text(await _run("skopeo", "inspect", "--config", f"oci:{layout}:{_TAG}"))
             made.rename(target)
         os.utime(target)
-        return target
+        config, start = (json.loads((target / name).read_text()) for name in ("image.json", "start.json"))
+        return Image(digest, target / "rootfs", config.get("config") or {}, start)
 
 
-def _read(layout: Path, reference: str) -> tuple[str, Obj]:
-    try:
-        found = json.loads((layout / "index.json").read_text())["manifests"]
-        tagged = [
-            item for item in found if item.get("annotations", {}).get("org.opencontainers.image.ref.name") == _TAG
-        ]
-        digest = str((tagged or found)[0]["digest"])
-        config = _blob(layout, _blob(layout, digest)["config"]["digest"])
-        return digest, config.get("config") or {}
-    except FileNotFoundError as error:
-        name = layout.parent.parent.name
-        remedy = f": run 'labkit images build {name}'" if _LOCAL.fullmatch(reference) else ""
-        raise ImageTrouble("ErrImagePull", f"there is no container image '{reference}'{remedy}") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ImageTrouble("ErrImagePull", f"image '{reference}' is not whole: {error}") from error
+def _digest(layout: Path) -> str:
+    """That of the image in a layout. Raises FileNotFoundError, ValueError, LookupError or TypeError."""
+    for item in json.loads((layout / "index.json").read_text())["manifests"]:
+        if item.get("annotations", {}).get("org.opencontainers.image.ref.name") == _TAG:
+            return str(item["digest"])
+    raise ValueError(f"nothing in it is called {_TAG}")
 
 
-def _blob(layout: Path, digest: str) -> Any:
-    algorithm, _, number = digest.partition(":")
-    content = (layout / "blobs" / algorithm / number).read_bytes()
-    if hashlib.new(algorithm, content).hexdigest() != number:
-        raise ValueError(f"{digest} has another checksum")
-    return json.loads(content)
-
-
-async def _run(*command: str) -> None:
-    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    variables = processes.environment(*_VARIABLES)
-    try:
-        child = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=none, stderr=pipe, env=variables)
-    except FileNotFoundError as error:
-        why = f"'{command[0]}' is not installed: run 'apt-get install {command[0]}'"
-        raise ImageTrouble("ErrImagePull", why) from error
-    try:
-        _, said = await child.communicate()
-    except asyncio.CancelledError:
-        child.kill()
-        raise
-    if child.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise ImageTrouble("ErrImagePull", f"{command[0]} failed: {lines[-1] if lines else child.returncode}")
+async def _run(*command: str) -> str:
+    return await run(*command, umask=0o022, variables=processes.environment(*_VARIABLES))

@@ -7,12 +7,11 @@ the rest: ``RUN/NAME-N`` is a container's bundle, ``exit`` in it its exit status
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from labkit.local import processes
@@ -20,6 +19,8 @@ from labkit.local.files import make_private, remove_tree, write_atomically
 from labkit.local.objects import Obj
 from labkit.local.paths import MachinePaths
 from labkit.local.pods.bundle import Place
+from labkit.local.pods.status import Exit
+from labkit.local.storage.disks import DiskError, run
 
 RUNC, CONMON, PROFILE = "runc", "conmon", Path("/usr/share/containers/seccomp.json")
 PROGRAMS = (RUNC, CONMON, "umoci", "skopeo")
@@ -28,20 +29,31 @@ FIRST_ID, IDS = 1_900_000_000, 65536
 """Root's containers have these users and groups, which systemd and Debian leave unused."""
 _SPOTS = ("/mnt", "/media", "/srv", "/opt")
 _LOG_BYTES = 2 * 2**20
-_START_SECONDS = 20.0
+_HOLD = 'echo > /dev/fd/$1; exec tail -f "$0" > /dev/null'
+_SETTINGS = """
+hostname "$0"
+cd /proc/sys/net
+echo 0 > ipv4/ip_unprivileged_port_start
+echo "0 $1" > ipv4/ping_group_range
+[ ! -e ipv6 ] || echo 1 > ipv6/conf/all/disable_ipv6
+"""
+_MOUNT = """
+cd "$0"
+mount -t tmpfs -o nosuid,nodev,mode=711 none "$1"
+mkdir -m 711 "$1/volumes" "$1/root"
+mount --bind "$2/volumes" "$1/volumes"
+mount -t overlay -o "lowerdir=$4,upperdir=$2/$3/upper,workdir=$2/$3/work" none "$1/root" 2> /dev/null || {
+    cp -a --reflink=auto "$4" "$2/$3/copy"
+    mount --bind "$2/$3/copy" "$1/root"
+}
+shift 4
+exec "$@"
+"""
+"""Mounts that only a container and its watcher have, and that go with them, at a place that everybody may pass."""
 
 
 class RuntimeTrouble(Exception):
     """A pod or container that cannot be started: one sentence."""
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a container ended: its status, when (seconds), and whether it used more memory than it may."""
-
-    code: int
-    when: float
-    out_of_memory: bool = False
 
 
 class Runtime:
@@ -49,44 +61,38 @@ class Runtime:
 
     def __init__(self, paths: MachinePaths) -> None:
         self.paths = paths
-        self.first_id, self.ids = (FIRST_ID, IDS) if os.getuid() == 0 else (os.getuid(), 1)
+        self.root = os.getuid() == 0
+        self.first_id, self.ids = (FIRST_ID, IDS) if self.root else (os.getuid(), 1)
+        self._mark = f"\0{paths.runtime}/hold\0"
         self._spot = next(spot for spot in map(Path, _SPOTS) if spot.is_dir() and spot not in paths.state.parents)
-
-    @property
-    def volumes(self) -> Path:
-        """The pod's volumes, each a folder; ``ETC`` is one of them."""
-        return self.paths.state / "volumes"
 
     def holder(self) -> processes.Detached | None:
         """The process that holds the namespaces."""
-        return processes.adopt(f"{self.paths.runtime}/\0infinity\0")
+        return processes.adopt(self._mark)
 
     async def hold(self, hostname: str, entry: Sequence[str]) -> processes.Detached:
         """Make the namespaces; ``entry`` starts a command line that runs the rest where that may be done.
 
         Raises RuntimeTrouble.
         """
-        make_private(self.paths.runtime)
         make_private(self.paths.logs)
-        log = self.paths.runtime / "pause.log"
-        ready, told = os.pipe()
-        command = [
-            *entry, sys.executable, "-m", "labkit.local.pods.pause", f"{self.paths.runtime}/",
-            str(self.first_id), str(self.ids), str(self._spot), str(self.volumes), hostname, str(told),
-        ]  # fmt: skip
-        with open(ready, "rb", 0) as said:
-            try:
-                process = processes.start(command, log, pass_fds=[told])
-            finally:
-                os.close(told)
-            if not await asyncio.to_thread(said.read, 1):
-                raise RuntimeTrouble(f"the pod's namespaces could not be made: {_last_line(log)}")
+        hold, log = make_private(self.paths.runtime) / "hold", self.paths.runtime / "hold.log"
+        hold.touch()
+        own = ["--user", *([] if self.root else ["--map-root-user"]), "--net", "--uts", "--ipc", "--"]
+        process, said = await _begun(lambda told: [*entry, "unshare", *own, "sh", "-c", _HOLD, hold, told], log)
+        if not said:
+            raise RuntimeTrouble(f"the pod's namespaces could not be made: {_last_line(log)}")
+        for kind in ("uid", "gid") if self.root else ():
+            Path(f"/proc/{process.pid}/{kind}_map").write_text(f"0 {self.first_id} {self.ids}\n")
+        inside = [f"--{kind}=/proc/{process.pid}/ns/{kind}" for kind in ("user", "net", "uts")]
+        kept = [] if self.root else ["--preserve-credentials"]
+        await _well("nsenter", *kept, *inside, "--", "sh", "-ec", _SETTINGS, hostname, str(self.ids - 1))
         return process
 
     def place(self, holder: int, container: str) -> Place:
         """Where a container, by its name with the number of its start, is put."""
-        cgroup = f"/labkit-{self.identity(container)}" if os.getuid() == 0 else ""
-        return Place(holder, self.first_id, self.ids, self._spot / container, self._spot / "volumes", cgroup)
+        cgroup = f"/labkit-{self.identity(container)}" if self.root else ""
+        return Place(holder, self.first_id, self.ids, self._spot / "root", self._spot / "volumes", cgroup)
 
     def identity(self, container: str) -> str:
         """What runc calls it."""
@@ -98,31 +104,42 @@ class Runtime:
 
     async def start(self, holder: int, container: str, image: Path, config: Obj) -> processes.Detached:
         """Start a container; gives what watches it. Raises RuntimeTrouble."""
-        await self.remove(holder, container)
-        await self._mount(holder, container, image)
+        await self.remove(container)
+        upper, _ = (make_private(self.paths.state / container / name) for name in ("upper", "work"))
+        shutil.copystat(image, upper)
+        self._give(upper)
         bundle = make_private(self.paths.runtime / container)
         write_atomically(bundle / "config.json", json.dumps(config).encode())
+        # Relative to a folder of both: what separates an overlay's options may be in the folder's name.
+        base = Path(os.path.commonpath([image, self.paths.state]))
+        folders = (self._spot, self.paths.state.relative_to(base), container, image.relative_to(base))
+        mounts = ["unshare", "--mount", "--propagation=slave", "--", "sh", "-ec", _MOUNT, base, *folders]
         command = [
             CONMON, "--cid", self.identity(container), "--cuuid", self.identity(container), "--name", container,
             "--runtime", shutil.which(RUNC) or RUNC, "--runtime-arg", f"--root={self.paths.runtime}/runc",
-            "--bundle", str(bundle), "--persist-dir", str(bundle), "--container-pidfile", f"{bundle}/pid",
+            "--bundle", bundle, "--persist-dir", bundle, "--container-pidfile", f"{bundle}/pid",
             "--full-attach", "--log-level", "error",
-            "--log-path", f"k8s-file:{self.log(container)}", "--log-size-max", str(_LOG_BYTES),
+            "--log-path", f"k8s-file:{self.log(container)}", "--log-size-max", _LOG_BYTES,
         ]  # fmt: skip
-        ready, told = os.pipe()
-        variables = {"PATH": os.environ["PATH"], "TZ": "UTC", "_OCI_SYNCPIPE": str(told)}
-        with open(ready, "rb", 0) as said:
-            try:
-                done = await self._run(holder, *command, env=variables, pass_fds=[told])
-            finally:
-                os.close(told)
-            answer = json.loads(await asyncio.to_thread(said.readline) or "{}")
+        variables, log = ["env", "-i", f"PATH={os.environ['PATH']}", "TZ=UTC"], bundle / "start.log"
+        process, said = await _begun(
+            lambda told: [
+                "nsenter",
+                *self._rights(holder),
+                "--",
+                *mounts,
+                *variables,
+                f"_OCI_SYNCPIPE={told}",
+                *command,
+            ],
+            log,
+        )
+        await process.wait()
+        answer = json.loads(said or "{}")
         if answer.get("pid", -1) <= 0:
-            why = str(answer.get("message") or done).strip().splitlines()
-            raise RuntimeTrouble(why[-1] if why else "conmon said nothing")
+            raise RuntimeTrouble(str(answer.get("message") or _last_line(log)).strip().splitlines()[-1])
         watcher = self.watcher(container)
-        if fault := await self._run(None, *self.runc("start", self.identity(container))):
-            raise RuntimeTrouble(fault)
+        await _well(*self.runc("start", self.identity(container)))
         if watcher is None:
             raise RuntimeTrouble("the container's watcher ended at once")
         return watcher
@@ -144,87 +161,74 @@ class Runtime:
         """A command line of runc for this pod."""
         return [RUNC, f"--root={self.paths.runtime}/runc", *words]
 
-    def exec_line(self, holder: int, container: str, command: Sequence[str], *, tty: bool = False) -> list[str]:
-        """The command line that runs a command in a container."""
+    def exec_line(self, watcher: int, container: str, command: Sequence[str], *, tty: bool = False) -> list[str]:
+        """The command line that runs a command in a container, from where its root is mounted."""
         words = ["exec", *(["--tty"] if tty else []), self.identity(container), *command]
-        return [*_inside(holder), *self.runc(*words)]
+        return ["nsenter", *self._rights(watcher), f"--mount=/proc/{watcher}/ns/mnt", "--", *self.runc(*words)]
 
     async def signal(self, container: str, name: str) -> None:
         """Send a signal to a container's first process, if that is there."""
-        await self._run(None, *self.runc("kill", self.identity(container), name))
+        with contextlib.suppress(DiskError):
+            await run(*self.runc("kill", self.identity(container), name))
 
-    async def remove(self, holder: int | None, container: str) -> None:
+    async def remove(self, container: str) -> None:
         """End a container and remove all of it but its log."""
-        await self._run(None, *self.runc("delete", "--force", self.identity(container)))
+        with contextlib.suppress(DiskError):
+            await run(*self.runc("delete", "--force", self.identity(container)))
         await processes.end_all(f"\0{self.paths.runtime / container}\0")
-        if holder is not None:
-            await self._run(holder, "umount", "--lazy", str(self._spot / container))
-        await asyncio.to_thread(remove_tree, self.paths.runtime / container)
-        await asyncio.to_thread(remove_tree, self.paths.state / container)
+        for folder in (self.paths.runtime, self.paths.state):
+            await asyncio.to_thread(remove_tree, folder / container)
 
     async def clear(self) -> None:
         """Nothing is left of the pod but its logs."""
         for bundle in self.paths.runtime.glob("*-*/"):
-            await self.remove(None, bundle.name)
-        await processes.end_all(f"{self.paths.runtime}/", 0.5)
+            await self.remove(bundle.name)
+        await processes.end_all(self._mark, 0.5)
         await asyncio.to_thread(remove_tree, self.paths.runtime)
         for entry in self.paths.state.glob("*"):
             if entry != self.paths.logs:
                 await asyncio.to_thread(remove_tree, entry)
 
     def write_volume(self, name: str, files: Mapping[str, tuple[bytes, int]] | None) -> None:
-        """A volume's files with their modes, or (None) an empty one to write to, which stays as it is."""
-        folder = make_private(self.volumes) / name
-        self.volumes.chmod(0o711)
-        if files is None and folder.exists():
-            return
-        remove_tree(folder)
-        made = [folder]
+        """A volume's files with their modes, or (None) an empty one to write to."""
+        folder = make_private(self.paths.state / "volumes") / name
+        folder.parent.chmod(0o711)
         folder.mkdir()
-        folder.chmod(0o777 if files is None else 0o755)
         for key, (content, mode) in (files or {}).items():
             target = folder / key
-            made += [parent for parent in target.parents if not parent.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             target.chmod(mode)
-            made.append(target)
-        for path in made if os.getuid() == 0 else ():
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir():
+                path.chmod(0o777 if files is None else 0o755)
+            self._give(path)
+
+    def _give(self, path: Path) -> None:
+        if self.root:
             os.chown(path, self.first_id, self.first_id)
 
-    async def _mount(self, holder: int, container: str, image: Path) -> None:
-        """The image with a layer of the container's own on top, or a copy of it where no layers can be had."""
-        upper, work = (make_private(self.paths.state / container / name) for name in ("upper", "work"))
-        shutil.copystat(image, upper)
-        if os.getuid() == 0:
-            os.chown(upper, self.first_id, self.first_id)
-        target = self._spot / container
-        lower = str(image).replace(":", "\\:")
-        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-        await self._run(holder, "mkdir", str(target))
-        if await self._run(holder, "mount", "-t", "overlay", "overlay", "-o", options, str(target)):
-            copy = str(self.paths.state / container / "copy")
-            fault = await self._run(holder, "cp", "-a", "--reflink=auto", str(image), copy)
-            if fault := fault or await self._run(holder, "mount", "--bind", copy, str(target)):
-                raise RuntimeTrouble(fault)
-
-    async def _run(
-        self, holder: int | None, *command: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = ()
-    ) -> str:
-        """Run a command to its end (with the pod's mounts where its holder is given); what it said if it failed."""
-        inside = _inside(holder) if holder is not None else []
-        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        child = await asyncio.create_subprocess_exec(
-            *inside, *command, stdin=none, stdout=none, stderr=none if env else pipe, env=env, pass_fds=pass_fds
-        )
-        _, said = await child.communicate()
-        return (said or b"").decode(errors="replace").strip() or f"{command[0]} failed" if child.returncode else ""
+    def _rights(self, pid: int) -> list[str]:
+        """What nsenter is told in order to have a process's rights, which root has anyway."""
+        return [] if self.root else [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
 
 
-def _inside(holder: int) -> list[str]:
-    """The start of a command line that runs the rest with a pod's mounts, and rights over them."""
-    user = [f"--user=/proc/{holder}/ns/user", "--preserve-credentials"] if os.getuid() else []
-    return ["nsenter", *user, f"--mount=/proc/{holder}/ns/mnt", "--"]
+async def _begun(command: Callable[[int], Sequence[object]], log: Path) -> tuple[processes.Detached, str]:
+    """Start a command that is told the number of an open file; gives the line that it said there, or nothing."""
+    ready, told = os.pipe()
+    with open(ready, "rb", 0) as said:
+        try:
+            process = processes.start(list(map(str, command(told))), log, pass_fds=[told])
+        finally:
+            os.close(told)
+        return process, (await asyncio.to_thread(said.readline)).decode(errors="replace")
+
+
+async def _well(*command: str) -> None:
+    try:
+        await run(*command)
+    except DiskError as error:
+        raise RuntimeTrouble(str(error)) from error
 
 
 def missing() -> list[str]:
@@ -234,5 +238,5 @@ def missing() -> list[str]:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"

@@ -6,7 +6,8 @@ A pod that a machine's controller makes (a launcher's) never comes through here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from labkit.local.api.admission import refuse
@@ -19,46 +20,44 @@ from labkit.local.objects import Obj, get_path
 FINALIZER = "labkit/containers"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _MACHINE = "VirtualMachineInstance"
+_PROFILE, _FILE = "RuntimeDefault", re.compile(r"(?!\.)[-._a-zA-Z0-9]+")
 _NOT_BUILT = "the embedded engine does not implement this field"
 
 
-def _tree(text: str, **more: Any) -> Obj:
-    return {**dict.fromkeys(text.split()), **more}
-
-
-_ITEMS = _tree("key path mode")
-_REFERENCE = _tree("name optional")
-_HTTP = _tree("path port scheme", httpHeaders=_tree("name value"))
-_PROBE = _tree(
-    "initialDelaySeconds periodSeconds timeoutSeconds successThreshold failureThreshold",
-    exec=_tree("command"), httpGet=_HTTP, tcpSocket=_tree("port"),
-)  # fmt: skip
-_KEY = _tree("name key optional")
-_SOURCE = {"fieldRef": _tree("apiVersion fieldPath"), "secretKeyRef": _KEY, "configMapKeyRef": _KEY}
-_CONTAINER = _tree(
-    "name image imagePullPolicy command args workingDir resources",
-    env=_tree("name value", valueFrom=_SOURCE),
-    envFrom=_tree("prefix", configMapRef=_REFERENCE, secretRef=_REFERENCE),
-    ports=_tree("name containerPort protocol"),
-    volumeMounts=_tree("name mountPath readOnly"),
-    securityContext=_tree(
-        "runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem allowPrivilegeEscalation",
-        capabilities=_tree("drop"),
-    ),
-)  # fmt: skip
-_SPEC = _tree(
-    "restartPolicy terminationGracePeriodSeconds hostname subdomain nodeName dnsPolicy",
-    containers=_CONTAINER | dict.fromkeys(PROBES, _PROBE),
-    initContainers=_CONTAINER,
-    securityContext=_tree("runAsUser runAsGroup runAsNonRoot"),
-    volumes=_tree(
-        "name",
-        emptyDir={},
-        secret=_tree("secretName optional defaultMode", items=_ITEMS),
-        configMap=_tree("name optional defaultMode", items=_ITEMS),
-    ),
-)  # fmt: skip
-"""The fields that are carried out; None: with all that is in it."""
+_CONTAINER = """
+name image imagePullPolicy command args workingDir
+resources.limits.cpu resources.limits.memory resources.requests.cpu resources.requests.memory
+env.name env.value env.valueFrom.fieldRef env.valueFrom.secretKeyRef env.valueFrom.configMapKeyRef
+envFrom.prefix envFrom.configMapRef envFrom.secretRef ports.name ports.containerPort ports.protocol
+volumeMounts.name volumeMounts.mountPath volumeMounts.readOnly volumeMounts.subPath
+securityContext.seccompProfile.type
+securityContext.runAsUser securityContext.runAsGroup securityContext.runAsNonRoot securityContext.capabilities.drop
+securityContext.readOnlyRootFilesystem securityContext.allowPrivilegeEscalation
+"""
+_PROBE = """
+initialDelaySeconds periodSeconds timeoutSeconds successThreshold failureThreshold exec tcpSocket.port
+httpGet.path httpGet.port httpGet.scheme httpGet.httpHeaders
+"""
+_POD = """
+restartPolicy terminationGracePeriodSeconds hostname subdomain nodeName dnsPolicy
+securityContext.runAsUser securityContext.runAsGroup securityContext.runAsNonRoot
+volumes.name volumes.configMap.name volumes.secret.secretName
+"""
+_EMPTY = "volumes.emptyDir"
+_SERVED = frozenset(
+    [
+        *_POD.split(),
+        *(f"{kind}.{field}" for kind in ("containers", "initContainers") for field in _CONTAINER.split()),
+        *(f"containers.{probe}.{field}" for probe in PROBES for field in _PROBE.split()),
+        *(
+            f"volumes.{kind}.{field}"
+            for kind in ("configMap", "secret")
+            for field in ("optional", "defaultMode", "items")
+        ),
+    ]
+)
+"""The fields that are carried out, each with all that is in it."""
+_PARTLY = frozenset(path.rsplit(".", n)[0] for path in _SERVED for n in range(1, path.count(".") + 1)) | {_EMPTY}
 
 
 def stands_for_machine(pod: Obj) -> bool:
@@ -71,7 +70,7 @@ def admit_pod(admission: Admission) -> None:
     new, old = admission.new, admission.old
     faults: list[Cause] = []
     if old is None:
-        faults += list(_unsupported(_SPEC, new["spec"], "spec"))
+        faults += list(_unsupported(new["spec"], "", "spec"))
         _default(new["spec"])
         faults += _faults(new["spec"])
         new["status"] = {"phase": "Pending", "qosClass": _quality(new["spec"])}
@@ -86,41 +85,32 @@ def admit_pod(admission: Admission) -> None:
     refuse(admission, faults)
 
 
-def _unsupported(tree: Obj | None, value: Any, path: str) -> Iterator[Cause]:
-    if tree is None or value in (None, False, "", []):
+def _unsupported(value: Any, path: str, at: str) -> Iterator[Cause]:
+    """``path`` is where we are in the spec, ``at`` the same with the numbers of a list's entries."""
+    if path in _SERVED or value in (None, False, "", []):
         return
-    if isinstance(value, list):
+    if path and path not in _PARTLY:
+        yield Cause(at, _NOT_BUILT, "FieldValueNotSupported")
+    elif isinstance(value, list):
         for n, item in enumerate(value):
-            yield from _unsupported(tree, item, f"{path}[{n}]")
-        return
-    for key, below in value.items():
-        if key in tree:
-            yield from _unsupported(tree[key], below, f"{path}.{key}")
-        elif below not in (None, False, "", []):
-            yield Cause(f"{path}.{key}", _NOT_BUILT, "FieldValueNotSupported")
+            yield from _unsupported(item, path, f"{at}[{n}]")
+    else:
+        for key, below in value.items():
+            yield from _unsupported(below, f"{path}.{key}".removeprefix("."), f"{at}.{key}")
 
 
 def _default(spec: Obj) -> None:
-    for key, value in (
-        ("restartPolicy", "Always"),
-        ("terminationGracePeriodSeconds", 30),
-        ("dnsPolicy", "ClusterFirst"),
-    ):
-        spec.setdefault(key, value)
-    spec["nodeName"] = NODE
+    usual = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst"}
+    spec |= usual | spec | {"nodeName": NODE}
     for container in containers_of(spec):
-        latest = container.get("image", "").rpartition("/")[2].partition(":")[2] in ("", "latest")
-        container.setdefault(
-            "imagePullPolicy", "Always" if latest and "@" not in container["image"] else "IfNotPresent"
-        )
+        name, _, tag = container.get("image", "").rpartition("/")[2].partition(":")
+        moves = tag in ("", "latest") and "@" not in name
+        container.setdefault("imagePullPolicy", "Always" if moves else "IfNotPresent")
         container.setdefault("resources", {})
         for port in container.get("ports", []):
             port.setdefault("protocol", "TCP")
         for probe in filter(None, map(container.get, PROBES)):
-            for key, value in (("period", 10), ("timeout", 1)):
-                probe.setdefault(f"{key}Seconds", value)
-            for key, value in (("success", 1), ("failure", 3)):
-                probe.setdefault(f"{key}Threshold", value)
+            probe |= {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3} | probe
 
 
 def containers_of(spec: Obj) -> list[Obj]:
@@ -140,30 +130,41 @@ def _faults(spec: Obj) -> Iterator[Cause]:
         yield invalid("spec.dnsPolicy", spec["dnsPolicy"], "the embedded engine has ClusterFirst only")
     for n, volume in enumerate(spec.get("volumes", ())):
         yield from _one(volume.keys() - {"name"}, f"spec.volumes[{n}]", "volume type")
+    written = [volume["name"] for volume in spec.get("volumes", ()) if "emptyDir" in volume]
     for container in containers_of(spec):
-        at = f"spec.containers[{container['name']}]"
-        if not container.get("image"):
-            yield required(f"{at}.image")
-        for mount in container.get("volumeMounts", ()):
-            if mount["name"] not in volumes:
-                yield Cause(f"{at}.volumeMounts", f'Not found: "{mount["name"]}"', "FieldValueNotFound")
-            if not re.fullmatch(r"/[^:\0]+", mount["mountPath"]) or ".." in mount["mountPath"].split("/"):
-                yield invalid(f"{at}.volumeMounts.mountPath", mount["mountPath"], "must be an absolute path without ..")
-        for entry in container.get("env", ()):
-            if "valueFrom" in entry:
-                yield from _one(entry["valueFrom"].keys(), f"{at}.env[{entry['name']}].valueFrom", "source")
-                path = get_path(entry, "valueFrom.fieldRef.fieldPath", "metadata.name")
-                if path not in FIELDS:
-                    yield invalid(f"{at}.env[{entry['name']}].valueFrom.fieldRef", path, f"known: {', '.join(FIELDS)}")
-        for kind in PROBES:
-            if probe := container.get(kind):
-                yield from _one(probe.keys() & {"exec", "httpGet", "tcpSocket"}, f"{at}.{kind}", "handler")
+        for cause in _container_faults(container, volumes, written):
+            yield replace(cause, field=f"spec.containers[{container['name']}].{cause.field}")
 
 
-FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "status.podIP")
+def _container_faults(container: Obj, volumes: Collection[str], written: Collection[str]) -> Iterator[Cause]:
+    if not container.get("image"):
+        yield required("image")
+    if (profile := get_path(container, "securityContext.seccompProfile.type", _PROFILE)) != _PROFILE:
+        yield invalid("securityContext.seccompProfile.type", profile, f"the embedded engine has {_PROFILE} only")
+    for mount in container.get("volumeMounts", ()):
+        if mount["name"] not in volumes:
+            yield Cause("volumeMounts", f'Not found: "{mount["name"]}"', "FieldValueNotFound")
+        if not re.fullmatch(r"/[^:\0]+", mount["mountPath"]) or ".." in mount["mountPath"].split("/"):
+            yield invalid("volumeMounts.mountPath", mount["mountPath"], "must be an absolute path without ..")
+        # In a folder that containers write to, the name could be a link to anywhere.
+        if (part := mount.get("subPath")) and (mount["name"] in written or not _FILE.fullmatch(part)):
+            yield invalid("volumeMounts.subPath", part, "must be the name of one file of a secret or config map")
+    for entry in container.get("env", ()):
+        at = f"env[{entry['name']}].valueFrom"
+        if "valueFrom" in entry:
+            yield from _one(entry["valueFrom"], at, "source")
+        path = get_path(entry, "valueFrom.fieldRef.fieldPath")
+        if path and path not in _FIELDS:
+            yield invalid(f"{at}.fieldRef", path, f"known: {', '.join(_FIELDS)}")
+    for kind in PROBES:
+        if probe := container.get(kind):
+            yield from _one(probe.keys() & {"exec", "httpGet", "tcpSocket"}, kind, "handler")
 
 
-def _one(given: Any, at: str, what: str) -> Iterator[Cause]:
+_FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "status.podIP")
+
+
+def _one(given: Collection[str], at: str, what: str) -> Iterator[Cause]:
     if not given:
         yield required(at, f"must specify one {what}")
     elif len(given) > 1:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from labkit.local.objects import Obj, condition, get_path, merge_conditions, timestamp
-from labkit.local.pods.runtime import Exit
+from labkit.local.objects import Obj, condition, get_path, merge_conditions, parse_time, timestamp
 from labkit.local.pods.spec import containers_of
 
 _FIRST_DELAY, _LONGEST_DELAY, _WELL = 10.0, 300.0, 600.0
-"""Seconds: a container that ran for as long as the last is not held back."""
 KINDS = (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"))
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended: its status, when (seconds), and whether it used more memory than it may."""
+
+    code: int
+    when: float
+    out_of_memory: bool = False
 
 
 def records_of(pod: Obj) -> dict[str, Obj]:
@@ -55,11 +63,15 @@ def restarts(policy: str, record: Obj) -> bool:
     return policy == "Always" or (policy == "OnFailure" and get_path(record, "state.terminated.exitCode") != 0)
 
 
-def delay(restart_count: int, ran: float) -> float:
-    """Seconds between a container's end and its next start: none at first, then ten, doubled each time."""
-    if restart_count == 0 or ran >= _WELL:
-        return 0.0
-    return min(_FIRST_DELAY * 2.0 ** min(restart_count - 1, 10), _LONGEST_DELAY)
+def ran_well(record: Obj) -> bool:
+    """Whether a container that has ended ran for so long that its end is none of a row."""
+    over = record["state"]["terminated"]
+    return (parse_time(over["finishedAt"]) - parse_time(over["startedAt"])).total_seconds() >= _WELL
+
+
+def delay(failures: int) -> float:
+    """Seconds until what went wrong so often in a row is tried again: none at first, then ten, doubled each time."""
+    return min(_FIRST_DELAY * 2.0 ** min(failures - 1, 10), _LONGEST_DELAY) if failures else 0.0
 
 
 def pod_status(pod: Obj, records: Mapping[str, Obj], address: str, now: str) -> Obj:

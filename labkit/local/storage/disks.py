@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from labkit.local.qemu.images import QEMU_IMG
@@ -32,14 +32,20 @@ class DiskError(Exception):
     """A disk that cannot be had and never will be: one sentence."""
 
 
-async def run(*command: str, largest: int = 2**62, into: Path | None = None) -> str:
+async def run(
+    *command: str,
+    largest: int = 2**62,
+    into: Path | None = None,
+    umask: int = 0o077,
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """A child's output, or what goes ``into`` a file. It may write files of ``largest`` bytes. Raises DiskError."""
     limits = (f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", f"--fsize={largest}", "--core=0")
     with into.open("wb") if into else contextlib.nullcontext(asyncio.subprocess.PIPE) as output:
         process = await asyncio.create_subprocess_exec(
             "setpriv", "--pdeathsig", "KILL", "prlimit", *limits, *command,
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE,
-            umask=0o077, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            umask=umask, env={"PATH": os.environ.get("PATH", os.defpath), **(variables or {}), "LC_ALL": "C.UTF-8"},
         )  # fmt: skip
     try:
         answer, complaint = await process.communicate()
