@@ -98,7 +98,7 @@ class Work:
         self.around, self.operation, self.row = around, operation, row
         self.namespace = names.namespace_of(row.id)
         self._last = ("", "", -1.0)
-        self._sure: set[str] = set()
+        self._sure: set[str] | None = None
 
     @property
     def template(self) -> Template:
@@ -131,13 +131,14 @@ class Work:
         watched = self.around.watched
         if watched is None:
             return self.machines()
-        vmis = {str(item["metadata"]["uid"]) for item in watched.select("VirtualMachineInstance", self.namespace)}
+        kinds = ("VirtualMachineInstance", "Pod")
+        uids = {str(item["metadata"]["uid"]) for kind in kinds for item in watched.select(kind, self.namespace)}
         found = observe_machines(watched, self.template, self.row.id)
         states = {machine.state for machine in found}
-        if MachineState.FAILED not in states and (MachineState.STARTING in states or vmis == self._sure):
+        if MachineState.FAILED not in states and (MachineState.STARTING in states or uids == self._sure):
             return found
         found = self.machines()
-        self._sure = vmis if {machine.state for machine in found} == {MachineState.RUNNING} else set()
+        self._sure = uids if {machine.state for machine in found} == {MachineState.RUNNING} else None
         return found
 
     def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:

@@ -94,7 +94,7 @@ class Site:
             thread.join(30)
         assert not failed, failed
 
-    def end_of(self, operation: Operation, seconds: float = 60) -> Operation:
+    def end_of(self, operation: Operation, seconds: float = 120) -> Operation:
         """The operation, once it is final."""
 
         def final() -> Operation | None:

@@ -101,7 +101,7 @@ def test_two_hundred_kills_at_random_moments_leave_exactly_the_wanted_lab(engine
     site, dice = Site(engine), random.Random(20261121)  # noqa: S311 - to be the same each time
     try:
         site.controller()
-        for _ in range(100):
+        for turn in range(100):
             start = site.labs.start(OPERATOR, site.template())
             kill_at_random(site, dice, start)
             assert survive(site, start).state is DONE
@@ -110,6 +110,7 @@ def test_two_hundred_kills_at_random_moments_leave_exactly_the_wanted_lab(engine
             kill_at_random(site, dice, stop)
             assert survive(site, stop).state is DONE
             check(site, set())
+            print(f"survived {2 * turn + 2} kills", flush=True)
     finally:
         site.close()
 
