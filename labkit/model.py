@@ -29,25 +29,25 @@ class Principal:
 
 
 class PaneType(StrEnum):
-    """The ways into a machine that this version opens in the browser."""
+    """The ways into a machine: terminal (a server in it), serial line, screen, a shell in a container, a web page."""
 
     TERMINAL = "terminal"
     CONSOLE = "console"
     VNC = "vnc"
-
-
-PANE_TYPES_PLANNED = ("exec", "http")
-"""Named by the design, not built yet: a template that asks for one is refused with that word."""
+    EXEC = "exec"
+    HTTP = "http"
 
 
 @dataclass(frozen=True)
 class Pane:
-    """A way into a machine. `port` is the guest's TCP port where the type needs one (terminal: ttyd's)."""
+    """A way into a machine. `port` is the guest's TCP port where the type needs one (terminal: ttyd's; http: the
+    server's), `path` the page that an http pane opens first."""
 
     name: str
     type: PaneType
     title: str
     port: int | None = None
+    path: str = ""
 
 
 class MachineState(StrEnum):
@@ -62,7 +62,8 @@ class MachineState(StrEnum):
 
 @dataclass(frozen=True)
 class MachineStatus:
-    """One machine of a lab. `detail` is one sentence where something is wrong, else empty."""
+    """One machine of a lab. Where something is wrong, `detail` says so to the learner in one sentence, and `cause` to
+    the operator in the engine's own words; else both are empty."""
 
     name: str
     state: MachineState
@@ -71,11 +72,13 @@ class MachineStatus:
     detail: str = ""
     start_mode: str = ""
     acceleration: str = ""
+    cause: str = ""
 
 
 class LabState(StrEnum):
-    """A lab as the store wants it and the cluster has it, told in one word."""
+    """A lab as the store wants it and the cluster has it, told in one word. Queued: it waits for room."""
 
+    QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
@@ -96,7 +99,12 @@ class Credential:
 
 @dataclass(frozen=True)
 class LabStatus:
-    """One lab: its row and what the cluster says. `id` is also the pane paths' first part."""
+    """One lab: its row and what the cluster says. `id` is also the pane paths' first part.
+
+    `detail` is one sentence for the learner, `cause` what only an operator is told of a fault (else empty).
+    `ends` is when it will be ended without being asked, as things are; `place` (from 1) and `wait` (seconds until it is
+    likely to be ready) are of a lab that waits for room or starts.
+    """
 
     id: str
     template: str
@@ -109,17 +117,26 @@ class LabStatus:
     ended: float | None = None
     operation: str | None = None
     detail: str = ""
+    cause: str = ""
+    ends: float | None = None
+    place: int | None = None
+    wait: float | None = None
 
 
 class OperationKind(StrEnum):
-    """Long work that a worker does."""
+    """Long work that a worker does; and, so that every face can draw them, two things that are done as they are
+    written: a later end (extend), and a word from the controller (notice)."""
 
     START = "start"
     STOP = "stop"
     PAUSE = "pause"
     RESUME = "resume"
     RESET = "reset"
+    SNAPSHOT = "snapshot"
+    RESTORE = "restore"
     CHECK = "check"
+    EXTEND = "extend"
+    NOTICE = "notice"
 
 
 class OperationState(StrEnum):
@@ -211,3 +228,28 @@ class PaneLink:
     def fragment_url(self) -> str:
         """Path and fragment in one, to be put behind the gateway's address."""
         return f"{self.path}#ticket={self.ticket}"
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Room kept for `labs` labs of an activity, from `begins` to `ends` (None: for ever); and `spares`, labs without a
+    learner that are kept ready meanwhile. `memory` is one lab's, in bytes."""
+
+    id: str
+    activity: str
+    template: str
+    begins: float
+    ends: float | None
+    labs: int
+    spares: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a lab's disks held at one moment. `ready`: it can be restored."""
+
+    name: str
+    created: str
+    machines: tuple[str, ...]
+    ready: bool

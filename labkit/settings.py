@@ -31,12 +31,30 @@ class Settings:
     templates_dir: Path
     runtime_root: Path | None = None
     kubeconfig: Path | None = None
+    policy_file: Path | None = None
     accel: str = "auto"
     warm: str = "8:6"
     spares: int = 0
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
+    engine_timeout: float = 30.0
+    lease_seconds: float = 15.0
+    retention_events: float = 30.0
+    retention_labs: float = 365.0
+    retention_audit: float = 365.0
+    retention_learners: float = 0.0
+    retention_copies: float = 30.0
+    labs_per_learner: int = 0
+    most_labs: int = 0
+    most_memory_mib: int = 0
+    lab_hours: float = 0.0
+    lab_idle_minutes: float = 0.0
+    most_lab_hours: float = 0.0
+    image_registry: str = ""
+    kubevirt_namespace: str = "kubevirt"
+    gateway_namespace: str = ""
+    closed_networks: str = ""
 
     @property
     def runtime_dir(self) -> Path:
@@ -75,6 +93,11 @@ class Settings:
     def engine_endpoint(self) -> Path:
         """A JSON file that the running engine writes: {"port": N}."""
         return self.state_dir / "engine" / "endpoint.json"
+
+    @property
+    def activity_file(self) -> Path:
+        """A JSON file in which the gateway reports when a lab's panes were last used: {lab: time}."""
+        return self.state_dir / "activity.json"
 
     @property
     def logs_dir(self) -> Path:
@@ -137,6 +160,7 @@ def _defaults(env: Mapping[str, str], state: object) -> dict[str, object]:
         "cache_dir": _home(env, "XDG_CACHE_HOME", ".cache") / "labkit",
         "images_dir": state_dir / "images",
         "templates_dir": state_dir / "templates",
+        "policy_file": _home(env, "XDG_CONFIG_HOME", ".config") / "labkit" / "policy.yaml",
     }
 
 

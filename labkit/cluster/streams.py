@@ -1,4 +1,4 @@
-"""Where and how to open one of a machine's streams (vnc, console, portforward/PORT).
+"""Where and how to open one of a machine's streams (a VM's vnc, console, portforward/PORT; a pod's exec, portforward).
 
 The `kubernetes` client's own stream helper speaks only Kubernetes' channel protocols; KubeVirt's streams are plain
 bytes in WebSocket messages, so they are opened by others (`labkit.gateway`, `labkit.cluster.portforward`) with what
@@ -8,13 +8,18 @@ this module says.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from kubernetes import client
 
 PROTOCOL = "plain.kubevirt.io"
 """The one WebSocket subprotocol of KubeVirt's streams."""
+CHANNELS = "v4.channel.k8s.io"
+"""Kubernetes' subprotocol of a pod's ports: a message's first byte names its channel."""
+CHANNELS_THAT_END = "v5.channel.k8s.io"
+"""The same with a message that ends a channel (255, then its number), which exec needs for the end of input."""
 
 _USER_AGENT = "labkit"
 
@@ -24,13 +29,14 @@ class StreamTarget:
     """One stream, to be opened now: `headers` hold a token that may have expired by tomorrow, so ask again each time.
 
     `url` is ws:// or wss://; `tls` is None for ws://. `server_hostname` is the name to check the engine's certificate
-    against where it is not the URL's.
+    against where it is not the URL's. `protocols` are the subprotocols to offer, the best first.
     """
 
     url: str
     tls: ssl.SSLContext | None
     headers: dict[str, str] = field(repr=False)
     server_hostname: str | None = None
+    protocols: tuple[str, ...] = (PROTOCOL,)
 
 
 def stream_target(api: client.ApiClient, namespace: str, vmi: str, subresource: str) -> StreamTarget:
@@ -38,12 +44,32 @@ def stream_target(api: client.ApiClient, namespace: str, vmi: str, subresource: 
 
     Asks nothing of the engine. Reads the client's certificates from their files each time, as they are renewed there.
     """
+    path = _path(namespace, "virtualmachineinstances", vmi)
+    return _target(api, f"/apis/subresources.kubevirt.io/v1/{path}/{quote(subresource)}", (PROTOCOL,))
+
+
+def pod_port_target(api: client.ApiClient, namespace: str, pod: str, port: int) -> StreamTarget:
+    """The target of the TCP port `port` of a pod. Asks nothing of the engine."""
+    return _target(api, f"/api/v1/{_path(namespace, 'pods', pod)}/portforward?ports={port}", (CHANNELS,))
+
+
+def exec_target(api: client.ApiClient, namespace: str, pod: str, command: Sequence[str]) -> StreamTarget:
+    """The target of a command, with input and both outputs, in a pod of one container. Asks nothing of the engine."""
+    query = urlencode(
+        [("stdin", "true"), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+    )
+    return _target(api, f"/api/v1/{_path(namespace, 'pods', pod)}/exec?{query}", (CHANNELS_THAT_END, CHANNELS))
+
+
+def _path(namespace: str, plural: str, name: str) -> str:
+    return "/".join(quote(part, safe="") for part in ("namespaces", namespace, plural, name))
+
+
+def _target(api: client.ApiClient, path: str, protocols: tuple[str, ...]) -> StreamTarget:
     settings = api.configuration
-    path = "/".join(quote(part, safe="") for part in ("namespaces", namespace, "virtualmachineinstances", vmi))
-    base = "ws" + settings.host.removeprefix("http").rstrip("/")
-    url = f"{base}/apis/subresources.kubevirt.io/v1/{path}/{quote(subresource)}"
+    url = f"ws{settings.host.removeprefix('http').rstrip('/')}{path}"
     tls = _tls(settings) if url.startswith("wss:") else None
-    return StreamTarget(url, tls, _headers(api), settings.tls_server_name or None)
+    return StreamTarget(url, tls, _headers(api), settings.tls_server_name or None, protocols)
 
 
 def _headers(api: client.ApiClient) -> dict[str, str]:

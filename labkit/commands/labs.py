@@ -1,4 +1,4 @@
-"""Commands on labs: start, list, status, open, exec, stop, and what happens in between."""
+"""Commands on labs: start, list, status, open, exec, check. What is done to running ones is in `life.py`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 
 from labkit import app
-from labkit.commands.output import ago, as_json, print_json, print_table, watch
+from labkit.commands.output import ago, as_json, print_json, print_table, until, watch
 from labkit.errors import Conflict, LabkitError, SetupError
 from labkit.folders import make_private
-from labkit.model import LabStatus, Operation, Principal
+from labkit.model import LabStatus, MachineStatus, Operation, Principal
 from labkit.settings import Settings, load
 
 lab_argument = click.argument("lab", metavar="LAB")
@@ -86,8 +86,10 @@ def list_labs(ended: bool, as_json: bool) -> None:
     if as_json:
         print_json(labs)
         return
-    rows = [(lab.id, short_name(lab), lab.state.value, ago(lab.created), lab.detail) for lab in labs]
-    print_table(("LAB", "TEMPLATE", "STATE", "AGE", ""), rows, empty="No labs. Start one: labkit start hello-lab")
+    rows = [(lab.id, short_name(lab), lab.state.value, ago(lab.created), until(lab.ends), lab.detail) for lab in labs]
+    print_table(
+        ("LAB", "TEMPLATE", "STATE", "AGE", "ENDS IN", ""), rows, empty="No labs. Start one: labkit start hello-lab"
+    )
 
 
 @click.command()
@@ -101,17 +103,23 @@ def status(lab: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(
-        f"Lab {found.id}: {found.title}\nState: {found.state.value}{' - ' + found.detail if found.detail else ''}"
-    )
+    click.echo(f"Lab {found.id}: {found.title}")
+    click.echo(" - ".join(filter(None, (f"State: {found.state.value}", found.detail, found.cause))))
+    if found.ends is not None:
+        click.echo(f"Ends in {until(found.ends)}, if nothing happens to it; `labkit extend {found.id}` puts that off")
     rows = [
-        (m.name, m.state.value, m.address, ", ".join(pane.name for pane in m.panes), m.acceleration, m.detail)
+        (m.name, m.state.value, m.address, ", ".join(pane.name for pane in m.panes), m.acceleration, said(m))
         for m in found.machines
     ]
     print_table(("MACHINE", "STATE", "ADDRESS", "PANES", "ACCELERATION", ""), rows, empty="No machines.")
     if found.machines:
         for credential in session.labs.credentials(session.principal, lab):
             click.echo(f"Sign in to {credential.machine} as {credential.user} with password {credential.password}")
+
+
+def said(machine: MachineStatus) -> str:
+    """What is wrong with a machine, and why."""
+    return f"{machine.detail} ({machine.cause})" if machine.cause else machine.detail
 
 
 @click.command(name="open")
@@ -188,41 +196,6 @@ def execute(lab: str, machine: str, command: tuple[str, ...], timeout: float) ->
 
 @click.command()
 @lab_argument
-@as_json
-def stop(lab: str, as_json: bool) -> None:
-    """End a lab. Its machines and their disks go; ticks and results stay with your work."""
-    _operate("stop", lab, as_json=as_json)
-
-
-@click.command()
-@lab_argument
-@as_json
-def pause(lab: str, as_json: bool) -> None:
-    """Freeze a lab's machines; their memory stays in use."""
-    _operate("pause", lab, as_json=as_json)
-
-
-@click.command()
-@lab_argument
-@as_json
-def resume(lab: str, as_json: bool) -> None:
-    """Let a paused lab go on."""
-    _operate("resume", lab, as_json=as_json)
-
-
-@click.command()
-@lab_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@as_json
-def reset(lab: str, yes: bool, as_json: bool) -> None:
-    """Make a lab's machines anew from their images: what was written to their disks is lost."""
-    if not yes:
-        click.confirm("What was written to the machines' disks will be lost. Reset?", abort=True)
-    _operate("reset", lab, as_json=as_json)
-
-
-@click.command()
-@lab_argument
 @click.argument("step")
 @as_json
 def check(lab: str, step: str, as_json: bool) -> None:
@@ -235,13 +208,3 @@ def check(lab: str, step: str, as_json: bool) -> None:
     else:
         click.echo(f"{str(result['verdict']).replace('_', ' ')}: {result['feedback']}")
     sys.exit(0 if result["verdict"] == "passed" else 1)
-
-
-def _operate(verb: str, lab: str, *, as_json: bool) -> None:
-    session = Session()
-    done = session.watch(getattr(session.labs, verb)(session.principal, session.find(lab)), quiet=as_json)
-    found = session.status(done.lab)
-    if as_json:
-        print_json(found)
-    else:
-        click.echo(f"Lab {found.id} is {found.state.value}.")

@@ -22,9 +22,9 @@ from labkit.settings import Settings
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def print_json(value: object) -> None:
+def print_json(value: object, *, indent: int | None = 2) -> None:
     """Print a value, or a list of values, as JSON."""
-    click.echo(json.dumps(value, indent=2, default=_plain))
+    click.echo(json.dumps(value, indent=indent, default=_plain))
 
 
 def _plain(value: object) -> Any:
@@ -46,7 +46,16 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
 
 def ago(then: float) -> str:
     """How long ago a time was, in its largest unit: 40s, 5m, 3h, 2d."""
-    seconds = max(0, int(time.time() - then))
+    return _span(time.time() - then)
+
+
+def until(then: float | None) -> str:
+    """How long it is until a time, like `ago`; nothing for no time."""
+    return "" if then is None else _span(then - time.time())
+
+
+def _span(length: float) -> str:
+    seconds = max(0, int(length))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size}{unit}"

@@ -1,8 +1,9 @@
-"""`labkit lint` and `labkit templates`: they read folders and print; they need no engine."""
+"""`labkit lint`, `labkit new` and `labkit templates`: folders and the template store; they need no engine."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,41 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 def lint(folder: str, as_json: bool) -> None:
     """Name every fault of the template in FOLDER (a path, or a template's name), with file and line.
 
-    Ends with status 1 where there is a fault.
+    Where there is none, hints on what works and hurts all the same. Ends with status 1 where there is a fault.
     """
-    from labkit.linting import lint as faults_of
+    from labkit import linting
     from labkit.templates import find
 
     found = find(folder, settings.load().templates_dir)
-    faults = faults_of(found)
+    faults, hints = linting.lint(found), linting.hints(found)
     shown = Path(folder) if Path(folder).is_dir() else found
     if as_json:
-        rows = [{"file": str(shown / fault.file), "line": fault.line, "text": fault.text} for fault in faults]
-        click.echo(json.dumps({"template": found.name, "faults": rows}, indent=2, ensure_ascii=False))
+        rows = {
+            key: [{"file": str(shown / fault.file), "line": fault.line, "text": fault.text} for fault in those]
+            for key, those in (("faults", faults), ("hints", hints))
+        }
+        click.echo(json.dumps({"template": found.name, **rows}, indent=2, ensure_ascii=False))
     for fault in () if as_json else faults:
         click.echo(f"{shown}/{fault}")
+    for hint in () if as_json or faults else hints:
+        click.echo(f"{shown}/{hint} (hint)")
     if faults:
         click.echo(f"{found.name}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}", err=True)
         raise SystemExit(1)
     if not as_json:
         click.echo(f"{found.name}: no faults")
+
+
+@click.command()
+@click.argument("folder")
+@click.option("--from", "source", metavar="TEMPLATE", help="Begin with a copy of this one (a name, or a path).")
+def new(folder: str, source: str | None) -> None:
+    """Make a new template in FOLDER, named as the folder is: a small lab that works, to be changed."""
+    from labkit.library import begin
+    from labkit.templates import find
+
+    made = begin(Path(folder), find(source, settings.load().templates_dir) if source else None)
+    click.echo(f"Made {made}. Next: labkit lint {made}, labkit start ./{made}")
 
 
 @click.group()
@@ -83,14 +101,66 @@ def show_template(template: str, as_json: bool) -> None:
     click.echo(
         f"Takes: {row['duration_minutes'] or '?'} minutes    Points: {row['max_points']}    From: {row['folder']}"
     )
+    click.echo(f"Version: {row['digest'][:12]}")
     for machine in row["machines"]:
-        memory = machine["memory_bytes"] // (1 << 20)
+        memory = (machine["memory_bytes"] or 0) // (1 << 20)
+        size = machine["instancetype"] or f"{machine['cpu']:g} cpu, {memory} MiB"
         panes = ", ".join(machine["panes"]) or "none"
-        click.echo(f"Machine {machine['name']}: {machine['image']}, {machine['cpu']} cpu, {memory} MiB; panes: {panes}")
+        click.echo(f"Machine {machine['name']} ({machine['type']}): {machine['image']}, {size}; panes: {panes}")
     for step in row["steps"]:
         click.echo(
             f"Step {step['id']}: {step['title']}{' (checked)' if step['check'] else ''}, {step['points']} points"
         )
+
+
+@templates.command("add")
+@click.argument("source")
+@click.option("--ref", help="A branch, a tag or a commit of a Git repository.")
+@click.option("--path", help="The folder in SOURCE to look in; without it, all labs up to two folders down.")
+@click.option("--replace", is_flag=True, help="Take the place of a template of the same name.")
+@as_json
+def add_template(source: str, ref: str | None, path: str | None, replace: bool, as_json: bool) -> None:
+    """Add the templates in SOURCE: a folder, an archive (zip, tar), or a Git repository (https://, ssh://, file://).
+
+    Running labs keep the version that they were started with. Ticks and results stay with the steps of the same id.
+    """
+    from labkit.app import labs_in_use
+    from labkit.library import add, fetched, prune
+
+    known = settings.load()
+    with fetched(source, ref=ref, path=path) as folders:
+        added = [add(folder, known.templates_dir, replace=replace) for folder in folders]
+    prune(known.templates_dir, {lab.digest for lab in labs_in_use(known)})
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in added], indent=2, ensure_ascii=False))
+        return
+    for one in added:
+        click.echo(f"{one.name}: {one.title} (version {one.digest[:12]})")
+        for word, steps in vars(one.steps).items() if one.steps else ():
+            if steps:
+                click.echo(f"  steps {word}: {', '.join(steps)}")
+
+
+@templates.command("remove")
+@click.argument("name")
+def remove_template(name: str) -> None:
+    """Remove the template NAME, unless a lab of it runs. What learners have done of it stays."""
+    from labkit.app import labs_in_use
+    from labkit.library import prune, remove
+
+    known = settings.load()
+    labs = labs_in_use(known)
+    remove(name, known.templates_dir, labs={lab.id for lab in labs if lab.template == name})
+    prune(known.templates_dir, {lab.digest for lab in labs})
+    click.echo(f"{name} is removed")
+
+
+@templates.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of lab.yaml, for editors that complete and check while one types."""
+    from labkit.templates import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 def _described(template: Any) -> dict[str, Any]:
@@ -98,7 +168,7 @@ def _described(template: Any) -> dict[str, Any]:
     from labkit.instructions import load_pages, render
     from labkit.templates import values
 
-    names = values(template, learner="learner", lab="lab")
+    names = values(template, learner="learner", lab="lab", seed="")
     model = render(load_pages(template.folder), variables=names, checks=template.checks, title=template.title)
     machines = [
         {
@@ -106,6 +176,7 @@ def _described(template: Any) -> dict[str, Any]:
             "type": machine.type,
             "image": f"{machine.image.source}:{machine.image.reference}",
             "cpu": machine.cpu,
+            "instancetype": machine.instancetype,
             "memory_bytes": machine.memory_bytes,
             "users": [user.name for user in machine.users],
             "panes": [pane.name for pane in machine.panes],

@@ -20,6 +20,7 @@ from labkit.tickets import SUBPROTOCOL_PREFIX, Ticket, TicketError
 STREAM_PROTOCOLS = {PaneType.TERMINAL: "tty", PaneType.CONSOLE: "plain.kubevirt.io", PaneType.VNC: "plain.kubevirt.io"}
 """The WebSocket subprotocol that a browser offers first, and the only one that is echoed."""
 
+_CONTAINER_PANES = (PaneType.TERMINAL,)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,6 +47,7 @@ class MachinePane:
     state: MachineState
     address: str = ""
     port: int | None = None
+    container: bool = False
 
 
 def check_origin(origin: str | None, host: str | None) -> None:
@@ -123,20 +125,40 @@ def epoch_of(namespace: Mapping[str, Any]) -> int:
         raise Denied(403, "revoked", "This lab's ticket epoch cannot be read, so no ticket is honoured.") from None
 
 
-def pane_of(path: PanePath, vmi: Mapping[str, Any] | None) -> MachinePane:
-    """The pane as its machine declares it. Raises Denied (404)."""
-    if vmi is None:
+def pane_of(path: PanePath, machine: Mapping[str, Any] | None) -> MachinePane:
+    """The pane as its machine (a VirtualMachineInstance, or a container's Pod) declares it. Raises Denied (404)."""
+    if machine is None:
         raise Denied(404, "stopped", f"The machine {path.machine} is not running.", state=MachineState.STOPPED.value)
-    declared = vmi.get("metadata", {}).get("annotations", {}).get(names.PANES, "[]")
+    declared = machine.get("metadata", {}).get("annotations", {}).get(names.PANES, "[]")
     try:
         found = next((pane for pane in json.loads(declared) if pane["name"] == path.pane), None)
-        kind = PaneType(found["type"]) if found else None
+        kind = str(found["type"]) if found else ""
     except (ValueError, KeyError, TypeError):
         raise Denied(404, "no-pane", f"The panes of {path.machine} cannot be read.") from None
-    if found is None or kind is None:
+    if found is None:
         raise Denied(404, "no-pane", f"The machine {path.machine} has no pane named {path.pane}.")
+    container = machine.get("kind") == "Pod"
+    if kind not in (_CONTAINER_PANES if container else STREAM_PROTOCOLS):
+        what = "container" if container else "machine"
+        raise Denied(404, "not-built", f"A {what}'s pane of type {kind} is not served in this version.")
     title = str(found.get("title") or path.pane)
-    return MachinePane(kind, title, state_of(vmi), _address(vmi), found.get("port"))
+    state, address = (_pod_state, _pod_address) if container else (state_of, _address)
+    return MachinePane(PaneType(kind), title, state(machine), address(machine), found.get("port"), container)
+
+
+def _pod_state(pod: Mapping[str, Any]) -> MachineState:
+    """A container's state in labkit's words."""
+    match pod.get("status", {}).get("phase"):
+        case "Running":
+            return MachineState.RUNNING
+        case "Failed" | "Succeeded" | "Unknown":
+            return MachineState.FAILED
+        case _:
+            return MachineState.STARTING
+
+
+def _pod_address(pod: Mapping[str, Any]) -> str:
+    return str(pod.get("status", {}).get("podIP") or "")
 
 
 def state_of(vmi: Mapping[str, Any]) -> MachineState:

@@ -21,6 +21,7 @@ from labkit.gateway.splice import Splice
 from labkit.gateway.terminal import TerminalTunnel, open_terminal
 from labkit.gateway.tunnels import Tunnel, Tunnels
 from labkit.gateway.upstream import open_stream
+from labkit.gateway.use import Uses
 from labkit.manifests import names
 from labkit.model import MachineState, PaneType
 from labkit.tickets import HEADER, Ticket
@@ -32,8 +33,9 @@ class Application:
     """Everything the gateway answers. `terminal_key` reads the key anew each time: a lab's start may have made it."""
 
     def __init__(
-        self, keys: TicketKeys, engine: Engine, terminal_key: Callable[[], bytes], files: pages.StaticFiles
+        self, keys: TicketKeys, engine: Engine, terminal_key: Callable[[], bytes], files: pages.StaticFiles, uses: Uses
     ) -> None:
+        self.uses = uses
         self._keys = keys
         self.engine = engine
         self._terminal_key = terminal_key
@@ -122,7 +124,7 @@ class Application:
     ) -> Upgrade:
         target = await self.engine.target(path.lab, path.machine, pane.type.value)
         upstream, early_down = await open_stream(target, PROTOCOL)
-        splice = Splice(lambda: self.tunnels.discard(tunnel))
+        splice = Splice(lambda: self.tunnels.discard(tunnel), self.uses.noting(path.lab, pane.type))
         tunnel = Tunnel(path, ticket, splice.close)
 
         def attach(browser: asyncio.Transport, early_up: bytes) -> None:
@@ -136,9 +138,11 @@ class Application:
     ) -> Upgrade:
         secret = names.terminal_secret(self._terminal_key(), path.lab, path.machine)
         port = pane.port or names.TERMINAL_PORT
-        target = await self.engine.target(path.lab, path.machine, f"portforward/{port}")
+        target = await self.engine.port(path.lab, path.machine, port, container=pane.container)
         outer, early_down = await open_terminal(target, secret)
-        terminal = TerminalTunnel(outer, early_down, lambda: self.tunnels.discard(tunnel))
+        terminal = TerminalTunnel(
+            outer, early_down, lambda: self.tunnels.discard(tunnel), self.uses.noting(path.lab, pane.type)
+        )
         tunnel = Tunnel(path, ticket, terminal.close)
 
         def attach(browser: asyncio.Transport, early_up: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway asks of the engine: one lab's namespace, one machine. Two kinds of `get`, in threads."""
+"""What the gateway asks of the engine: one lab's namespace, one machine (VM or container). All `get`, in threads."""
 
 from __future__ import annotations
 
@@ -30,8 +30,19 @@ class Engine:
         return await _asked(lambda: self._cluster.get("Namespace", None, namespace_of(lab)))
 
     async def machine(self, lab: str, machine: str) -> dict[str, Any] | None:
-        """The running machine (a VirtualMachineInstance), or None."""
-        return await _asked(lambda: self._cluster.get("VirtualMachineInstance", namespace_of(lab), machine))
+        """The running machine (a VirtualMachineInstance, or a container's Pod), or None."""
+        where = namespace_of(lab)
+        return await _asked(
+            lambda: (
+                self._cluster.get("VirtualMachineInstance", where, machine) or self._cluster.get("Pod", where, machine)
+            )
+        )
+
+    async def port(self, lab: str, machine: str, port: int, *, container: bool) -> StreamTarget:
+        """Where to open a TCP port of a machine."""
+        if not container:
+            return await self.target(lab, machine, f"portforward/{port}")
+        return await _asked(lambda: self._cluster.pod_port_target(namespace_of(lab), machine, port))
 
     async def target(self, lab: str, machine: str, subresource: str) -> StreamTarget:
         """Where to open a stream, with a token that is good now (renewing one may run a program, so: in a thread)."""

@@ -19,6 +19,7 @@ from labkit.gateway.keys import TicketKeys, terminal_key
 from labkit.gateway.pages import StaticFiles
 from labkit.gateway.sockets import loopback_listener, unix_listener
 from labkit.gateway.tunnels import watch
+from labkit.gateway.use import Uses
 from labkit.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
         Engine(cluster),
         lambda: terminal_key(settings.terminal_key),
         StaticFiles(),
+        Uses(settings.activity_file),
     )
     with contextlib.ExitStack() as stack:
         listeners = [(stack.enter_context(unix_listener(socket)), False)]
@@ -58,14 +60,17 @@ async def _serve(
     connections: set[Connection] = set()
     servers = [await _listen(application, listener, connections, loopback) for listener, loopback in listeners]
     watcher = asyncio.create_task(watch(application.tunnels, application.engine))
+    reporter = asyncio.create_task(application.uses.report())
     log.info("listening on %s", ", ".join(str(listener.getsockname()) for listener, _ in listeners))
-    await asyncio.wait((asyncio.create_task(stop.wait()), watcher), return_when=asyncio.FIRST_COMPLETED)
+    ends = (asyncio.create_task(stop.wait()), watcher, reporter)
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.close()
     await _drain(application, connections)
-    if watcher.done():
-        watcher.result()  # it never ends by itself: this raises what ended it
-    watcher.cancel()
+    for task in (watcher, reporter):
+        if task.done():
+            task.result()  # it never ends by itself: this raises what ended it
+        task.cancel()
 
 
 async def _listen(

@@ -17,12 +17,15 @@ LINGER_SECONDS = 5.0
 class _End(asyncio.Protocol):
     """The protocol of one of the two transports."""
 
-    def __init__(self, splice: Splice, transport: asyncio.Transport) -> None:
+    def __init__(self, splice: Splice, transport: asyncio.Transport, note: Callable[[bytes], None] | None) -> None:
         self._splice = splice
+        self._note = note
         self.transport = transport
         self.peer: _End | None = None
 
     def data_received(self, data: bytes) -> None:
+        if self._note is not None:
+            self._note(data)
         if self.peer is not None:
             self.peer.transport.write(data)
 
@@ -42,16 +45,18 @@ class _End(asyncio.Protocol):
 
 
 class Splice:
-    """A running join of two transports; `on_closed` is called once, when the first of them ends."""
+    """A running join of two transports; `on_closed` is called once, when the first of them ends, and `note` with every
+    piece that the first one sends."""
 
-    def __init__(self, on_closed: Callable[[], None]) -> None:
+    def __init__(self, on_closed: Callable[[], None], note: Callable[[bytes], None] | None = None) -> None:
         self._on_closed = on_closed
+        self._note = note
         self._ends: tuple[_End, _End] | None = None
         self._closed = False
 
     def start(self, one: asyncio.Transport, from_one: bytes, other: asyncio.Transport, from_other: bytes) -> None:
         """Join them. `from_*` are bytes that were read from that transport before this call."""
-        ends = _End(self, one), _End(self, other)
+        ends = _End(self, one, self._note), _End(self, other, None)
         ends[0].peer, ends[1].peer = ends[1], ends[0]
         self._ends = ends
         for end in ends:

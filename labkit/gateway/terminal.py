@@ -11,10 +11,9 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from labkit.cluster.portforward import connect_port
+from labkit.cluster.portforward import Stream, connect_port
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import ClusterError, ClusterUnavailable
 from labkit.gateway.splice import WRITE_HIGH, close_lingering
@@ -26,7 +25,7 @@ _READ_SIZE = 64 * 1024
 _QUEUE = 16
 
 
-async def open_terminal(target: StreamTarget, secret: str) -> tuple[ClientConnection, bytes]:
+async def open_terminal(target: StreamTarget, secret: str) -> tuple[Stream, bytes]:
     """Open the port and ttyd behind it: the outer WebSocket and ttyd's bytes that came with the inner handshake.
 
     Raises ClusterUnavailable where nothing answers there (yet), ClusterError where engine or ttyd refuses.
@@ -42,7 +41,7 @@ async def open_terminal(target: StreamTarget, secret: str) -> tuple[ClientConnec
         raise ClusterUnavailable("nothing answers on the terminal's port") from error
 
 
-async def _open(target: StreamTarget, secret: str) -> tuple[ClientConnection, bytes]:
+async def _open(target: StreamTarget, secret: str) -> tuple[Stream, bytes]:
     outer = await connect_port(target, None, queue=_QUEUE)
     try:
         return outer, await _greet(outer, secret)
@@ -51,7 +50,7 @@ async def _open(target: StreamTarget, secret: str) -> tuple[ClientConnection, by
         raise
 
 
-async def _greet(outer: ClientConnection, secret: str) -> bytes:
+async def _greet(outer: Stream, secret: str) -> bytes:
     """The inner handshake. A Host of its own: ttyd is no part of any site."""
     handshake = ClientHandshake("terminal", f"/{secret}/ws", "tty", {})
     await outer.send(handshake.request)
@@ -64,9 +63,17 @@ async def _greet(outer: ClientConnection, secret: str) -> bytes:
 
 
 class TerminalTunnel:
-    """Browser and terminal joined by two pumps; the first to end closes both. `on_closed` is called once."""
+    """Browser and terminal joined by two pumps; the first to end closes both. `on_closed` is called once, and `note`
+    with every piece from the browser."""
 
-    def __init__(self, outer: ClientConnection, early: bytes, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outer: Stream,
+        early: bytes,
+        on_closed: Callable[[], None],
+        note: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        self._note = note
         self._outer = outer
         self._early = early
         self._on_closed = on_closed
@@ -114,6 +121,7 @@ class TerminalTunnel:
     async def _up(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             while data := await reader.read(_READ_SIZE):
+                self._note(data)
                 await self._outer.send(data)
 
     async def _down(self, writer: asyncio.StreamWriter) -> None:

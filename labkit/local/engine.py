@@ -134,7 +134,7 @@ async def _serve(options: Options) -> None:
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
     claims = Claims(store, paths)
-    provisioner = Provisioner(store, recorder, claims, paths.volumes, options.import_from_anywhere)
+    provisioner = Provisioner(store, recorder, claims, paths, options.import_from_anywhere)
     launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
     warm = Warm(paths, acceleration.name, options.warm)
     await warm.start()

@@ -165,6 +165,7 @@ KINDS: tuple[Kind, ...] = (
         admit=admit_network_policy,
         columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
+    Kind("Lease", "coordination.k8s.io", columns=(NAME, Column("Holder", field("spec.holderIdentity")), AGE)),
     Kind(
         "VirtualMachine",
         "kubevirt.io",

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 
-from labkit.manifests import names
+from labkit.manifests import files, names, network, storage
+from labkit.manifests.container import pod
+from labkit.manifests.quota import Share, limit_range, quota
+from labkit.manifests.scope import Object, Scope
+from labkit.manifests.site import Site
 from labkit.manifests.userdata import MachineAccess, user_data
-from labkit.model import Pane
-from labkit.templates import Machine, Template, image_reference
-
-Object = dict[str, Any]
-
-_GRACE_SECONDS = 5
+from labkit.manifests.vm import virtual_machine
+from labkit.templates import Machine, Template
 
 
 @dataclass(frozen=True)
 class LabPlan:
-    """All that a lab's objects depend on. `access` has an entry for each machine of the template."""
+    """All that a lab's objects depend on. `access` has an entry for each machine of the template.
+
+    `variables` are those that are known before the start.
+    """
 
     installation: str
     lab: str
     template: Template
     access: Mapping[str, MachineAccess]
+    site: Site = field(default_factory=Site)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.installation, self.lab)
 
 
 def namespace(installation: str, lab: str) -> Object:
     """The lab's namespace, which is the lab: what is in it goes when it goes."""
-    labels = names.labels(installation, lab) | {"pod-security.kubernetes.io/enforce": "baseline"}
+    scope = Scope(installation, lab)
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
-            "name": names.namespace_of(lab),
-            "labels": labels,
+            "name": scope.namespace,
+            "labels": scope.labels() | {"pod-security.kubernetes.io/enforce": "baseline"},
             "annotations": {names.TICKET_EPOCH: "0"},
         },
     }
@@ -43,90 +51,46 @@ def namespace(installation: str, lab: str) -> Object:
 
 def access_secret(installation: str, lab: str, drawn: Mapping[str, str]) -> Object:
     """The Secret that keeps what was drawn at random for this lab, so that a repeated start draws nothing anew."""
-    return _object(installation, lab, "v1", "Secret", names.ACCESS_SECRET, stringData=dict(drawn))
+    return Scope(installation, lab).object("v1", "Secret", names.ACCESS_SECRET, stringData=dict(drawn))
 
 
 def lab_objects(plan: LabPlan) -> list[Object]:
-    """Everything in the lab's namespace, in order: policy, then a Secret, a Service and a machine for each machine."""
-    objects = [_network_policy(plan)]
-    for machine in plan.template.machines:
-        objects += [_user_data(plan, machine), _service(plan, machine), _virtual_machine(plan, machine)]
-    return objects
+    """Everything in the lab's namespace, in the order in which it must be made: a machine behind those it waits for."""
+    order = TopologicalSorter({machine.name: machine.after for machine in plan.template.machines}).static_order()
+    machines = [plan.template.machine(name) for name in order]
+    return [*shared_objects(plan), *(found for machine in machines for found in machine_objects(plan, machine))]
 
 
-def machine_specs(template: Template) -> dict[str, Object]:
-    """What each machine of a lab asks the engine for, by name: so much is known before a lab is started."""
-    return {machine.name: _machine_spec(machine) for machine in template.machines}
+def machine_specs(template: Template, site: Site) -> dict[str, Object]:
+    """What each VM of a lab asks the engine for, by name: so much is known before a lab is started."""
+    machines = (machine for machine in template.machines if machine.type == "vm")
+    found = {machine.name: virtual_machine(Scope("", ""), template, machine, site) for machine in machines}
+    return {name: machine["spec"]["template"]["spec"] for name, machine in found.items()}
 
 
-def _object(installation: str, lab: str, version: str, kind: str, name: str, **body: Any) -> Object:
-    metadata = {"name": name, "namespace": names.namespace_of(lab), "labels": names.labels(installation, lab)}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, **body}
+def shared_objects(plan: LabPlan) -> list[Object]:
+    """What is there for all machines: limits first, then walls, names, and what several may use."""
+    scope, template = plan.scope, plan.template
+    owners = [None, *template.machines]
+    claims = [size for owner in owners for size in storage.claimed(template, owner)]
+    shares = [Share(machine.type == "vm", machine.cpu, machine.memory_bytes) for machine in template.machines]
+    return [
+        quota(scope, shares, claims),
+        limit_range(scope),
+        network.network_policy(scope, template.network, plan.site),
+        *(service for machine in template.machines for service in network.services(scope, machine)),
+        *(files.file_set(scope, found, plan.variables) for found in template.file_sets),
+        *(storage.volume(scope, found, plan.site) for found in template.volumes),
+    ]
 
 
-def _network_policy(plan: LabPlan) -> Object:
-    """The lab's own traffic, cluster DNS, and KubeVirt's portforward (which comes from virt-api's pods): no more."""
-    own: Object = {"podSelector": {}}
-    virt_api = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kubevirt"}}}
-    dns = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-    dns_ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
-    spec = {
-        "podSelector": {},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": [own]}, {"from": [virt_api]}],
-        "egress": [{"to": [own]}, {"to": [dns], "ports": dns_ports}],
-    }
-    return _object(plan.installation, plan.lab, "networking.k8s.io/v1", "NetworkPolicy", "labkit", spec=spec)
-
-
-def _user_data(plan: LabPlan, machine: Machine) -> Object:
-    text = user_data(machine, plan.access[machine.name])
-    name = names.userdata_secret(machine.name)
-    return _object(plan.installation, plan.lab, "v1", "Secret", name, stringData={"userdata": text})
-
-
-def _service(plan: LabPlan, machine: Machine) -> Object:
-    """A headless Service, so that the machine's name resolves in every machine of the lab, ready or not."""
-    spec = {
-        "clusterIP": "None",
-        "publishNotReadyAddresses": True,
-        "selector": {names.MACHINE: machine.name},
-    }
-    return _object(plan.installation, plan.lab, "v1", "Service", machine.name, spec=spec)
-
-
-def _virtual_machine(plan: LabPlan, machine: Machine) -> Object:
-    metadata = {
-        "labels": names.labels(plan.installation, plan.lab, machine.name),
-        "annotations": {names.PANES: json.dumps([_pane(pane) for pane in machine.panes])},
-    }
-    spec = {"runStrategy": "RerunOnFailure", "template": {"metadata": metadata, "spec": _machine_spec(machine)}}
-    return _object(plan.installation, plan.lab, "kubevirt.io/v1", "VirtualMachine", machine.name, spec=spec)
-
-
-def _machine_spec(machine: Machine) -> Object:
-    disks = [{"name": name, "disk": {"bus": "virtio"}} for name in ("root", "seed")]
-    seed = {"secretRef": {"name": names.userdata_secret(machine.name)}}
-    return {
-        "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "domain": {
-            "cpu": {"cores": machine.cpu},
-            "memory": {"guest": f"{machine.memory_bytes // 2**20}Mi"},
-            "devices": {
-                "disks": disks,
-                "interfaces": [{"name": "default", "bridge": {}}],
-                "rng": {},
-                "logSerialConsole": False,
-            },
-        },
-        "networks": [{"name": "default", "pod": {}}],
-        "volumes": [
-            {"name": "root", "containerDisk": {"image": image_reference(machine.image)}},
-            {"name": "seed", "cloudInitNoCloud": seed},
-        ],
-    }
-
-
-def _pane(pane: Pane) -> Object:
-    found = {"name": pane.name, "type": pane.type.value, "title": pane.title}
-    return found if pane.port is None else {**found, "port": pane.port}
+def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
+    """One machine: the Secret with what goes into it, its own volumes, then the VirtualMachine or the Pod."""
+    scope, access = plan.scope, plan.access[machine.name]
+    if machine.type == "vm":
+        data = {"userdata": user_data(machine, access, plan.variables)}
+        secret = scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
+        own = storage.own_volumes(scope, machine, plan.site)
+        return [secret, *own, virtual_machine(scope, plan.template, machine, plan.site)]
+    secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
+    return [*secrets, pod(scope, machine, plan.site, plan.variables)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.templates import Machine
+from labkit.templates import File, Machine, User, fill
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,43 @@ class MachineAccess:
     terminal_secret: str
 
 
-def user_data(machine: Machine, access: MachineAccess) -> str:
-    """The user data of `machine`. It holds secrets: it belongs in a Secret, whatever its size."""
-    document: dict[str, Any] = {
+def user_data(machine: Machine, access: MachineAccess, variables: Mapping[str, str]) -> str:
+    """The user data of `machine`: labkit's own with the author's. It holds secrets, so it belongs in a Secret."""
+    own: dict[str, Any] = {
         "hostname": machine.name,
-        "users": [_user(user.name, access.passwords.get(user.name)) for user in machine.users]
+        "users": [_user(user, access.passwords.get(user.name)) for user in machine.users]
         + [{"name": "root", "lock_passwd": True, "ssh_authorized_keys": [access.check_key]}],
-        "write_files": [_file(path, content) for path, content in _files(machine, access).items()],
+        "write_files": [_own_file(path, content) for path, content in _own_files(machine, access).items()]
+        + [_file(machine, file, variables) for file in machine.files],
     }
-    return "#cloud-config\n" + json.dumps(document, indent=1) + "\n"
+    return "#cloud-config\n" + json.dumps(_joined(own, fill(machine.user_data, variables)), indent=1) + "\n"
 
 
-def _user(name: str, password: str | None) -> dict[str, Any]:
-    if password is None:
-        return {"name": name, "lock_passwd": True, "shell": "/bin/sh"}
-    return {"name": name, "plain_text_passwd": password, "lock_passwd": False, "shell": "/bin/sh"}
+def _joined(own: Any, given: Any) -> Any:
+    """The author's cloud-config laid over labkit's: maps key by key, users by name, all other lists one after the
+    other; elsewhere the author has the last word."""
+    if isinstance(own, Mapping) and isinstance(given, Mapping):
+        return {**own, **{key: _joined(own[key], value) if key in own else value for key, value in given.items()}}
+    if not isinstance(own, list) or not isinstance(given, list):
+        return given
+    named = {item["name"]: item for item in given if isinstance(item, Mapping) and "name" in item}
+    known = {item.get("name") for item in own if isinstance(item, Mapping)}
+    merged = [_joined(item, named.get(item.get("name"), {})) if isinstance(item, Mapping) else item for item in own]
+    return merged + [item for item in given if not (isinstance(item, Mapping) and item.get("name", "") in known)]
 
 
-def _files(machine: Machine, access: MachineAccess) -> dict[str, str]:
+def _user(user: User, password: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": user.name, "lock_passwd": password is None, "shell": user.shell or "/bin/sh"}
+    if password is not None:
+        found["plain_text_passwd"] = password
+    if user.keys:
+        found["ssh_authorized_keys"] = list(user.keys)
+    if user.sudo:
+        found["sudo"] = "ALL=(ALL) NOPASSWD:ALL"
+    return found
+
+
+def _own_files(machine: Machine, access: MachineAccess) -> dict[str, str]:
     files = {
         "/etc/labkit/ttyd.secret": access.terminal_secret,
         "/etc/ssh/ssh_host_ed25519_key": access.host_key,
@@ -53,5 +73,20 @@ def _files(machine: Machine, access: MachineAccess) -> dict[str, str]:
     return files
 
 
-def _file(path: str, content: str) -> dict[str, str]:
+def _own_file(path: str, content: str) -> dict[str, str]:
     return {"path": path, "content": content, "permissions": "0600", "owner": "root:root"}
+
+
+def _file(machine: Machine, file: File, variables: Mapping[str, str]) -> dict[str, Any]:
+    """A file of the author's, in base64: it may hold anything."""
+    text = base64.b64encode(content(file, variables)).decode()
+    found = {"path": file.path, "content": text, "encoding": "b64", "permissions": file.mode, "owner": file.owner}
+    # cloud-init writes files before it makes users, unless told otherwise; tiny does not, and knows no such key.
+    late = file.owner != "root:root" and machine.image.reference != "tiny"
+    return found | ({"defer": True} if late else {})
+
+
+def content(file: File, variables: Mapping[str, str]) -> bytes:
+    """What is in a file, its variables filled in."""
+    text: str | None = fill(file.text, variables)
+    return file.data if text is None else text.encode()

@@ -10,13 +10,15 @@ import logging
 import secrets
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from labkit.cluster.client import Cluster
+from labkit.errors import LabkitError
 from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
 from labkit.orchestrator.access import Access
-from labkit.orchestrator.ssh import MachineUnreachable, run
-from labkit.templates import Check
+from labkit.orchestrator.inside import run
+from labkit.orchestrator.ssh import MachineUnreachable
+from labkit.templates import Check, Machine
 
 TIMEOUT_SECONDS = 30.0
 FEEDBACK_LIMIT = 2000
@@ -35,17 +37,22 @@ def run_check(
     cluster: Cluster,
     access: Access,
     check: Check,
-    machine: MachineStatus,
+    machine: Machine,
+    status: MachineStatus,
     variables: Mapping[str, str],
     *,
     attested: bool,
+    still: Callable[[], None] = lambda: None,
 ) -> CheckResult:
-    """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt."""
-    if machine.state in _WHY_NOT:
-        return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.", attested)
+    """Run a step's check. A machine that cannot be asked gives an ERROR, which counts as no attempt.
+
+    `still` is called all the while: what it raises ends the check.
+    """
+    if status.state in _WHY_NOT:
+        return _result(check, Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[status.state]}.", attested)
     script = wrapped(check.script, variables)
     try:
-        done = run(cluster, access, check.machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS)
+        done = run(cluster, access, machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
     except MachineUnreachable as error:
         return _result(check, Verdict.ERROR, f"{error}. Please try again.", attested)
     if done.stderr:
@@ -57,6 +64,22 @@ def run_check(
     if done.status == 0:
         return _result(check, Verdict.PASSED, feedback, attested)
     return _result(check, Verdict.NOT_YET, feedback or "The check gave no reason.", attested)
+
+
+def run_setup(
+    cluster: Cluster,
+    access: Access,
+    setup: Check,
+    machine: Machine,
+    variables: Mapping[str, str],
+    still: Callable[[], None],
+) -> None:
+    """Run a step's setup script. Raises LabkitError where it fails: a lab that is half prepared cannot be done."""
+    script = wrapped(setup.script, variables)
+    done = run(cluster, access, machine, "sh -s", stdin=script, timeout=TIMEOUT_SECONDS, still=still)
+    if done.status != 0:
+        said = (done.stderr or done.stdout).strip()[-FEEDBACK_LIMIT:] or f"exit status {done.status}"
+        raise LabkitError(f"the setup script of step '{setup.step}' failed in machine {machine.name}: {said}")
 
 
 def wrapped(script: str, variables: Mapping[str, str]) -> str:

@@ -6,20 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labkit.model import LabState, MachineState, MachineStatus
+from labkit.orchestrator.causes import cause_of
 from labkit.store import LabRow
 from labkit.templates import Machine
 
 Object = Mapping[str, Any]
-
-_STUCK = {
-    "ErrorUnschedulable",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrorPvcNotFound",
-    "DataVolumeError",
-    "CrashLoopBackOff",
-}
-"""A VirtualMachine's printableStatus that will not mend itself soon."""
 
 
 def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> MachineStatus:
@@ -27,7 +18,9 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
     status: Object = (vmi or {}).get("status") or {}
     annotations: Object = (vmi or {}).get("metadata", {}).get("annotations") or {}
     interfaces = status.get("interfaces") or [{}]
-    state, detail = _state(vm, vmi)
+    state, detail, cause = _state(vm, vmi)
+    if state is MachineState.RUNNING and machine.ready and not _is_ready(status):
+        state = MachineState.STARTING
     return MachineStatus(
         name=machine.name,
         state=state,
@@ -36,44 +29,50 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
         detail=detail,
         start_mode=str(annotations.get("labkit/start-mode") or ""),
         acceleration=str(annotations.get("labkit/acceleration") or ""),
+        cause=cause,
     )
 
 
-def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str]:
+def container_status(machine: Machine, pod: Object | None) -> MachineStatus:
+    """One machine that is a container, told by its Pod."""
+    status: Object = (pod or {}).get("status") or {}
+    address = str(status.get("podIP") or "")
+    if cause := cause_of(pod):
+        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, cause.words, cause=cause.said)
+    if status.get("phase") == "Succeeded":
+        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, "its container has ended")
+    state = MachineState.RUNNING if _is_ready(status) else MachineState.STARTING
+    return MachineStatus(machine.name, state, machine.panes, address)
+
+
+def _is_ready(status: Object) -> bool:
+    return any(
+        found.get("type") == "Ready" and found.get("status") == "True" for found in status.get("conditions") or ()
+    )
+
+
+def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str, str]:
+    """State, the learner's sentence and the operator's cause."""
     vm_status: Object = (vm or {}).get("status") or {}
     vmi_status: Object = (vmi or {}).get("status") or {}
-    printable = str(vm_status.get("printableStatus") or "")
     phase = vmi_status.get("phase")
-    conditions = _conditions(vmi_status)
-    fault = _fault(conditions) or _fault(_conditions(vm_status))
     if phase == "Running":
-        return (MachineState.PAUSED, "") if "Paused" in conditions else (MachineState.RUNNING, "")
-    if printable in _STUCK or fault:
-        return MachineState.FAILED, fault or f"the engine says {printable}"
-    if phase == "Failed":
-        return MachineState.FAILED, "it crashed"
-    if phase == "Succeeded" or (
-        vm is not None and vmi is None and printable == "Stopped" and vm_status.get("runStrategy")
-    ):
-        return MachineState.STOPPED, ""
-    return MachineState.STARTING, ""
+        return _running(vmi_status)
+    if cause := cause_of(vmi, vm):
+        return MachineState.FAILED, cause.words, cause.said
+    stopped = vm is not None and vmi is None and vm_status.get("printableStatus") == "Stopped"
+    if phase == "Succeeded" or (stopped and vm_status.get("runStrategy")):
+        return MachineState.STOPPED, "", ""
+    return MachineState.STARTING, "", ""
 
 
-def _conditions(status: Object) -> dict[str, Object]:
-    return {
-        str(condition.get("type")): condition
-        for condition in status.get("conditions") or ()
-        if condition.get("status") != "False" or condition.get("type") == "Synchronized"
-    }
-
-
-def _fault(conditions: Mapping[str, Object]) -> str:
-    """The engine's own sentence where it cannot make a machine, else nothing."""
-    for name, bad in (("Synchronized", "False"), ("Failure", "True")):
-        condition = conditions.get(name)
-        if condition and condition.get("status") == bad:
-            return str(condition.get("message") or condition.get("reason") or name)
-    return ""
+def _running(status: Object) -> tuple[MachineState, str, str]:
+    paused = next((found for found in status.get("conditions") or () if found.get("type") == "Paused"), None)
+    if paused is None or paused.get("status") == "False":
+        return MachineState.RUNNING, "", ""
+    if paused.get("reason") == "PausedIOError":
+        return MachineState.PAUSED, "it stands still: its disk cannot be written", str(paused.get("message") or "")
+    return MachineState.PAUSED, "", ""
 
 
 def lab_state(row: LabRow, machines: Iterable[MachineStatus]) -> LabState:
@@ -86,12 +85,15 @@ def lab_state(row: LabRow, machines: Iterable[MachineStatus]) -> LabState:
         return LabState.STOPPED
     if row.wanted == "ended":
         return LabState.STOPPING
+    if row.admitted is None:
+        return LabState.QUEUED
     if row.ready is None:
         return LabState.STARTING
-    return _running_state([machine.state for machine in machines])
+    return _running_state([machine.state for machine in machines], row.wanted)
 
 
-def _running_state(states: Sequence[MachineState]) -> LabState:
-    if states and all(state is MachineState.PAUSED for state in states):
-        return LabState.PAUSED
-    return LabState.RUNNING
+def _running_state(states: Sequence[MachineState], wanted: str) -> LabState:
+    """Containers cannot be frozen: a lab that is to be paused is, where any machine stands still."""
+    still = [state in (MachineState.PAUSED, MachineState.STOPPED) for state in states]
+    frozen = states and all(state is MachineState.PAUSED for state in states)
+    return LabState.PAUSED if frozen or (wanted == "paused" and any(still)) else LabState.RUNNING

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -37,10 +38,19 @@ class Completed:
     stderr: str
 
 
-def run(cluster: Cluster, access: Access, machine: str, command: str, *, stdin: str = "", timeout: float) -> Completed:
+def run(
+    cluster: Cluster,
+    access: Access,
+    machine: str,
+    command: str,
+    *,
+    stdin: str = "",
+    timeout: float,
+    still: Callable[[], None] = lambda: None,
+) -> Completed:
     """Run a shell command as root in a machine, and wait for its end, `timeout` seconds at most.
 
-    Raises MachineUnreachable.
+    `still` is called all the while: what it raises ends the command. Raises MachineUnreachable.
     """
     namespace = names.namespace_of(access.lab)
     try:
@@ -56,7 +66,7 @@ def run(cluster: Cluster, access: Access, machine: str, command: str, *, stdin: 
         transport.auth_publickey("root", key)
         channel = transport.open_session(timeout=_CONNECT_SECONDS)
         channel.exec_command(command)
-        return _collect(channel, stdin.encode(), time.monotonic() + timeout)
+        return _collect(channel, stdin.encode(), time.monotonic() + timeout, still)
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise MachineUnreachable(f"machine {machine} does not answer over SSH at the moment") from error
     finally:
@@ -72,7 +82,7 @@ def _same_host(transport: paramiko.Transport, private: str, machine: str) -> Non
         raise MachineUnreachable(f"machine {machine} shows another host key than the one it was given")
 
 
-def _collect(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Completed:
+def _collect(channel: paramiko.Channel, stdin: bytes, deadline: float, still: Callable[[], None]) -> Completed:
     """Feed the command and read both its outputs until it ends, its time is up, or both limits are reached."""
     channel.settimeout(max(deadline - time.monotonic(), 0.1))
     channel.sendall(stdin)
@@ -87,6 +97,7 @@ def _collect(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Comple
         if not heard and channel.exit_status_ready() and not channel.recv_ready() and not channel.recv_stderr_ready():
             break
         if not heard:
+            still()
             channel.status_event.wait(0.02)
     status = channel.recv_exit_status() if channel.exit_status_ready() else None
     return Completed(status, _text(outputs["out"]), _text(outputs["err"]))

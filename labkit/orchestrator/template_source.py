@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import Invalid, NotFound
+from labkit.library import keep, version
 from labkit.linting import lint
 from labkit.templates import Template, find, load
 
@@ -32,13 +33,21 @@ class TemplateSource:
         return str(find(name_or_path, self.folder).resolve())
 
     def check(self, resolved: str) -> Template:
-        """The template, once all of it is found good: lab.yaml, checks and pages. Raises NotFound or Invalid."""
+        """The template, once all of it is found good: lab.yaml, checks and pages. Raises NotFound or Invalid.
+
+        What has a name is kept as it is now, so that labs that are started with it have it to their end. A folder given
+        by its path is its author's, who wants to see what he changes: it is read where it lies.
+        """
         template = self.load(resolved)
         faults = lint(template.folder)
         if faults:
             raise Invalid(faults)
+        if not Path(resolved).is_absolute():
+            keep(template, self.folder)
         return template
 
-    def load(self, resolved: str) -> Template:
-        """The template that `resolve` found. Raises NotFound or Invalid (with every fault)."""
-        return load(find(resolved, self.folder, paths=Path(resolved).is_absolute()))
+    def load(self, resolved: str, digest: str = "") -> Template:
+        """The template that `resolve` found, in the version `digest` if that was kept. Raises NotFound or Invalid (with
+        every fault)."""
+        kept = version(self.folder, digest)
+        return load(kept or find(resolved, self.folder, paths=Path(resolved).is_absolute()))

@@ -1,6 +1,23 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
-from labkit.store.protocol import LabRow, Store, WorkRow
+from labkit.store.copies import backup
+from labkit.store.protocol import AuditRow, Decide, Hold, LabRow, LearnerRow, Retention, Store, Terms, WorkRow
+from labkit.store.restoring import restore
 from labkit.store.sqlite import SqliteStore
+from labkit.store.tables import new_id
 
-__all__ = ["LabRow", "SqliteStore", "Store", "WorkRow"]
+__all__ = [
+    "AuditRow",
+    "Decide",
+    "Hold",
+    "LabRow",
+    "LearnerRow",
+    "Retention",
+    "SqliteStore",
+    "Store",
+    "Terms",
+    "WorkRow",
+    "backup",
+    "new_id",
+    "restore",
+]

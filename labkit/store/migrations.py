@@ -82,3 +82,56 @@ CREATE TABLE audit (
 def first_tables(db: Database) -> None:
     """The tables of the first release. Times are UTC seconds."""
     db.executescript(_WORKS + _LABS + _RESULTS)
+
+
+@migrations()
+def lives_of_labs(db: Database) -> None:
+    """When labs end, who waits for room, what is reserved. `memory` is bytes; a lab with a `spare` has no learner yet.
+
+    Labs of the first release have their room already, and no end.
+    """
+    columns = (
+        "admitted REAL",
+        "memory INTEGER NOT NULL DEFAULT 0",
+        "retry REAL NOT NULL DEFAULT 0",
+        "max_seconds REAL",
+        "idle_seconds REAL",
+        "expires REAL",
+        "used REAL NOT NULL DEFAULT 0",
+        "warned REAL",
+        "ending TEXT NOT NULL DEFAULT ''",
+        "cause TEXT NOT NULL DEFAULT ''",
+        "spare TEXT REFERENCES reservation(id) ON DELETE SET NULL",
+    )
+    db.execute(
+        """
+        CREATE TABLE reservation (
+            id TEXT PRIMARY KEY, activity TEXT NOT NULL, template TEXT NOT NULL,
+            begins REAL NOT NULL, ends REAL, labs INTEGER NOT NULL, spares INTEGER NOT NULL, memory INTEGER NOT NULL
+        )
+        """
+    )
+    for column in columns:
+        db.execute(f"ALTER TABLE lab ADD COLUMN {column}")
+    db.execute("UPDATE lab SET admitted = created, used = coalesce(ready, created)")
+    db.execute("CREATE INDEX lab_of_spare ON lab (spare) WHERE spare IS NOT NULL")
+
+
+@migrations()
+def upkeep(db: Database) -> None:
+    """What waits for a person, who was forgotten, how audited calls ended; a quick way to labs that need looking after.
+
+    `hold` has one row at most; its `labs` are JSON, {lab: reason}. `forgotten` outlives a restore of the store.
+    """
+    db.executescript(
+        """
+        CREATE TABLE hold (
+            one INTEGER PRIMARY KEY CHECK (one = 1), reason TEXT NOT NULL, since REAL NOT NULL,
+            labs TEXT NOT NULL, approved REAL
+        );
+        CREATE TABLE forgotten (learner TEXT PRIMARY KEY, time REAL NOT NULL);
+        ALTER TABLE audit ADD COLUMN outcome TEXT NOT NULL DEFAULT 'done';
+        CREATE INDEX audit_of_time ON audit (time);
+        CREATE INDEX lab_unsettled ON lab (id) WHERE ended IS NULL AND (wanted = 'ended' OR ready IS NULL);
+        """
+    )

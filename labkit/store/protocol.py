@@ -5,11 +5,20 @@ Every method is one transaction of its own, safe to repeat after a crash, and sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from labkit.model import CheckResult, Event, Operation, OperationKind, OperationState, Principal, Progress
+from labkit.model import (
+    CheckResult,
+    Event,
+    Operation,
+    OperationKind,
+    OperationState,
+    Principal,
+    Progress,
+    Reservation,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,11 @@ class WorkRow:
 class LabRow:
     """One lab as it should be. `wanted` is running, paused or ended; `ready` once a start has finished.
 
-    `fault` is one sentence where its start failed.
+    `fault` is one sentence where its start failed (`cause`: what only an operator is told), `ending` one where it
+    ended without being asked. `admitted`: since when it has its room (until then it waits, at least until `retry`);
+    `memory`: the bytes its machines have. `expires`: its end by age, `max_seconds` after it was ready; `warned`: for
+    which time the last warning was due. `spare`: the reservation for which it is kept, as long as it has no learner.
+    `seed` is its work's.
     """
 
     id: str
@@ -42,9 +55,185 @@ class LabRow:
     ended: float | None
     lost: bool
     fault: str
+    seed: str = ""
+    activity: str = ""
+    admitted: float | None = None
+    memory: int = 0
+    retry: float = 0.0
+    max_seconds: float | None = None
+    idle_seconds: float | None = None
+    expires: float | None = None
+    used: float = 0.0
+    warned: float | None = None
+    ending: str = ""
+    cause: str = ""
+    spare: str | None = None
 
 
-class Store(Protocol):
+@dataclass(frozen=True)
+class Terms:
+    """What a new lab needs and how long it may live. `most` labs may a learner have at once (0: any number); a lab
+    that must `wait` has no room until it is admitted."""
+
+    memory: int = 0
+    max_seconds: float | None = None
+    idle_seconds: float | None = None
+    most: int = 0
+    wait: bool = False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Retiring waits for a person since then: `labs` are those that would be retired, each with its reason."""
+
+    reason: str
+    since: float
+    labs: Mapping[str, str]
+    approved: float | None = None
+
+
+@dataclass(frozen=True)
+class Retention:
+    """For how many days things are kept; 0: for ever. `events`: the operations of labs that have ended; `labs`: those
+    labs themselves; `learners`: those who have not had a lab, with all their work."""
+
+    events: float = 0.0
+    labs: float = 0.0
+    audit: float = 0.0
+    learners: float = 0.0
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Who did what to what, and how it ended. `name` is the learner's, as long as there is such a learner."""
+
+    time: float
+    actor: str
+    action: str
+    target: str
+    outcome: str
+    name: str
+
+
+@dataclass(frozen=True)
+class LearnerRow:
+    """One learner, the identities that lead to him (realm, subject), and what there is of him."""
+
+    id: str
+    name: str
+    created: float
+    identities: tuple[tuple[str, str], ...]
+    works: int
+    labs: tuple[str, ...]
+    """Those that have not ended."""
+
+
+Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
+"""From all labs that have not ended, and all reservations, to those that wait and are to have room now."""
+
+
+class Lives(Protocol):
+    """How long labs live, which wait for room, and what is reserved."""
+
+    def admit(self, decide: Decide) -> list[str]:
+        """Give labs their room, decided and written in one transaction. Returns those that were admitted."""
+
+    def somebody_waits(self) -> bool:
+        """Whether any lab has no room yet."""
+
+    def put_back(self, operation: str, until: float) -> None:
+        """Take a lab's room away again and put its start back into the queue: not to be tried before `until`."""
+
+    def start_seconds(self, template: str) -> list[float]:
+        """How long the last starts of a template took, newest first."""
+
+    def near_end(self, now: float, within: float) -> list[LabRow]:
+        """Ready labs that end within so many seconds by age or, as things are, for want of use."""
+
+    def warn(self, lab: str, threshold: float, text: str) -> None:
+        """Record a warning (a notice with this text), once for each time `threshold` at which it is due."""
+
+    def set_expiry(self, lab: str, expires: float) -> None:
+        """A new end by age."""
+
+    def used(self, labs: Mapping[str, float]) -> None:
+        """When labs were last used: never earlier than what is known."""
+
+    def end(self, lab: str, why: str, *, kind: str = "age") -> Operation:
+        """Want a lab ended, say why, and queue its stop."""
+
+    def record(
+        self, lab: str, kind: OperationKind, stage: str, text: str, result: Mapping[str, Any] | None = None
+    ) -> Operation:
+        """Write down, as an operation that is done, what needed no work."""
+
+    def operations(self, lab: str) -> list[Operation]:
+        """All operations of a lab, oldest first."""
+
+    def lab_events(self, lab: str, after: int = 0) -> list[Event]:
+        """The events of all operations of a lab with a `seq` above `after`, in order."""
+
+    def cancel(self, operation: str) -> Operation | None:
+        """Cancel what has not begun; ask what is under way to end. What is final stays as it is."""
+
+    def template_of(self, activity: str) -> str | None:
+        """The template of an activity that somebody has worked on; None where nobody has."""
+
+    def reserve(self, reservation: Reservation) -> None: ...
+
+    def unreserve(self, reservation: str) -> bool:
+        """Forget a reservation; its spares are to end. False where there is none."""
+
+    def reservations(self) -> list[Reservation]: ...
+
+    def spares(self, reservation: str) -> list[LabRow]:
+        """A reservation's spares that nobody has claimed, oldest first, with those that have ended."""
+
+    def begin_spare(self, reservation: Reservation, terms: Terms, *, digest: str) -> LabRow:
+        """A new lab of no learner, kept ready for a reservation."""
+
+
+class Upkeep(Protocol):
+    """What keeps an installation in order."""
+
+    def busy(self, lab: str) -> bool:
+        """Whether the lab has an operation that is not final."""
+
+    def unattended(self, before: float) -> list[str]:
+        """Labs on which nothing works: whose end is wanted, or that were made before then and are not ready."""
+
+    def hold(self) -> Hold | None:
+        """What waits for a person, if anything does."""
+
+    def hold_back(self, reason: str, labs: Mapping[str, str], now: float) -> Hold:
+        """Have these labs wait for a person. Where some wait already, the first reason stays."""
+
+    def approve(self, labs: Mapping[str, str]) -> bool:
+        """Let just these labs be retired. False where nothing waits."""
+
+    def release_hold(self) -> None:
+        """Forget what was approved: it is done."""
+
+    def audit(self, actor: str, action: str, target: str, *, outcome: str = "done") -> None:
+        """Note who did what to what (ids only, no personal data)."""
+
+    def audit_log(self, *, last: int, about: str | None = None) -> list[AuditRow]:
+        """The newest entries first: all, or those of one learner (id or name), lab or other thing."""
+
+    def purge(self, retention: Retention, now: float) -> Mapping[str, int]:
+        """Delete what has been kept for long enough. Returns how many rows of which table."""
+
+    def learners(self) -> list[LearnerRow]: ...
+
+    def export(self, learner: str) -> Mapping[str, Any]:
+        """All that is stored of a learner, by table. Raises NotFound."""
+
+    def forget(self, learner: str, *, anyway: bool = False) -> None:
+        """Erase a learner; the audit log keeps what was done, of somebody. Raises NotFound, and Conflict while his labs
+        run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
+
+
+class Store(Lives, Upkeep, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:
@@ -55,13 +244,17 @@ class Store(Protocol):
         left on that one, the next."""
 
     def learner(self, principal: Principal) -> str:
-        """The learner id of the account behind an identity, made at first sight."""
+        """The learner id of the account behind an identity, made at first sight. Raises LabkitError for no identity."""
 
     def work(self, learner: str, activity: str, template: str) -> WorkRow:
         """The learner's work on an activity, made at first sight."""
 
-    def begin_lab(self, work: WorkRow, *, template: str, digest: str) -> tuple[LabRow, bool]:
-        """The work's one lab that has not ended, made if there is none (then True): in one transaction."""
+    def begin_lab(self, work: WorkRow, *, template: str, digest: str, terms: Terms = ...) -> tuple[LabRow, bool]:
+        """The work's one lab that has not ended, made if there is none (then True): in one transaction.
+
+        A ready spare of this activity and digest is claimed instead of making one. Raises Conflict where the learner
+        has as many labs as the terms allow.
+        """
 
     def lab(self, lab: str) -> LabRow | None: ...
 
@@ -73,7 +266,7 @@ class Store(Protocol):
 
     def lab_ready(self, lab: str) -> None: ...
 
-    def lab_failed(self, lab: str, fault: str) -> None: ...
+    def lab_failed(self, lab: str, fault: str, cause: str = "") -> None: ...
 
     def lab_lost(self, lab: str) -> None:
         """Record that the cluster no longer has this lab though it should."""
@@ -83,18 +276,21 @@ class Store(Protocol):
     def queue(self, lab: str, kind: OperationKind, arguments: Mapping[str, Any] | None = None) -> Operation:
         """Put an operation in the queue. One of the same kind and arguments that is not final yet is returned instead.
 
-        A stop cancels what has not begun and asks what is under way to end (see `cancelled`).
+        A stop cancels what has not begun and asks what is under way to end (see `cancelled`). It is a use of the lab.
         """
 
     def claim(self) -> Operation | None:
-        """The next operation of a lab that has none under way, marked as running; None where there is none."""
+        """The next operation of a lab that has none under way, marked as running; None where there is none.
+
+        The start of a lab that waits for room is not taken."""
 
     def requeue_interrupted(self) -> int:
         """Put back what was under way when the last worker died. Returns how many. For a worker that starts."""
 
     def operation(self, operation: str) -> Operation | None: ...
 
-    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None: ...
+    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
+        """The last operation of a kind; without one, the last that is work (no extension, no notice)."""
 
     def cancelled(self, operation: str) -> bool:
         """Whether the operation has been asked to end early."""
@@ -114,9 +310,6 @@ class Store(Protocol):
         """Keep a check's result; a passed one ticks its step."""
 
     def progress(self, work: str) -> Progress: ...
-
-    def audit(self, actor: str, action: str, target: str) -> None:
-        """Note who did what to what (ids only, no personal data)."""
 
     def last_activity(self) -> float | None:
         """When the last lab that was not ended, or the last operation, was touched; None where all is at rest."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import string
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labkit.errors import Conflict, LabkitError
 from labkit.model import (
     CheckResult,
     Event,
@@ -20,45 +20,23 @@ from labkit.model import (
     Progress,
     Verdict,
 )
-from labkit.store.connection import Connections
-from labkit.store.protocol import LabRow, WorkRow
+from labkit.store.lives import SqliteLives, claim_spare, insert_lab
+from labkit.store.protocol import LabRow, Terms, WorkRow
+from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
+from labkit.store.upkeep import SqliteUpkeep
 
-_LAB = """
-    SELECT lab.*, work.learner AS learner, learner.name AS learner_name
-    FROM lab JOIN work ON work.id = lab.work JOIN learner ON learner.id = work.learner
-"""
-_OPEN_STATES = "('queued', 'running')"
+_FREE = Terms()
 
 
-def new_id(length: int = 10) -> str:
-    """A random id that may stand in a DNS label: a letter, then letters and digits (50 bits at the usual length)."""
-    first = secrets.choice(string.ascii_lowercase)
-    return first + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length - 1))
-
-
-class SqliteStore:
+class SqliteStore(SqliteLives, SqliteUpkeep):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self._connections = Connections(path)
+        super().__init__(path)
         with self._connections.write() as db:
             db.execute(
                 "INSERT INTO installation (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM installation)", [new_id()]
             )
-
-    def close(self) -> None:
-        """Close the file. The store must not be used after."""
-        self._connections.close()
-
-    def _rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        return list(self._connections.db().query(sql, list(values)))
-
-    def _row(self, sql: str, *values: object) -> dict[str, Any] | None:
-        return next(iter(self._rows(sql, *values)), None)
-
-    def _write(self, sql: str, *values: object) -> None:
-        with self._connections.write() as db:
-            db.execute(sql, list(values))
 
     # Who, and what they work on
 
@@ -72,6 +50,8 @@ class SqliteStore:
             return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
+        if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
+            raise LabkitError("an identity needs a subject, which must be text")
         with self._connections.write() as db:
             key = [principal.realm, principal.subject]
             found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
@@ -98,32 +78,44 @@ class SqliteStore:
 
     # Labs
 
-    def begin_lab(self, work: WorkRow, *, template: str, digest: str) -> tuple[LabRow, bool]:
+    def begin_lab(self, work: WorkRow, *, template: str, digest: str, terms: Terms = _FREE) -> tuple[LabRow, bool]:
         with self._connections.write() as db:
-            made = not list(db.query("SELECT 1 FROM lab WHERE work = ? AND ended IS NULL", [work.id]))
+            own = LAB + "WHERE work.id = ? AND lab.ended IS NULL"
+            made = not list(db.query(own, [work.id]))
             if made:
-                db.execute(
-                    "INSERT INTO lab (id, work, template, digest, wanted, created) VALUES (?, ?, ?, ?, 'running', ?)",
-                    [new_id(), work.id, template, digest, time.time()],
-                )
-            return _lab(next(iter(db.query(_LAB + "WHERE work = ? AND ended IS NULL", [work.id])))), made
+                _check_share(db, work.learner, terms.most)
+                if claim_spare(db, work.id, work.activity, digest, terms) is None:
+                    insert_lab(db, new_id(), work.id, template, digest, terms)
+            return lab_row(next(iter(db.query(own, [work.id])))), made
 
     def lab(self, lab: str) -> LabRow | None:
-        row = self._row(_LAB + "WHERE lab.id = ?", lab)
-        return _lab(row) if row else None
+        row = self._row(LAB + "WHERE lab.id = ?", lab)
+        return lab_row(row) if row else None
 
     def labs(self, *, learner: str | None = None, ended: bool = False) -> list[LabRow]:
         where = "WHERE (? IS NULL OR work.learner = ?) AND (? OR lab.ended IS NULL) ORDER BY lab.created DESC"
-        return [_lab(row) for row in self._rows(_LAB + where, learner, learner, ended)]
+        return [lab_row(row) for row in self._rows(LAB + where, learner, learner, ended)]
 
     def want(self, lab: str, wanted: str) -> None:
         self._write("UPDATE lab SET wanted = ? WHERE id = ? AND ended IS NULL", wanted, lab)
 
     def lab_ready(self, lab: str) -> None:
-        self._write("UPDATE lab SET ready = ?, fault = '', lost = 0 WHERE id = ?", time.time(), lab)
+        now = time.time()
+        self._write(
+            "UPDATE lab SET ready = ?, used = max(used, ?), fault = '', lost = 0, "
+            "expires = coalesce(expires, ? + max_seconds) WHERE id = ?",
+            now,
+            now,
+            now,
+            lab,
+        )
 
-    def lab_failed(self, lab: str, fault: str) -> None:
-        self._write("UPDATE lab SET fault = ? WHERE id = ?", fault, lab)
+    def lab_failed(self, lab: str, fault: str, cause: str = "") -> None:
+        self._write("UPDATE lab SET fault = ?, cause = ? WHERE id = ? AND fault = ''", fault, cause, lab)
+
+    def end(self, lab: str, why: str, *, kind: str = "age") -> Operation:
+        self._write("UPDATE lab SET wanted = 'ended', ending = ? WHERE id = ? AND ended IS NULL", why, lab)
+        return self.queue(lab, OperationKind.STOP, {"reason": kind})
 
     def lab_lost(self, lab: str) -> None:
         self._write("UPDATE lab SET lost = 1 WHERE id = ? AND ended IS NULL", lab)
@@ -136,22 +128,24 @@ class SqliteStore:
     def queue(self, lab: str, kind: OperationKind, arguments: Mapping[str, Any] | None = None) -> Operation:
         text = json.dumps(dict(arguments or {}), sort_keys=True)
         with self._connections.write() as db:
-            same = f"SELECT id FROM operation WHERE lab = ? AND kind = ? AND arguments = ? AND state IN {_OPEN_STATES} AND NOT cancel"  # noqa: S608, E501 - a constant
+            same = f"SELECT id FROM operation WHERE lab = ? AND kind = ? AND arguments = ? AND state IN {OPEN_STATES} AND NOT cancel"  # noqa: S608, E501 - a constant
             found = list(db.query(same, [lab, kind.value, text]))
             if found:
                 operation = str(found[0]["id"])
             else:
                 if kind is OperationKind.STOP:
                     _make_way(db, lab)
+                db.execute("UPDATE lab SET used = max(used, ?) WHERE id = ?", [time.time(), lab])
                 operation = new_id(12)
                 row = {"id": operation, "lab": lab, "kind": kind.value, "state": "queued", "arguments": text}
                 db.table("operation").insert({**row, "created": time.time()})
-            return _operation(next(iter(db.query("SELECT * FROM operation WHERE id = ?", [operation]))))
+            return operation_of(next(iter(db.query("SELECT * FROM operation WHERE id = ?", [operation]))))
 
     def claim(self) -> Operation | None:
         next_one = """
-            SELECT * FROM operation AS it WHERE state = 'queued' AND NOT EXISTS
-                (SELECT 1 FROM operation AS other WHERE other.lab = it.lab AND other.state = 'running')
+            SELECT * FROM operation AS it WHERE state = 'queued'
+                AND NOT EXISTS (SELECT 1 FROM operation AS other WHERE other.lab = it.lab AND other.state = 'running')
+                AND NOT (kind = 'start' AND EXISTS (SELECT 1 FROM lab WHERE lab.id = it.lab AND admitted IS NULL))
             ORDER BY kind = 'stop' DESC, created LIMIT 1
         """
         if not self._rows(next_one):
@@ -159,7 +153,7 @@ class SqliteStore:
         with self._connections.write() as db:
             for row in list(db.query(next_one)):
                 db.execute("UPDATE operation SET state = 'running' WHERE id = ?", [row["id"]])
-                return _operation({**row, "state": "running"})
+                return operation_of({**row, "state": "running"})
         return None
 
     def requeue_interrupted(self) -> int:
@@ -168,16 +162,17 @@ class SqliteStore:
 
     def operation(self, operation: str) -> Operation | None:
         row = self._row("SELECT * FROM operation WHERE id = ?", operation)
-        return _operation(row) if row else None
+        return operation_of(row) if row else None
 
     def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
         row = self._row(
-            "SELECT * FROM operation WHERE lab = ? AND (? IS NULL OR kind = ?) ORDER BY rowid DESC LIMIT 1",
+            "SELECT * FROM operation WHERE lab = ? AND (kind = ? OR (? IS NULL AND kind NOT IN ('extend', 'notice'))) "
+            "ORDER BY rowid DESC LIMIT 1",
             lab,
             kind,
             kind,
         )
-        return _operation(row) if row else None
+        return operation_of(row) if row else None
 
     def cancelled(self, operation: str) -> bool:
         row = self._row("SELECT cancel FROM operation WHERE id = ?", operation)
@@ -239,14 +234,9 @@ class SqliteStore:
 
     # Keeping an eye on things
 
-    def audit(self, actor: str, action: str, target: str) -> None:
-        self._write(
-            "INSERT INTO audit (time, actor, action, target) VALUES (?, ?, ?, ?)", time.time(), actor, action, target
-        )
-
     def last_activity(self) -> float | None:
         busy = self._row(
-            f"SELECT 1 FROM lab WHERE ended IS NULL AND NOT lost UNION SELECT 1 FROM operation WHERE state IN {_OPEN_STATES}"  # noqa: S608, E501 - a constant
+            f"SELECT 1 FROM lab WHERE ended IS NULL AND NOT lost UNION SELECT 1 FROM operation WHERE state IN {OPEN_STATES}"  # noqa: S608, E501 - a constant
         )
         if busy:
             return time.time()
@@ -254,6 +244,16 @@ class SqliteStore:
             "SELECT max(t) AS time FROM (SELECT max(ended) AS t FROM lab UNION SELECT max(finished) FROM operation)"
         )
         return row["time"] if row else None
+
+
+def _check_share(db: Any, learner: str, most: int) -> None:
+    """Raises Conflict where a learner has as many labs as he may have."""
+    mine = "SELECT lab.id FROM lab JOIN work ON work.id = lab.work WHERE work.learner = ? AND lab.ended IS NULL"
+    labs = [str(row["id"]) for row in db.query(mine, [learner])]
+    if most and len(labs) >= most:
+        raise Conflict(
+            f"you may have {most} {'lab' if most == 1 else 'labs'} at a time: stop {' or '.join(labs)} first"
+        )
 
 
 def _make_way(db: Any, lab: str) -> None:
@@ -266,23 +266,6 @@ def _make_way(db: Any, lab: str) -> None:
 
 def _work(row: Mapping[str, Any]) -> WorkRow:
     return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])
-
-
-def _lab(row: Mapping[str, Any]) -> LabRow:
-    return LabRow(**{**row, "lost": bool(row["lost"])})
-
-
-def _operation(row: Mapping[str, Any]) -> Operation:
-    return Operation(
-        id=row["id"],
-        kind=OperationKind(row["kind"]),
-        lab=row["lab"],
-        state=OperationState(row["state"]),
-        created=row["created"],
-        arguments=json.loads(row["arguments"]),
-        result=json.loads(row["result"]) if row.get("result") else None,
-        error=row.get("error") or "",
-    )
 
 
 def _result(row: Mapping[str, Any]) -> CheckResult:

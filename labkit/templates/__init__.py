@@ -3,42 +3,62 @@
 Knows nothing of Kubernetes, and nothing of the instructions; `labkit.linting` puts the two together.
 """
 
-from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image, image_reference
+from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image
 from labkit.templates.files import digest, media_file
 from labkit.templates.find import Available, available, find
+from labkit.templates.hints import hints
+from labkit.templates.keys import json_schema
 from labkit.templates.load import Outline, load, outline
 from labkit.templates.schema import (
-    BUILT_IN_VARIABLES,
+    Attachment,
     Check,
+    Disk,
+    File,
+    FileSet,
     Image,
     Lifetime,
     Machine,
+    Mount,
     Network,
+    Readiness,
+    Service,
     Template,
     User,
     Variable,
-    values,
+    Volume,
 )
+from labkit.templates.variables import BUILT_IN_VARIABLES, declared, fill, values
 
 __all__ = [
     "BUILT_IN_VARIABLES",
     "CATALOGUE",
+    "Attachment",
     "Available",
     "BundledImage",
     "Check",
+    "Disk",
+    "File",
+    "FileSet",
     "Image",
     "Lifetime",
     "Machine",
+    "Mount",
     "Network",
     "Outline",
+    "Readiness",
+    "Service",
     "Template",
     "User",
     "Variable",
+    "Volume",
     "available",
     "bundled_image",
+    "declared",
     "digest",
+    "fill",
     "find",
-    "image_reference",
+    "hints",
+    "json_schema",
     "load",
     "media_file",
     "outline",

@@ -1,6 +1,8 @@
-"""The folder `checks/`: one folder a step, in it a script for the machine that it runs in.
+"""The folder `checks/`: one folder a step, in it scripts for the machines that they run in.
 
-    checks/STEP/check-MACHINE
+    checks/STEP/check-MACHINE    decides the step
+    checks/STEP/setup-MACHINE    prepares it, once, when the lab has started
+    checks/STEP/solve-MACHINE    does it, for those who try the lab out
 
 What a file's name may begin with is the table `PARTS`.
 """
@@ -15,8 +17,11 @@ from labkit.templates.files import MOST_BYTES
 from labkit.templates.schema import Check
 from labkit.wording import did_you_mean
 
-PARTS = {"check": True, "solve": False, "setup": False, "cleanup": False}
+PARTS = {"check": True, "setup": True, "solve": True, "cleanup": False}
 """The words before `-MACHINE` in a file's name, and whether this version runs such a script."""
+
+Scripts = dict[str, tuple[Check, ...]]
+"""Scripts by the word that their names begin with, sorted by step and machine."""
 
 
 def step_folders(folder: Path) -> list[Path]:
@@ -25,26 +30,25 @@ def step_folders(folder: Path) -> list[Path]:
     return sorted(path for path in checks.iterdir() if _visible(path) and path.is_dir()) if checks.is_dir() else []
 
 
-def read_checks(folder: Path, machines: Collection[str] | None) -> tuple[dict[str, Check], list[Fault]]:
-    """The checks by step, and what is wrong in the folder. `machines` None: not known, nothing said about them."""
-    checks: dict[str, Check] = {}
+def read_scripts(folder: Path, machines: Collection[str] | None) -> tuple[Scripts, list[Fault]]:
+    """The scripts, and what is wrong in the folder. `machines` None: not known, nothing said about them."""
+    found: dict[str, list[Check]] = {part: [] for part in PARTS}
     faults = [
         Fault(f"checks/{path.name}", 0, "stands outside of a step's folder; put it into checks/STEP/")
         for path in sorted((folder / "checks").glob("*"))
         if _visible(path) and not path.is_dir()
     ]
     for step in step_folders(folder):
-        scripts = [path for path in sorted(step.iterdir()) if _visible(path)]
-        for path in scripts:
-            wrong = _name_fault(path.name, machines) or _content_fault(path) or _second(step.name, path.name, checks)
+        for path in (path for path in sorted(step.iterdir()) if _visible(path)):
+            part, _, machine = path.name.partition("-")
+            wrong = _name_fault(path.name, machines) or _content_fault(path) or _second(part, step.name, found)
             if wrong:
                 faults.append(Fault(f"checks/{step.name}/{path.name}", *wrong))
             else:
-                machine = path.name.removeprefix("check-")
-                checks[step.name] = Check(step.name, machine, path.read_text(encoding="utf-8"))
-        if not scripts:
+                found[part].append(Check(step.name, machine, path.read_text(encoding="utf-8")))
+        if not any(path.name.startswith("check") for path in step.iterdir()):
             faults.append(Fault(f"checks/{step.name}", 0, "holds no check; add check-MACHINE, or remove the folder"))
-    return checks, faults
+    return {part: tuple(scripts) for part, scripts in found.items()}, faults
 
 
 def _visible(path: Path) -> bool:
@@ -83,7 +87,8 @@ def _content_fault(path: Path) -> Wrong | None:
     return None
 
 
-def _second(step: str, name: str, checks: dict[str, Check]) -> Wrong | None:
-    if step not in checks:
+def _second(part: str, step: str, found: dict[str, list[Check]]) -> Wrong | None:
+    other = next((script.machine for script in found["check"] if script.step == step), None)
+    if part != "check" or other is None:
         return None
-    return 0, f"a second check for step '{step}' (beside check-{checks[step].machine}) is not built in this version"
+    return 0, f"a second check for step '{step}' (beside check-{other}) is not built in this version"

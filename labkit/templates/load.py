@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,21 @@ from ruamel.yaml.nodes import Node
 
 from labkit import documents
 from labkit.errors import Fault, Invalid, NotFound
-from labkit.templates.checks import read_checks, step_folders
-from labkit.templates.files import MOST_BYTES, digest, links
-from labkit.templates.keys import LAB, pane_name
-from labkit.templates.schema import BUILT_IN_VARIABLES, Template
+from labkit.templates import references
+from labkit.templates.checks import read_scripts, step_folders
+from labkit.templates.files import MOST_BYTES, digest, files, links
+from labkit.templates.keys import LAB, sets_from
+from labkit.templates.machine_keys import pane_name
+from labkit.templates.schema import File, Template
+from labkit.templates.variables import built_in
+from labkit.wording import did_you_mean
 
 FILE = "lab.yaml"
+MOST_PLACED_BYTES = 256 << 10
+"""The largest file of a template that is placed in a machine: a Secret of the cluster holds 1 MiB in all."""
+LAB_READER = documents.mapping(LAB, dict)
+
+Fields = dict[str, Any]
 
 
 def load(folder: Path) -> Template:
@@ -29,31 +38,61 @@ def load(folder: Path) -> Template:
     fields, wrong = _read_lab(folder)
     faults += wrong
     machines = [machine.name for machine in fields["machines"]] if fields else None
-    checks, wrong = read_checks(folder, machines if fields else outline(folder).machine_names)
+    scripts, wrong = read_scripts(folder, machines if fields else outline(folder).machine_names)
     faults += wrong
     if faults:
         raise Invalid(faults)
     return Template(
-        name=fields["name"],
-        title=fields["title"],
-        description=fields["description"],
-        duration_minutes=fields["duration"],
-        tags=fields["tags"],
-        machines=fields["machines"],
-        network=fields["network"],
-        lifetime=fields["lifetime"],
-        variables=fields["variables"],
+        **fields,
         folder=folder,
         digest=digest(folder),
-        checks=checks,
+        checks={script.step: script for script in scripts["check"]},
+        setups=scripts["setup"],
+        solutions=scripts["solve"],
     )
 
 
 def _read_lab(folder: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        return documents.read(_text(folder), documents.mapping(LAB, dict)), []
+        root = documents.compose(_text(folder))
+        fields = _fields(**LAB_READER(root))
     except documents.Refused as refused:
         return {}, [Fault(FILE, finding.line, finding.sentence) for finding in refused.findings]
+    wrong = [Fault(FILE, finding.line, finding.sentence) for finding in references.findings(root)]
+    sources = {node.value: documents.line_of(node) for node in documents.scalars(root)}
+    contents, missing = _contents(folder, sorted({file.source for file in _files(fields) if file.source}), sources)
+    return _with_contents(fields, contents), wrong + missing
+
+
+def _fields(*, duration: int | None, configMaps: Any, secrets: Any, apiVersion: str, kind: str, **rest: Any) -> Fields:
+    return {**rest, "duration_minutes": duration, "file_sets": sets_from(configMaps, secrets)}
+
+
+def _files(fields: Fields) -> list[File]:
+    return [file for holder in (*fields["machines"], *fields["file_sets"]) for file in holder.files]
+
+
+def _contents(folder: Path, names: list[str], lines: Mapping[str, int]) -> tuple[dict[str, bytes], list[Fault]]:
+    """The bytes of the files that lab.yaml places in machines, by name, and those that cannot be had."""
+    contents, faults = {}, []
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            near = did_you_mean(name, files(folder))
+            faults.append(Fault(FILE, lines[name], f"source: the template has no file '{name}'{near}"))
+        elif path.stat().st_size > MOST_PLACED_BYTES:
+            text = f"source: '{name}' has more than {MOST_PLACED_BYTES} bytes; put it into an image"
+            faults.append(Fault(FILE, lines[name], text))
+        else:
+            contents[name] = path.read_bytes()
+    return contents, faults
+
+
+def _with_contents(fields: Fields, contents: Mapping[str, bytes]) -> Fields:
+    def filled(holder: Any) -> Any:
+        return replace(holder, files=tuple(replace(f, data=contents.get(f.source, b"")) for f in holder.files))
+
+    return {**fields, **{key: tuple(map(filled, fields[key])) for key in ("machines", "file_sets")}}
 
 
 def _text(folder: Path) -> str:
@@ -96,7 +135,7 @@ def outline(folder: Path) -> Outline:
         for machine in documents.items(documents.child(root, "machines"))
         if (name := documents.peek(machine, "name"))
     }
-    return Outline(machines, frozenset(BUILT_IN_VARIABLES) | _keys(documents.child(root, "variables")), checks)
+    return Outline(machines, built_in(machines) | _keys(documents.child(root, "variables")), checks)
 
 
 def _keys(node: Node | None) -> frozenset[str]:

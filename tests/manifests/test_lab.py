@@ -1,39 +1,23 @@
 """A lab's objects, whole: what is sent to Kubernetes for a template with one machine."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
-from labkit.manifests.lab import LabPlan, access_secret, lab_objects, namespace
-from labkit.manifests.userdata import MachineAccess, user_data
+import pytest
+
+from labkit.errors import SetupError
+from labkit.manifests.lab import access_secret, namespace
+from labkit.manifests.site import Site
+from labkit.manifests.userdata import user_data
 from labkit.model import Pane, PaneType
-from labkit.templates import Image, Lifetime, Machine, Network, Template, User
+from labkit.templates import File, Image, Machine, User
+from tests.manifests.objects import ACCESS, LABELS, meta, objects
 
 TERMINAL = Pane("terminal", PaneType.TERMINAL, "Terminal", 7681)
 SCREEN = Pane("vnc", PaneType.VNC, "Screen")
 BOX = Machine("box", "vm", Image("bundled", "tiny"), 2, 256 * 2**20, (User("student", True),), (TERMINAL, SCREEN))
-ACCESS = MachineAccess({"student": "abcd-efgh"}, "ssh-ed25519 AAAA labkit", "-----BEGIN KEY-----\n", "5ec4e7")
-LABELS = {"labkit/installation": "inst000000", "labkit/lab": "k3f9q2abcd"}
-
-
-def meta(name: str) -> dict[str, object]:
-    return {"name": name, "namespace": "labkit-k3f9q2abcd", "labels": LABELS}
-
-
-def objects() -> list[dict[str, object]]:
-    template = Template(
-        name="hello",
-        title="Hello",
-        description="",
-        duration_minutes=None,
-        tags=(),
-        machines=(BOX,),
-        network=Network(),
-        lifetime=Lifetime(),
-        variables={},
-        folder=Path("/t"),
-        digest="d",
-    )
-    return lab_objects(LabPlan("inst000000", "k3f9q2abcd", template, {"box": ACCESS}))
+WEB = Machine("web", "container", Image("bundled", "web"), 1, 64 * 2**20)
 
 
 def test_the_namespace_names_installation_and_lab_and_nobody() -> None:
@@ -57,44 +41,31 @@ def test_what_was_drawn_lies_in_a_secret() -> None:
     }
 
 
-def test_the_policy_comes_first_and_lets_the_labs_own_traffic_dns_and_portforward_through() -> None:
-    assert objects()[0] == {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta("labkit"),
-        "spec": {
-            "podSelector": {},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [
-                {"from": [{"podSelector": {}}]},
-                {"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kubevirt"}}}]},
-            ],
-            "egress": [
-                {"to": [{"podSelector": {}}]},
-                {
-                    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
-                    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-                },
-            ],
-        },
-    }
+def test_limits_come_first_then_walls_and_names_then_machines() -> None:
+    found = [(item["kind"], item["metadata"]["name"]) for item in objects(BOX, WEB)]
+    assert found == [
+        ("ResourceQuota", "labkit"),
+        ("LimitRange", "labkit"),
+        ("NetworkPolicy", "labkit"),
+        ("Service", "box"),
+        ("Service", "web"),
+        ("Secret", "labkit-userdata-box"),
+        ("VirtualMachine", "box"),
+        ("Pod", "web"),
+    ]
+
+
+def test_a_machine_comes_behind_those_it_waits_for() -> None:
+    found = objects(replace(BOX, after=("web",)), WEB)
+    assert [item["metadata"]["name"] for item in found if item["kind"] in ("VirtualMachine", "Pod")] == ["web", "box"]
 
 
 def test_a_machines_user_data_lies_in_a_secret_of_its_own() -> None:
-    assert objects()[1] == {
+    assert objects(BOX)[4] == {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": meta("labkit-userdata-box"),
-        "stringData": {"userdata": user_data(BOX, ACCESS)},
-    }
-
-
-def test_a_headless_service_lets_a_machines_name_resolve() -> None:
-    assert objects()[2] == {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": meta("box"),
-        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"labkit/machine": "box"}},
+        "stringData": {"userdata": user_data(BOX, ACCESS, {})},
     }
 
 
@@ -103,7 +74,7 @@ def test_the_virtual_machine_whole() -> None:
         '[{"name": "terminal", "type": "terminal", "title": "Terminal", "port": 7681}, '
         '{"name": "vnc", "type": "vnc", "title": "Screen"}]'
     )
-    assert objects()[3] == {
+    assert objects(BOX)[5] == {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
         "metadata": meta("box"),
@@ -116,6 +87,7 @@ def test_the_virtual_machine_whole() -> None:
                 },
                 "spec": {
                     "terminationGracePeriodSeconds": 5,
+                    "evictionStrategy": "None",
                     "domain": {
                         "cpu": {"cores": 2},
                         "memory": {"guest": "256Mi"},
@@ -127,6 +99,7 @@ def test_the_virtual_machine_whole() -> None:
                             "interfaces": [{"name": "default", "bridge": {}}],
                             "rng": {},
                             "logSerialConsole": False,
+                            "inputs": [{"name": "tablet", "type": "tablet", "bus": "usb"}],
                         },
                     },
                     "networks": [{"name": "default", "pod": {}}],
@@ -141,13 +114,13 @@ def test_the_virtual_machine_whole() -> None:
 
 
 def test_user_data_is_cloud_config_with_a_json_body() -> None:
-    head, _, body = user_data(BOX, ACCESS).partition("\n")
+    head, _, body = user_data(BOX, ACCESS, {}).partition("\n")
     secret = {"permissions": "0600", "owner": "root:root"}
     assert head == "#cloud-config"
     assert json.loads(body) == {
         "hostname": "box",
         "users": [
-            {"name": "student", "plain_text_passwd": "abcd-efgh", "lock_passwd": False, "shell": "/bin/sh"},
+            {"name": "student", "lock_passwd": False, "shell": "/bin/sh", "plain_text_passwd": "abcd-efgh"},
             {"name": "root", "lock_passwd": True, "ssh_authorized_keys": ["ssh-ed25519 AAAA labkit"]},
         ],
         "write_files": [
@@ -156,3 +129,83 @@ def test_user_data_is_cloud_config_with_a_json_body() -> None:
             {"path": "/etc/labkit/terminal-user", "content": "student", **secret},
         ],
     }
+
+
+def test_the_pod_of_a_container_whole() -> None:
+    size = {"memory": "64Mi"}
+    assert objects(WEB)[-1] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            **meta("web"),
+            "labels": {**LABELS, "labkit/machine": "web"},
+            "annotations": {"labkit/panes": "[]"},
+        },
+        "spec": {
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 5,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "localhost/labkit/web:latest",
+                    "resources": {"requests": {"cpu": "100m", **size}, "limits": {"cpu": "1000m", **size}},
+                    "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                }
+            ],
+        },
+    }
+
+
+def test_on_a_cluster_bundled_images_come_from_the_registry_that_is_set() -> None:
+    vm, pod = (objects(machine, site=Site("registry.example/labs"))[-1] for machine in (BOX, WEB))
+    disk = vm["spec"]["template"]["spec"]["volumes"][0]["containerDisk"]
+    assert disk == {"image": "registry.example/labs/tiny:latest"}
+    assert pod["spec"]["containers"][0]["image"] == "registry.example/labs/web:latest"
+
+
+def test_on_a_cluster_without_a_registry_it_is_said_how_to_set_one() -> None:
+    wanted = "'tiny' has to come from a registry .* 'labkit images push tiny REGISTRY', and set LABKIT_IMAGE_REGISTRY"
+    with pytest.raises(SetupError, match=wanted):
+        objects(BOX, site=Site(registry=""))
+
+
+def user_data_of(**more: Any) -> dict[str, Any]:
+    machine = Machine("box", "vm", Image("registry", "quay.io/a/debian:1"), 1, 2**29, **more)
+    found: dict[str, Any] = json.loads(user_data(machine, ACCESS, {"word": "birch"}).partition("\n")[2])
+    return found
+
+
+def test_a_user_may_have_keys_a_shell_and_sudo() -> None:
+    ada = User("ada", False, None, ("ssh-ed25519 AAAA ada",), True, "/bin/bash")
+    assert user_data_of(users=(ada,))["users"][0] == {
+        "name": "ada",
+        "lock_passwd": True,
+        "shell": "/bin/bash",
+        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada"],
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+    }
+
+
+def test_files_are_placed_with_their_variables_those_of_a_user_after_the_users_are_there() -> None:
+    files = (File("/etc/motd", "{{ word }}"), File("/home/ada/x", data=b"\xff", mode="0600", owner="ada:ada"))
+    first, second = user_data_of(files=files)["write_files"][-2:]
+    root = {"encoding": "b64", "permissions": "0644", "owner": "root:root"}
+    assert first == {"path": "/etc/motd", "content": "YmlyY2g=", **root}
+    assert second == {"path": "/home/ada/x", "content": "/w==", "encoding": "b64", "permissions": "0600",
+                      "owner": "ada:ada", "defer": True}  # fmt: skip
+
+
+def test_the_authors_cloud_config_is_merged_users_by_name_and_lists_one_after_the_other() -> None:
+    given = {
+        "hostname": "{{ word }}",
+        "packages": ["nginx"],
+        "users": [{"name": "ada", "groups": "adm"}, {"name": "eve"}],
+        "write_files": [{"path": "/x", "content": ""}],
+    }
+    found = user_data_of(users=(User("ada"),), user_data=given)
+    assert (found["hostname"], found["packages"]) == ("birch", ["nginx"])
+    assert [user["name"] for user in found["users"]] == ["ada", "root", "eve"]
+    assert found["users"][0] == {"name": "ada", "lock_passwd": True, "shell": "/bin/sh", "groups": "adm"}
+    assert [file["path"] for file in found["write_files"]][-2:] == ["/etc/labkit/terminal-user", "/x"]

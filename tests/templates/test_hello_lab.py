@@ -17,7 +17,7 @@ TEMPLATE = load(FOLDER)
 
 
 def model(learner: str = "Ada") -> PageModel:
-    names = values(TEMPLATE, learner=learner, lab="a123456789")
+    names = values(TEMPLATE, learner=learner, lab="a123456789", seed="s")
     return render(load_pages(FOLDER), variables=names, checks=TEMPLATE.checks, title=TEMPLATE.title)
 
 

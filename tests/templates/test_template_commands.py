@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from labkit.cli import main
+from labkit.templates import available
 
 Labkit = Callable[..., Result]
 CASES = Path(__file__).parent / "cases"
@@ -41,7 +42,7 @@ def test_lint_of_a_good_template_says_so(labkit: Labkit) -> None:
 def test_lint_gives_programs_the_faults_as_json(labkit: Labkit) -> None:
     done = labkit("lint", "--json", str(CASES / "broken-lab"))
     faults = json.loads(done.stdout)["faults"]
-    assert (done.exit_code, len(faults)) == (1, 8)
+    assert (done.exit_code, len(faults)) == (1, 7)
     assert faults[-1]["file"] == str(CASES / "broken-lab" / "lab.yaml")
     assert faults[-1]["line"] == 5
 
@@ -55,17 +56,18 @@ def test_lint_of_nothing_names_the_nearest_and_lint_without_a_folder_is_wrong_us
 def test_templates_list_shows_names_titles_and_problems(labkit: Labkit, tmp_path: Path) -> None:
     (tmp_path / "templates/bad").mkdir(parents=True)
     (tmp_path / "templates/bad/lab.yaml").write_text("title: x\n")
+    bundled = [f"{row.name:14}  bundled  {row.title}" for row in available(tmp_path)]
     assert labkit("templates", "list").stdout.splitlines() == [
-        "bad        own      4 faults: run 'labkit lint bad'",
-        "hello-lab  bundled  Hello, machine",
+        "bad             own      4 faults: run 'labkit lint bad'",
+        *bundled,
     ]
     rows = json.loads(labkit("templates", "list", "--json").stdout)
-    assert [row["name"] for row in rows] == ["bad", "hello-lab"]
+    assert [row["name"] for row in rows][:2] == ["bad", "broken-service"]
 
 
 def test_templates_show_tells_machines_and_steps_and_no_secrets(labkit: Labkit) -> None:
     done = labkit("templates", "show", "hello-lab")
-    assert "Machine box: bundled:tiny, 1 cpu, 256 MiB; panes: terminal, console, vnc" in done.stdout
+    assert "Machine box (vm): bundled:tiny, 1 cpu, 256 MiB; panes: terminal, console, vnc" in done.stdout
     assert "Step note: Write a note (checked), 10 points" in done.stdout
     shown = json.loads(labkit("templates", "show", "--json", "hello-lab").stdout)
     assert [step["id"] for step in shown["steps"]] == ["look", "console", "note", "screen"]
@@ -81,4 +83,4 @@ def test_templates_show_of_a_broken_one_points_to_lint(labkit: Labkit) -> None:
 def test_the_installed_command_lints_too() -> None:
     command = [str(Path(sys.executable).parent / "labkit"), "lint", str(CASES / "broken-lab")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, len(done.stdout.splitlines())) == (1, 8)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 7)

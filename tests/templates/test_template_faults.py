@@ -88,7 +88,7 @@ def test_a_template_is_found_by_its_folder_so_the_names_must_agree(tmp_path: Pat
         ("checks/a/check-bax", "#!/bin/sh", "checks/a/check-bax: there is no machine 'bax'; did you mean 'box'?"),
         ("checks/a/check-box", "exit 0", "checks/a/check-box:1: does not say what runs it; begin with a line such as"),
         ("checks/a/check.py", "", "checks/a/check.py: a check beside the lab (check.py) is not built in this version"),
-        ("checks/a/setup-box", "", "checks/a/setup-box: 'setup-' scripts are not built in this version"),
+        ("checks/a/cleanup-box", "", "checks/a/cleanup-box: 'cleanup-' scripts are not built in this version"),
         ("checks/a/chekc-box", "", "checks/a/chekc-box: 'chekc-box' is not known here; did you mean 'check-box'?"),
         ("checks/check-box", "", "checks/check-box: stands outside of a step's folder; put it into checks/STEP/"),
     ],
@@ -96,7 +96,7 @@ def test_a_template_is_found_by_its_folder_so_the_names_must_agree(tmp_path: Pat
 def test_a_file_in_the_checks_folder_that_is_no_check_is_named(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:
-    (found,) = refused(write(tmp_path, {"lab.yaml": LAB, name: text}))
+    found, *_ = reversed(refused(write(tmp_path, {"lab.yaml": LAB, name: text})))
     assert found.startswith(message)
 
 

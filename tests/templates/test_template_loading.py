@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.documents import Wrong
-from labkit.errors import NotBuilt, NotFound
+from labkit.errors import NotFound
 from labkit.model import Pane, PaneType
 from labkit.templates import (
     CATALOGUE,
@@ -24,7 +24,6 @@ from labkit.templates import (
     bundled_image,
     digest,
     find,
-    image_reference,
     load,
     media_file,
     scalars,
@@ -112,7 +111,13 @@ def test_a_machine_is_found_by_name_or_the_nearest_is_named(tmp_path: Path) -> N
 
 def test_the_variables_of_a_lab_are_the_declared_ones_the_learner_and_the_lab(tmp_path: Path) -> None:
     template = load(write(tmp_path / "full", FULL))
-    assert values(template, learner="Ada", lab="a1") == {"flag": "no", "learner": "Ada", "lab": "a1"}
+    assert values(template, learner="Ada", lab="a1", seed="s") == {
+        "flag": "no",
+        "learner": "Ada",
+        "lab": "a1",
+        "address_client": "(not known yet)",
+        "address_web": "(not known yet)",
+    }
 
 
 def test_the_digest_names_the_content_and_nothing_else(tmp_path: Path) -> None:
@@ -143,7 +148,8 @@ def test_a_template_is_looked_for_as_a_path_then_with_the_operator_then_among_th
     path = write(tmp_path / "path", SMALL)
     assert find("hello-lab", own) == own / "hello-lab"
     assert find(str(path), own) == path
-    assert [(row.name, row.source) for row in available(own)] == [("hello-lab", "own")]
+    sources = {row.name: row.source for row in available(own)}
+    assert (sources["hello-lab"], sources["two-machines"]) == ("own", "bundled")
     assert ("hello-lab", "bundled") in [(row.name, row.source) for row in available(tmp_path / "none")]
 
 
@@ -170,12 +176,9 @@ def test_media_files_are_those_below_the_media_folder_and_no_others(tmp_path: Pa
             media_file(folder, path)
 
 
-def test_a_bundled_image_is_a_container_disk_and_offers_a_terminal() -> None:
-    assert image_reference(TINY) == "localhost/labkit/tiny:latest"
+def test_a_bundled_image_offers_a_terminal() -> None:
     assert bundled_image("tiny").ports == {"terminal": 7681, "ssh": 22}
     assert len({image.name for image in CATALOGUE}) == len(CATALOGUE)
-    with pytest.raises(NotBuilt):
-        image_reference(Image("registry", "quay.io/labs/web"))
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ ANYTHING: Node = {"x-kubernetes-preserve-unknown-fields": True}
 QUANTITY: Node = {"x-kubernetes-int-or-string": True, "format": "quantity"}
 REFUSED: Node = {"description": "Not carried out by the embedded engine, which refuses it.", **ANYTHING}
 _SERVED = (
-    "io.k8s.api.authentication.v1.", "io.k8s.api.authorization.v1.", "io.k8s.api.core.v1.",
-    "io.k8s.api.networking.v1.", "io.k8s.api.rbac.v1.", "io.k8s.apimachinery.",
+    "io.k8s.api.authentication.v1.", "io.k8s.api.authorization.v1.", "io.k8s.api.coordination.v1.",
+    "io.k8s.api.core.v1.", "io.k8s.api.networking.v1.", "io.k8s.api.rbac.v1.", "io.k8s.apimachinery.",
 )  # fmt: skip
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"

@@ -198,8 +198,9 @@ def _volumes(pod: Obj, container: Obj, place: Place) -> list[Obj]:
     fixed = {volume["name"] for volume in pod["spec"].get("volumes", ()) if "emptyDir" not in volume}
     mounts = sorted(container.get("volumeMounts", ()), key=lambda mount: len(PurePosixPath(mount["mountPath"]).parts))
     return [
-        _bind(mount["mountPath"], place.volumes / mount["name"], mount.get("readOnly") or mount["name"] in fixed)
+        _bind(mount["mountPath"], place.volumes / mount["name"] / mount.get("subPath", ""), read_only)
         for mount in mounts
+        for read_only in [mount.get("readOnly") or mount["name"] in fixed]
     ]
 
 

@@ -20,6 +20,7 @@ from labkit.local.objects import Obj, get_path
 FINALIZER = "labkit/containers"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _MACHINE = "VirtualMachineInstance"
+_PROFILE, _FILE = "RuntimeDefault", re.compile(r"(?!\.)[-._a-zA-Z0-9]+")
 _NOT_BUILT = "the embedded engine does not implement this field"
 
 
@@ -28,7 +29,8 @@ name image imagePullPolicy command args workingDir
 resources.limits.cpu resources.limits.memory resources.requests.cpu resources.requests.memory
 env.name env.value env.valueFrom.fieldRef env.valueFrom.secretKeyRef env.valueFrom.configMapKeyRef
 envFrom.prefix envFrom.configMapRef envFrom.secretRef ports.name ports.containerPort ports.protocol
-volumeMounts.name volumeMounts.mountPath volumeMounts.readOnly
+volumeMounts.name volumeMounts.mountPath volumeMounts.readOnly volumeMounts.subPath
+securityContext.seccompProfile.type
 securityContext.runAsUser securityContext.runAsGroup securityContext.runAsNonRoot securityContext.capabilities.drop
 securityContext.readOnlyRootFilesystem securityContext.allowPrivilegeEscalation
 """
@@ -128,19 +130,25 @@ def _faults(spec: Obj) -> Iterator[Cause]:
         yield invalid("spec.dnsPolicy", spec["dnsPolicy"], "the embedded engine has ClusterFirst only")
     for n, volume in enumerate(spec.get("volumes", ())):
         yield from _one(volume.keys() - {"name"}, f"spec.volumes[{n}]", "volume type")
+    written = [volume["name"] for volume in spec.get("volumes", ()) if "emptyDir" in volume]
     for container in containers_of(spec):
-        for cause in _container_faults(container, volumes):
+        for cause in _container_faults(container, volumes, written):
             yield replace(cause, field=f"spec.containers[{container['name']}].{cause.field}")
 
 
-def _container_faults(container: Obj, volumes: Collection[str]) -> Iterator[Cause]:
+def _container_faults(container: Obj, volumes: Collection[str], written: Collection[str]) -> Iterator[Cause]:
     if not container.get("image"):
         yield required("image")
+    if (profile := get_path(container, "securityContext.seccompProfile.type", _PROFILE)) != _PROFILE:
+        yield invalid("securityContext.seccompProfile.type", profile, f"the embedded engine has {_PROFILE} only")
     for mount in container.get("volumeMounts", ()):
         if mount["name"] not in volumes:
             yield Cause("volumeMounts", f'Not found: "{mount["name"]}"', "FieldValueNotFound")
         if not re.fullmatch(r"/[^:\0]+", mount["mountPath"]) or ".." in mount["mountPath"].split("/"):
             yield invalid("volumeMounts.mountPath", mount["mountPath"], "must be an absolute path without ..")
+        # In a folder that containers write to, the name could be a link to anywhere.
+        if (part := mount.get("subPath")) and (mount["name"] in written or not _FILE.fullmatch(part)):
+            yield invalid("volumeMounts.subPath", part, "must be the name of one file of a secret or config map")
     for entry in container.get("env", ()):
         at = f"env[{entry['name']}].valueFrom"
         if "valueFrom" in entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,8 @@ from labkit.local.objects import (
     uid_of,
     without_finalizer,
 )
+from labkit.local.paths import EnginePaths
+from labkit.local.qemu import images
 from labkit.local.storage import datavolumes, disks, sources
 from labkit.local.storage.claims import Claims
 from labkit.local.storage.kinds import DV, PVC, SNAPSHOT
@@ -34,6 +37,8 @@ from labkit.local.storage.uses import claims_of
 from labkit.local.store import Change, Store
 
 FINALIZER = "kubernetes.io/pvc-protection"
+_BUILT = "docker://localhost/labkit/"
+"""Images that were built or imported here: no registry is asked."""
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY = 300.0
 
@@ -41,11 +46,11 @@ _LONGEST_RETRY = 300.0
 class Provisioner:
     """The controller of claims and DataVolumes. ``anywhere``: images may come from this computer too."""
 
-    def __init__(self, store: Store, recorder: Recorder, claims: Claims, volumes: Path, anywhere: bool) -> None:
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, paths: EnginePaths, anywhere: bool) -> None:
         self._store = store
         self._recorder = recorder
         self._claims = claims
-        self._volumes = make_private(volumes)
+        self._volumes, self._images = make_private(paths.volumes), paths.images
         self._anywhere = anywhere
         self._filling: dict[Key, asyncio.Timeout] = {}
         self._not_before: dict[str, float] = {}
@@ -166,12 +171,18 @@ class Provisioner:
         image = make_private(file.parent / "work") / "image"
         largest = size + size // 8 + 2**24
         try:
-            if kind == "http":
+            if kind == "registry" and source["url"].startswith(_BUILT):
+                # A copy: what is converted is first repaired, where it has leaks.
+                built = images.resolve(source["url"].removeprefix("docker://"), self._images)
+                await asyncio.to_thread(shutil.copyfile, built, image)
+            elif kind == "http":
                 checksum = source.get("checksum") or ""
                 await sources.download(source["url"], image, largest, checksum, self._anywhere, tell)
             else:
                 await sources.pull(source["url"], image, largest, self._anywhere)
             await disks.convert(image, file, size)
+        except images.ImageError as error:
+            raise Later("ErrImagePull", str(error)) from error
         finally:
             await asyncio.to_thread(remove_tree, image.parent)
 

@@ -1,0 +1,47 @@
+"""The operator's policy, asked where a lab's objects are about to be made. Read anew each time: it may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.errors import Forbidden, Invalid, NotFound
+from labkit.manifests.scope import Object
+from labkit.manifests.site import Site
+from labkit.orchestrator.template_source import TemplateSource
+from labkit.policy import Cap, Policy, crowded, load, refusals, size_of
+from labkit.store import LabRow
+from labkit.templates import CATALOGUE, Image, Template
+
+
+def permit(path: Path | None, template: Template, objects: Sequence[Object], site: Site) -> None:
+    """Raises Forbidden with every refusal, Invalid for a policy file with faults: then nothing is allowed."""
+    bundled = {site.image(Image("bundled", image.name)) for image in CATALOGUE} if site.registry else ()
+    _refuse_if(refusals(load(path), template, objects, bundled=bundled))
+
+
+def permit_room(
+    path: Path | None, template: Template, row: LabRow, labs: Sequence[LabRow], known: TemplateSource
+) -> None:
+    """Whether the lab `row` may run beside those of `labs` that came before it. Raises Forbidden, Invalid."""
+    rules = load(path)
+    sizes: dict[tuple[str, str], Cap] = {}
+    before = [lab for lab in labs if lab.id != row.id and (lab.created, lab.id) < (row.created, row.id)]
+    for lab in before:
+        if (lab.template, lab.digest) not in sizes:
+            sizes[lab.template, lab.digest] = _size(rules, lab, known)
+    everybody = [(lab.learner, sizes[lab.template, lab.digest]) for lab in before]
+    own = [size for learner, size in everybody if learner == row.learner]
+    _refuse_if(crowded(rules, size_of(rules, template), own, [size for _, size in everybody]))
+
+
+def _size(rules: Policy, lab: LabRow, known: TemplateSource) -> Cap:
+    try:
+        return size_of(rules, known.load(lab.template, lab.digest))
+    except (NotFound, Invalid):
+        return Cap(labs=1)  # its template was taken away; it is there all the same
+
+
+def _refuse_if(found: Sequence[str]) -> None:
+    if found:
+        raise Forbidden("; ".join(found))

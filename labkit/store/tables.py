@@ -1,0 +1,68 @@
+"""What all parts of the SQLite store share: asking, writing, and rows as values."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.model import Operation, OperationKind, OperationState
+from labkit.store.connection import Connections
+from labkit.store.protocol import LabRow
+
+LAB = """
+    SELECT lab.*, work.learner AS learner, work.seed AS seed, learner.name AS learner_name,
+        coalesce(reservation.activity, work.activity) AS activity
+    FROM lab JOIN work ON work.id = lab.work JOIN learner ON learner.id = work.learner
+        LEFT JOIN reservation ON reservation.id = lab.spare
+"""
+OPEN_STATES = "('queued', 'running')"
+
+
+def new_id(length: int = 10) -> str:
+    """A random id that may stand in a DNS label: a letter, then letters and digits (50 bits at the usual length)."""
+    first = secrets.choice(string.ascii_lowercase)
+    return first + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length - 1))
+
+
+class Tables:
+    """One SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._connections = Connections(path)
+
+    def close(self) -> None:
+        """Close the file. The store must not be used after."""
+        self._connections.close()
+
+    def _rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        return list(self._connections.db().query(sql, list(values)))
+
+    def _row(self, sql: str, *values: object) -> dict[str, Any] | None:
+        return next(iter(self._rows(sql, *values)), None)
+
+    def _write(self, sql: str, *values: object) -> None:
+        with self._connections.write() as db:
+            db.execute(sql, list(values))
+
+
+def lab_row(row: Mapping[str, Any]) -> LabRow:
+    """A row of `LAB`."""
+    return LabRow(**{**row, "lost": bool(row["lost"])})
+
+
+def operation_of(row: Mapping[str, Any]) -> Operation:
+    """A row of the table operation."""
+    return Operation(
+        id=row["id"],
+        kind=OperationKind(row["kind"]),
+        lab=row["lab"],
+        state=OperationState(row["state"]),
+        created=row["created"],
+        arguments=json.loads(row["arguments"]),
+        result=json.loads(row["result"]) if row.get("result") else None,
+        error=row.get("error") or "",
+    )
