@@ -34,7 +34,8 @@ def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Si
 
 def machine_spec(template: Template, machine: Machine, site: Site) -> Object:
     """The spec of its VirtualMachineInstance, the author's own fields laid over it."""
-    return merged(_spec(template, machine, site), machine.overrides)
+    spec: Object = merged(_spec(template, machine, site), machine.overrides)
+    return spec
 
 
 def _spec(template: Template, machine: Machine, site: Site) -> Object:
