@@ -12,7 +12,7 @@ from labkit.manifests.quota import Share, limit_range, quota
 from labkit.manifests.scope import Object, Scope
 from labkit.manifests.site import Site
 from labkit.manifests.userdata import MachineAccess, user_data
-from labkit.manifests.vm import virtual_machine
+from labkit.manifests.vm import machine_spec, virtual_machine
 from labkit.templates import Machine, Template
 
 
@@ -94,3 +94,10 @@ def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
         return [secret, *own, virtual_machine(scope, plan.template, machine, plan.site)]
     secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
     return [*secrets, pod(scope, machine, plan.site, plan.variables)]
+
+
+def machine_specs(template: Template, site: Site) -> dict[str, Object]:
+    """What each VM of a lab asks the engine for, by name: so much is known before a lab is started."""
+    return {
+        machine.name: machine_spec(template, machine, site) for machine in template.machines if machine.type == "vm"
+    }

@@ -24,12 +24,18 @@ def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Si
         "labels": scope.labels(machine.name),
         "annotations": {names.PANES: panes_text(machine.panes)},
     }
-    machine_spec = merged(_spec(template, machine, site), machine.overrides)
-    spec: Object = {"runStrategy": "RerunOnFailure", "template": {"metadata": metadata, "spec": machine_spec}}
+    own = machine_spec(template, machine, site)
+    spec: Object = {"runStrategy": "RerunOnFailure", "template": {"metadata": metadata, "spec": own}}
     for key, kind in (("instancetype", "Instancetype"), ("preference", "Preference")):
         if name := getattr(machine, key):
             spec[key] = {"kind": f"VirtualMachineCluster{kind}", "name": name}
     return scope.object("kubevirt.io/v1", "VirtualMachine", machine.name, spec=spec)
+
+
+def machine_spec(template: Template, machine: Machine, site: Site) -> Object:
+    """The spec of its VirtualMachineInstance, the author's own fields laid over it."""
+    spec: Object = merged(_spec(template, machine, site), machine.overrides)
+    return spec
 
 
 def _spec(template: Template, machine: Machine, site: Site) -> Object:

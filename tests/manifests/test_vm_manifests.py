@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from labkit.manifests.lab import machine_specs
 from labkit.manifests.site import Site
 from labkit.manifests.storage import volume
 from labkit.templates import Attachment, Disk, File, FileSet, Image, Machine, Network, Readiness, Volume
-from tests.manifests.objects import SCOPE, machine_spec, meta, objects
+from tests.manifests.objects import SCOPE, machine_spec, meta, objects, template
 
 GIB = 1 << 30
 TINY = Image("bundled", "tiny")
@@ -176,3 +177,8 @@ def test_an_authors_own_fields_have_the_last_word() -> None:
         {"name": "root", "disk": {"bus": "virtio"}, "serial": "S"},
         {"name": "seed", "disk": {"bus": "virtio"}},
     ]
+
+
+def test_what_vms_ask_for_is_known_before_a_lab_is_started() -> None:
+    machine = vm(overrides={"hostname": "other"})
+    assert machine_specs(template(machine), Site()) == {"box": machine_spec(machine)}
