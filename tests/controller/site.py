@@ -42,8 +42,8 @@ class Site:
         self.engine = engine
         self.folder = Path(tempfile.mkdtemp(prefix="lks"))
         self.proxy = Proxy(engine, self.folder)
-        given = {"engine_timeout": "10", "lease_seconds": "15", "idle_minutes": "0", "start_timeout": "60"}
-        given = {"image_registry": "localhost/labkit"} | given  # as on a cluster: here it is one to labkit | settings
+        given = {"engine_timeout": "10", "lease_seconds": "15", "idle_minutes": "0", "start_timeout": "60"} | settings
+        given["image_registry"] = "localhost/labkit"  # to labkit the engine is somebody's cluster here
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")},
             "HOME": str(self.folder),
