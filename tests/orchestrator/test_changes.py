@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +11,10 @@ import pytest
 from labkit.errors import Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import LabState, OperationKind, OperationState, Principal
-from labkit.orchestrator import tending
-from labkit.orchestrator.lifetimes import Limits
 from tests.support.engine import EngineProcess, running_engine, until
-from tests.support.service import OPERATOR, Service, service_on
+from tests.support.service import OPERATOR, Service
 
 ADA = Principal("local", "ada", name="Ada")
-LIMITS = Limits(labs=1, age=3600, longest=4 * 3600)
 DISK = "/dev/vdb"
 
 
@@ -30,7 +26,10 @@ def engine() -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def service(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service_on(engine, tmp_path_factory.mktemp("home"), LIMITS) as found:
+    """Room for one lab, which may be extended to four hours; a controller at work."""
+    home = tmp_path_factory.mktemp("home")
+    found = Service(home, engine.kubeconfig, most_labs="1", most_lab_hours="4")
+    with found.at_work():
         yield found
 
 
@@ -52,25 +51,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> str:
 def lab(service: Service, template: str) -> str:
     """Ada's lab, running: a spare that she has claimed."""
     held = service.labs.reserve(OPERATOR, template, begins=0, ends=None, labs=0, spares=1)
-    for _ in range(2):
-        tending.tend_spares(service.around, time.time())
-        tending.give_room(service.around, time.time())
-        service.work()
-    (spare,) = service.store.spares(held.id)
+    spare = until(lambda: next((row for row in service.store.spares(held.id) if row.ready), None), 120)
     operation = service.labs.start(ADA, template)
     service.labs.unreserve(OPERATOR, held.id)
     service.do(operation)
+    assert spare is not None
     assert operation.lab == spare.id
     return operation.lab
 
 
 def test_a_start_under_way_is_called_off_and_nothing_of_it_is_left(engine: EngineProcess, service: Service) -> None:
     operation = service.labs.start(ADA, "hello-lab", activity="called off")
-    with service.at_work():
-        until(lambda: engine.phase(names.namespace_of(operation.lab), "box"))
-        service.labs.cancel(ADA, operation.id)
-    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
-    assert service.labs.status(ADA, operation.lab).state is LabState.STOPPED
+    until(lambda: engine.phase(names.namespace_of(operation.lab), "box"))
+    service.labs.cancel(ADA, operation.id)
+    assert service.ended(operation).state is OperationState.CANCELLED
+    until(lambda: service.labs.status(ADA, operation.lab).state is LabState.STOPPED)
     assert engine.request("GET", f"/api/v1/namespaces/{names.namespace_of(operation.lab)}")[0] == 404
 
 
@@ -78,14 +73,12 @@ def test_when_all_room_is_taken_a_lab_waits_with_its_place_and_starts_when_anoth
     service: Service, lab: str
 ) -> None:
     waiting = service.labs.start(ADA, "hello-lab", activity="later")
-    assert service.work() == []
     status = service.labs.status(ADA, waiting.lab)
     assert (status.state, status.place) == (LabState.QUEUED, 1)
     assert status.wait == pytest.approx(7200, abs=300)
     assert "number 1 in the queue" in service.labs.events(ADA, waiting.id)[0].text
     service.labs.cancel(ADA, waiting.id)
-    service.work()
-    assert service.labs.status(ADA, waiting.lab).state is LabState.STOPPED
+    until(lambda: service.labs.status(ADA, waiting.lab).state is LabState.STOPPED)
 
 
 def in_box(service: Service, lab: str, command: str) -> str:
@@ -126,8 +119,9 @@ def test_a_lab_is_frozen_and_goes_on(service: Service, lab: str) -> None:
 
 def test_switching_off_is_refused_where_a_disk_would_be_lost(service: Service, lab: str) -> None:
     operation = service.labs.pause(ADA, lab, off=True)
-    assert [done.state for done in service.work()] == [OperationState.FAILED]
-    assert "the disks of box would be lost" in service.labs.operation(ADA, operation.id).error
+    done = service.ended(operation)
+    assert done.state is OperationState.FAILED
+    assert "the disks of box would be lost" in done.error
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
 
 
@@ -151,12 +145,11 @@ def test_a_machine_that_is_reset_is_another_and_waiting_for_it_can_be_called_off
     space = names.namespace_of(lab)
     before = engine.vmi(space, "box")["metadata"]["uid"]
     operation = service.labs.reset(ADA, lab, machine="box")
-    with service.at_work():
-        until(lambda: engine.vmi(space, "box").get("metadata", {}).get("uid", before) != before)
-        service.labs.cancel(ADA, operation.id)
+    until(lambda: engine.vmi(space, "box").get("metadata", {}).get("uid", before) != before)
+    service.labs.cancel(ADA, operation.id)
     texts = [event.text for event in service.labs.events(ADA, operation.id)]
     assert texts[0] == "Making box anew: what was written to its disks is lost"
-    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
+    assert service.ended(operation).state is OperationState.CANCELLED
     with pytest.raises(NotFound, match="no machine 'bax'"):
         service.labs.reset(ADA, lab, machine="bax")
 
@@ -183,7 +176,7 @@ def test_a_lab_that_cannot_start_tells_the_learner_in_words_and_the_operator_why
         "machines: [{name: box, type: vm, image: {bundled: desktop}, memory: 1Gi}]\n"
     )
     operation = service.labs.start(ADA, str(folder))
-    service.work()
+    service.ended(operation)
     learner, operator = (service.labs.status(who, operation.lab) for who in (ADA, OPERATOR))
     assert learner.detail == "machine box cannot start: its image cannot be found"
     assert (learner.state, learner.cause) == (LabState.FAILED, "")

@@ -11,17 +11,15 @@ import pytest
 
 from labkit.model import LabState, OperationKind, OperationState, Principal
 from labkit.orchestrator import tending
-from labkit.orchestrator.lifetimes import Limits
 from tests.support.service import OPERATOR, Service
 
 ADA, BOB = (Principal("local", name, name=name) for name in ("ada", "bob"))
-LIMITS = Limits(labs=1, idle=1000)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     """Two learners, and room for one lab."""
-    found = Service(tmp_path, tmp_path / "no-kubeconfig", LIMITS)
+    found = Service(tmp_path, tmp_path / "no-kubeconfig", most_labs="1", lab_idle_minutes="16.667")
     yield found
     found.store.close()  # type: ignore[attr-defined]
 

@@ -41,6 +41,8 @@ BOUNDS: dict[str, Obj] = {
     "api.networking.v1.NetworkPolicySpec.policyTypes[]": {"enum": ["Egress", "Ingress"]},
     "api.rbac.v1.RoleRef.kind": {"enum": ["ClusterRole", "Role"]},
     "api.rbac.v1.Subject.kind": {"enum": ["Group", "ServiceAccount", "User"]},
+    "apimachinery.pkg.apis.meta.v1.DeleteOptions.gracePeriodSeconds": {"minimum": 0, "maximum": 2**63},
+    "apimachinery.pkg.apis.meta.v1.DeleteOptions.propagationPolicy": {"enum": ["Background", "Foreground", "Orphan"]},
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement.operator": {
         "enum": ["DoesNotExist", "Exists", "In", "NotIn"]
     },
