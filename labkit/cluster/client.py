@@ -49,8 +49,8 @@ _PLURALS = {
 }
 _VERSIONS = {
     "Lease": "coordination.k8s.io/v1",
-    "NetworkPolicy": "networking.k8s.io/v1",
     "DataVolume": "cdi.kubevirt.io/v1beta1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
     "VirtualMachineSnapshot": "snapshot.kubevirt.io/v1beta1",
