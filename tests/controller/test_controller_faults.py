@@ -98,6 +98,7 @@ def test_an_engine_that_stays_silent_fails_the_start_and_its_lab_is_cleaned_up_w
     assert site.namespaces() == set()
 
 
+@pytest.mark.slow
 def test_a_short_silence_only_delays(hasty: Site) -> None:
     site = hasty
     with site.running():
