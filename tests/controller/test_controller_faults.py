@@ -33,7 +33,7 @@ def once_each(fault: Fault) -> Rule:
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Fault(429, ("Retry-After: 0",), "TooManyRequests"), id="429"),
+        pytest.param(Fault(429, ("Retry-After: 0",), "TooManyRequests"), id="429", marks=pytest.mark.slow),
         pytest.param(Fault(500, reason="InternalError"), id="500", marks=pytest.mark.slow),
         pytest.param(Fault(reset=True), id="reset", marks=pytest.mark.slow),
         pytest.param(Fault(reset=True, after=True), id="reset after it was done"),
