@@ -73,8 +73,7 @@ class Store:
 
     def require(self, kind: str, namespace: str, name: str) -> Obj:
         """One object; ApiError 404 where there is none."""
-        found = self.get(kind, namespace, name)
-        if found is None:
+        if (found := self.get(kind, namespace, name)) is None:
             row = self.kinds[kind]
             raise status.not_found(row.plural, row.group, name)
         return found
@@ -105,8 +104,7 @@ class Store:
 
     def encoded(self, kind: str, obj: Obj) -> str:
         """An object as JSON; a stored one was encoded when it was stored."""
-        meta = obj["metadata"]
-        found = self._objects[kind].get(meta.get("namespace", ""), {}).get(meta.get("name", ""))
+        found = self._objects[kind].get(namespace_of(obj), {}).get(obj["metadata"].get("name", ""))
         return found.text if found and found.obj is obj else json.dumps(obj)
 
     def listen(self, listener: Callable[[Change], None]) -> None:
@@ -167,9 +165,8 @@ class Store:
         self.admit(row, new, old)
         if dry_run:
             return new
-        if deleting(new) and not finalizers_of(new):
-            return self._put(row, "DELETED", new, old)
-        return self._put(row, "MODIFIED", new, old)
+        gone = deleting(new) and not finalizers_of(new)
+        return self._put(row, "DELETED" if gone else "MODIFIED", new, old)
 
     def delete(
         self, kind: str, namespace: str, name: str, *,
@@ -196,8 +193,7 @@ class Store:
     def _check_namespace(self, row: Kind, obj: Obj) -> None:
         if not row.namespaced:
             return
-        home = self.get("namespaces", "", namespace_of(obj))
-        if home is None:
+        if (home := self.get("namespaces", "", namespace_of(obj))) is None:
             raise status.not_found("namespaces", "", namespace_of(obj))
         if deleting(home):
             raise status.namespace_terminating(row.plural, row.group, name_of(obj), namespace_of(obj))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from tests.conformance.conftest import Space, note, vm
-from tests.support.cluster import watching
+from tests.support.cluster import kubectl_environment, watching
 from tests.support.engine import until
 
 
@@ -170,10 +171,12 @@ def test_wait_ends_when_it_becomes_so(space: Space) -> None:
 
 def test_wait_hears_of_a_deletion(space: Space) -> None:
     space.make(note("a"))
-    timer = threading.Timer(0.5, space.delete, ("secrets", "a"))
-    timer.start()
-    assert "condition met" in space.kubectl("wait", "--for=delete", "secret/a", "--timeout=20s")
-    timer.join()
+    line = space.cluster.kubectl_command("wait", "--for=delete", "secret/a", "--timeout=60s", "-n", space.name, "-v=6")
+    with subprocess.Popen(line, stdout=-1, stderr=-1, text=True, env=kubectl_environment()) as waiting:
+        assert waiting.stderr
+        assert any("watch=true" in said for said in waiting.stderr)
+        space.delete("secrets", "a")
+        assert "condition met" in waiting.communicate()[0]
 
 
 def test_wait_gives_up_in_time(space: Space) -> None:

@@ -161,9 +161,9 @@ def test_portforward_comes_from_virt_api_and_probes_from_the_node(
 ) -> None:
     lab.apply(ingress({"from": [rule]}))
     address = lab.machines["a"].address
-    here.wait(here.segments.dial("lab", address, 80, probe=True)).close()
+    here.wait(here.segments.dial("lab", address, 80, probe=True))[1].close()
     if opened:
-        here.wait(here.segments.dial("lab", address, 80)).close()
+        here.wait(here.segments.dial("lab", address, 80))[1].close()
         return
     with pytest.raises(Exception, match="No route to host"):
         here.wait(here.segments.dial("lab", address, 80))

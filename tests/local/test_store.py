@@ -17,6 +17,7 @@ import pytest
 
 from labkit.local.api.status import ApiError
 from labkit.local.controllers.housekeeping import Garbage
+from labkit.local.history import History
 from labkit.local.store import Store
 from labkit.local.table import KINDS
 from tests.local.conftest import post
@@ -81,6 +82,13 @@ def test_watches_are_told_of_what_is_on_disk_only(tmp_path: Path) -> None:
         return [before, len(store.history.since("secrets", since))]
 
     assert using(tmp_path, work) == [0, 1]
+
+
+def test_what_a_watch_asks_from_before_the_history_is_refused() -> None:
+    history = History(5)
+    assert history.since("secrets", 5) == []
+    with pytest.raises(ApiError, match="too old resource version: 4"):
+        history.since("secrets", 4)
 
 
 def test_many_writes_share_one_trip_to_the_disk(tmp_path: Path) -> None:

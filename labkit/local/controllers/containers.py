@@ -18,16 +18,7 @@ from labkit.local.files import remove_tree
 from labkit.local.kubevirt.vmi_status import FINAL, grace_left
 from labkit.local.network.names import NetworkFull, gateway_of, mac_of, search_domains
 from labkit.local.network.segments import NetworkError, Segments, Streams
-from labkit.local.objects import (
-    Obj,
-    deleting,
-    get_path,
-    name_of,
-    namespace_of,
-    timestamp,
-    uid_of,
-    without_finalizer,
-)
+from labkit.local.objects import Obj, deleting, get_path, name_of, namespace_of, timestamp, uid_of, without_finalizer
 from labkit.local.paths import EnginePaths
 from labkit.local.pods import bundle, status
 from labkit.local.pods.images import Images
@@ -118,15 +109,12 @@ class Containers:
             return _RETRY_SECONDS
         records, waits = status.records_of(pod), []
         inits = [item["name"] for item in pod["spec"].get("initContainers", ())]
-        policy = pod["spec"]["restartPolicy"]
         for container in containers_of(pod["spec"]):
             name = container["name"]
-            first = name in inits
-            again = "OnFailure" if first and policy == "Always" else policy
-            records[name], wait = await self._advance(pod, held, holder, container, records[name], again)
+            records[name], wait = await self._advance(pod, held, holder, container, records[name])
             waits.append(wait)
             over = deleting(self._write(pod, records))
-            if over or (first and get_path(records[name], "state.terminated.exitCode") != 0):
+            if over or (name in inits and get_path(records[name], "state.terminated.exitCode") != 0):
                 break
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -178,7 +166,7 @@ class Containers:
     # One container
 
     async def _advance(
-        self, pod: Obj, held: Held, holder: Detached, container: Obj, record: Obj, policy: str
+        self, pod: Obj, held: Held, holder: Detached, container: Obj, record: Obj
     ) -> tuple[Obj, float | None]:
         """A container's record as it is now, after what can be done for it; the seconds to look again."""
         name = container["name"]
@@ -187,7 +175,7 @@ class Containers:
                 return live.shown(record), await self._kill_unhealthy(pod, held, live)
             record = status.ended(record, held.runtime.exit(f"{name}-{record['restartCount']}"))
         if "terminated" in record["state"]:
-            if not status.restarts(policy, record):
+            if not status.restarts(pod["spec"], record):
                 return record, None
             if status.ran_well(record):
                 held.failures.pop(name, None)

@@ -18,7 +18,7 @@ from labkit.local.network.segments import NetworkError, Segments, UplinkError
 from labkit.local.paths import EnginePaths
 
 _WHY = "this computer can make no private network ('labkit doctor' says why)"
-_CLOSED = f"{_WHY}: nothing outside is reached, as policies would let"
+_CLOSED = f"{_WHY}: nothing outside is reached, though policies allow it"
 _DIAL_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 

@@ -19,11 +19,8 @@ _CAPABILITIES = (
     "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )  # fmt: skip
 _MOST_PROCESSES = 4096
-_MASKED = (
-    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap",
-)  # fmt: skip
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MASKED = ("/proc/acpi", "/proc/asound", "/proc/keys", "/sys/devices/virtual/powercap")
+"""Beside those that umoci knows."""
 _TMPFS = ["nosuid", "noexec", "nodev"]
 
 
@@ -137,8 +134,8 @@ def config(pod: Obj, container: Obj, image: Obj, start: Obj, place: Place, given
         "linux": {
             "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}, *_shared(place)],
             **(_with_cgroup(place, limits) if place.cgroup else {}),
-            "maskedPaths": _MASKED,
-            "readonlyPaths": _READ_ONLY,
+            "maskedPaths": [*start["linux"]["maskedPaths"], *_MASKED],
+            "readonlyPaths": start["linux"]["readonlyPaths"],
         },
     }
 

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labkit.local import processes
@@ -29,6 +29,7 @@ FIRST_ID, IDS = 1_900_000_000, 65536
 """Root's containers have these users and groups, which systemd and Debian leave unused."""
 _SPOTS = ("/mnt", "/media", "/srv", "/opt")
 _LOG_BYTES = 2 * 2**20
+_TOLD = "@TOLD@"
 _HOLD = 'echo > /dev/fd/$1; exec tail -f "$0" > /dev/null'
 _SETTINGS = """
 hostname "$0"
@@ -79,7 +80,7 @@ class Runtime:
         hold, log = make_private(self.paths.runtime) / "hold", self.paths.runtime / "hold.log"
         hold.touch()
         own = ["--user", *([] if self.root else ["--map-root-user"]), "--net", "--uts", "--ipc", "--"]
-        process, said = await _begun(lambda told: [*entry, "unshare", *own, "sh", "-c", _HOLD, hold, told], log)
+        process, said = await _begun([*entry, "unshare", *own, "sh", "-c", _HOLD, hold, _TOLD], log)
         if not said:
             raise RuntimeTrouble(f"the pod's namespaces could not be made: {_last_line(log)}")
         for kind in ("uid", "gid") if self.root else ():
@@ -121,19 +122,11 @@ class Runtime:
             "--full-attach", "--log-level", "error",
             "--log-path", f"k8s-file:{self.log(container)}", "--log-size-max", _LOG_BYTES,
         ]  # fmt: skip
-        variables, log = ["env", "-i", f"PATH={os.environ['PATH']}", "TZ=UTC"], bundle / "start.log"
-        process, said = await _begun(
-            lambda told: [
-                "nsenter",
-                *self._rights(holder),
-                "--",
-                *mounts,
-                *variables,
-                f"_OCI_SYNCPIPE={told}",
-                *command,
-            ],
-            log,
+        variables, log = (
+            ["env", "-i", f"PATH={os.environ['PATH']}", "TZ=UTC", f"_OCI_SYNCPIPE={_TOLD}"],
+            bundle / "start.log",
         )
+        process, said = await _begun(["nsenter", *self._rights(holder), "--", *mounts, *variables, *command], log)
         await process.wait()
         answer = json.loads(said or "{}")
         if answer.get("pid", -1) <= 0:
@@ -213,12 +206,12 @@ class Runtime:
         return [] if self.root else [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
 
 
-async def _begun(command: Callable[[int], Sequence[object]], log: Path) -> tuple[processes.Detached, str]:
-    """Start a command that is told the number of an open file; gives the line that it said there, or nothing."""
+async def _begun(command: Sequence[object], log: Path) -> tuple[processes.Detached, str]:
+    """Start a command, in which ``_TOLD`` is the number of an open file; gives the line that it said there, if any."""
     ready, told = os.pipe()
     with open(ready, "rb", 0) as said:
         try:
-            process = processes.start(list(map(str, command(told))), log, pass_fds=[told])
+            process = processes.start([str(word).replace(_TOLD, str(told)) for word in command], log, pass_fds=[told])
         finally:
             os.close(told)
         return process, (await asyncio.to_thread(said.readline)).decode(errors="replace")

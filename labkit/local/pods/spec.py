@@ -73,7 +73,7 @@ def admit_pod(admission: Admission) -> None:
         faults += list(_unsupported(new["spec"], "", "spec"))
         _default(new["spec"])
         faults += _faults(new["spec"])
-        new["status"] = {"phase": "Pending", "qosClass": _quality(new["spec"])}
+        new["status"] = {"phase": "Pending"}
         new["metadata"].setdefault("finalizers", []).append(FINALIZER)
     elif new["spec"] != old["spec"]:
         faults.append(not_allowed("spec", "a pod's spec cannot change on the embedded engine: delete it, make another"))
@@ -169,12 +169,3 @@ def _one(given: Collection[str], at: str, what: str) -> Iterator[Cause]:
         yield required(at, f"must specify one {what}")
     elif len(given) > 1:
         yield not_allowed(at, f"may not specify more than one {what}")
-
-
-def _quality(spec: Obj) -> str:
-    asked = [container["resources"] for container in spec["containers"]]
-    if not any(asked):
-        return "BestEffort"
-    limited = all({"cpu", "memory"} <= given.get("limits", {}).keys() for given in asked)
-    same = all(given.get("requests", given["limits"]) == given["limits"] for given in asked) if limited else False
-    return "Guaranteed" if same else "Burstable"

@@ -58,9 +58,11 @@ def ended(record: Obj, found: Exit | None, fault: str = "") -> Obj:
     return record | {"state": {"terminated": state | message}, "ready": False, "started": False}
 
 
-def restarts(policy: str, record: Obj) -> bool:
-    """Whether a container that has ended is started again."""
-    return policy == "Always" or (policy == "OnFailure" and get_path(record, "state.terminated.exitCode") != 0)
+def restarts(spec: Obj, record: Obj) -> bool:
+    """Whether a container of a pod that has ended is started again; those that come first are until they end well."""
+    first = any(item["name"] == record["name"] for item in spec.get("initContainers", ()))
+    always = spec["restartPolicy"] == "Always"
+    return _failed(record) if spec["restartPolicy"] == "OnFailure" or (always and first) else always
 
 
 def ran_well(record: Obj) -> bool:
@@ -90,7 +92,7 @@ def pod_status(pod: Obj, records: Mapping[str, Obj], address: str, now: str) -> 
     ]
     status = {
         **pod["status"],
-        "phase": _phase(spec["restartPolicy"], lists[KINDS[0][1]], mains),
+        "phase": _phase(spec, lists[KINDS[0][1]], mains),
         "conditions": merge_conditions(pod["status"].get("conditions", []), conditions, now),
         "startTime": pod["status"].get("startTime", now),
         **{key: items for key, items in lists.items() if items},
@@ -106,9 +108,9 @@ def _failed(record: Obj) -> bool:
     return bool(get_path(record, "state.terminated.exitCode"))
 
 
-def _phase(policy: str, inits: Sequence[Obj], mains: Sequence[Obj]) -> str:
+def _phase(spec: Obj, inits: Sequence[Obj], mains: Sequence[Obj]) -> str:
     def over(record: Obj) -> bool:
-        return "terminated" in record["state"] and not restarts(policy, record)
+        return "terminated" in record["state"] and not restarts(spec, record)
 
     if any(over(item) and _failed(item) for item in inits):
         return "Failed"
