@@ -181,11 +181,19 @@ def restore(work: Work) -> Result:
         cluster.ensure(_restore_object(work, machine, body["metadata"]["name"]))
     for machine in ready:
         _wait_for_restore(work, _restore_name(work, machine))
-        cluster.merge("VirtualMachine", work.namespace, machine, _RUN)
+        restored = cluster.merge("VirtualMachine", work.namespace, machine, _RUN)
+        _drop_earlier_copies(work, vms.get(machine), restored)
     work.around.store.want(work.row.id, "running")
     wait_until_usable(work, work.template, list(ready))
     work.say("ready", f"Restored: {_listed(ready)}", 1.0)
     return {"name": name, "machines": sorted(ready)}
+
+
+def _drop_earlier_copies(work: Work, before: Object | None, after: Object) -> None:
+    """Delete the copies of an earlier restore: each makes new claims, and the lab's quota has room for one set."""
+    for name in (disks.claims(before) if before else set()) - disks.claims(after):
+        if name.startswith("restore-"):
+            work.around.cluster.delete("PersistentVolumeClaim", work.namespace, name)
 
 
 def _restore_name(work: Work, machine: str) -> str:
@@ -199,8 +207,7 @@ def _restore_object(work: Work, machine: str, taken: str) -> Object:
         "labels": names.labels(work.around.store.installation(), work.row.id, machine),
     }
     target = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": machine}
-    # In place: claims keep the names that the template gives them, and the lab's quota has no room for a second set.
-    spec = {"target": target, "virtualMachineSnapshotName": taken, "volumeRestorePolicy": "InPlace"}
+    spec = {"target": target, "virtualMachineSnapshotName": taken}
     return {"apiVersion": _API, "kind": "VirtualMachineRestore", "metadata": metadata, "spec": spec}
 
 

@@ -6,6 +6,7 @@ the operation's error. The table of kinds is in `kinds.py`; what is done to runn
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -33,6 +34,7 @@ from labkit.store import Store
 from labkit.templates import Machine, Template, declared, values
 
 Result = Mapping[str, Any] | None
+_log = logging.getLogger(__name__)
 _POLL_SECONDS = (0.05, 0.25)
 _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
@@ -354,7 +356,8 @@ def _give_up(work: Work, error: LabkitError) -> None:
     cause = trouble_of(error.cause if isinstance(error, MachineFailed) else str(error))
     others = any(row.admitted is not None and row.id != work.row.id for row in store.labs())
     if cause in FULL and others and time.time() - work.operation.created < _TRY_SECONDS:
-        work.say("waiting", f"There is no room at the moment ({error}): it is tried again by itself", 0.0)
+        _log.info("no room for lab %s: %s", work.row.id, error)
+        work.say("waiting", "There is no room at the moment: it is tried again by itself", 0.0)
         _delete_namespace(work, lambda share: None)
         store.put_back(work.operation.id, time.time() + _RETRY_SECONDS)
         raise Interrupted("there is no room")

@@ -84,7 +84,8 @@ class Reconciler:
         if self._hold is None:
             tending.end(self._around, endings)
         tending.tend_spares(self._around, now)
-        tending.give_room(self._around, now)
+        if store.anyone_waits():
+            tending.give_room(self._around, now)
 
     def _plan(self, labs: Iterable[str], now: float) -> list[Step]:
         watches, store = self.watches, self._around.store

@@ -132,6 +132,7 @@ def upkeep(db: Database) -> None:
         CREATE TABLE forgotten (learner TEXT PRIMARY KEY, time REAL NOT NULL);
         ALTER TABLE audit ADD COLUMN outcome TEXT NOT NULL DEFAULT 'done';
         CREATE INDEX audit_of_time ON audit (time);
+        CREATE INDEX lab_waiting ON lab (id) WHERE ended IS NULL AND admitted IS NULL;
         CREATE INDEX lab_unsettled ON lab (id) WHERE ended IS NULL AND (wanted = 'ended' OR ready IS NULL);
         """
     )

@@ -202,6 +202,9 @@ class Upkeep(Protocol):
     def unattended(self, before: float) -> list[str]:
         """Labs on which nothing works: whose end is wanted, or that were made before then and are not ready."""
 
+    def anyone_waits(self) -> bool:
+        """Whether a lab waits for room."""
+
     def hold(self) -> Hold | None:
         """What waits for a person, if anything does."""
 

@@ -32,6 +32,9 @@ class SqliteUpkeep(SqlitePersonal):
         )
         return [str(row["id"]) for row in rows]
 
+    def anyone_waits(self) -> bool:
+        return self._row("SELECT 1 FROM lab WHERE ended IS NULL AND admitted IS NULL LIMIT 1") is not None
+
     # Waiting for a person
 
     def hold(self) -> Hold | None:

@@ -43,6 +43,7 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="lks"))
         self.proxy = Proxy(engine, self.folder)
         given = {"engine_timeout": "10", "lease_seconds": "15", "idle_minutes": "0", "start_timeout": "60"} | settings
+        given["image_registry"] = "localhost/labkit"  # to labkit the engine is somebody's cluster here
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")},
             "HOME": str(self.folder),

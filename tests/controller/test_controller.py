@@ -37,6 +37,13 @@ def events(site: Site) -> list[dict[str, Any]]:
     return [event for event in json.loads(body)["items"] if event["involvedObject"]["name"] == name]
 
 
+def test_a_lease_that_is_good_for_no_time_is_refused_by_the_engine_as_by_kubernetes(engine: EngineProcess) -> None:
+    spec = {"holderIdentity": "a", "leaseDurationSeconds": 0}
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}, "spec": spec}
+    code, said = engine.request("POST", "/apis/coordination.k8s.io/v1/namespaces/default/leases", body)
+    assert (code, b"spec.leaseDurationSeconds" in said) == (422, True)
+
+
 def test_orphans_go_lost_labs_are_noted_and_other_installations_are_left_alone(site: Site) -> None:
     orphan(site, "orphan-a")
     orphan(site, "stranger", installation="another")

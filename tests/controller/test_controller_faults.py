@@ -33,7 +33,7 @@ def once_each(fault: Fault) -> Rule:
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Fault(429, ("Retry-After: 0",), "TooManyRequests"), id="429"),
+        pytest.param(Fault(429, ("Retry-After: 0",), "TooManyRequests"), id="429", marks=pytest.mark.slow),
         pytest.param(Fault(500, reason="InternalError"), id="500", marks=pytest.mark.slow),
         pytest.param(Fault(reset=True), id="reset", marks=pytest.mark.slow),
         pytest.param(Fault(reset=True, after=True), id="reset after it was done"),
@@ -98,6 +98,7 @@ def test_an_engine_that_stays_silent_fails_the_start_and_its_lab_is_cleaned_up_w
     assert site.namespaces() == set()
 
 
+@pytest.mark.slow
 def test_a_short_silence_only_delays(hasty: Site) -> None:
     site = hasty
     with site.running():

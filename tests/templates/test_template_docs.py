@@ -90,10 +90,9 @@ def test_each_override_that_is_shown_is_merged_and_needs_just_the_rules_that_it_
     rules = tuple(re.split(r",\s+", named[1]))
     access = {machine.name: MachineAccess({}, "key", "host", "secret") for machine in template.machines}
     objects = lab_objects(LabPlan("i", "a123456789", template, access))
-    machines = [
-        body["spec"].get("template", body)["spec"] for body in objects if body["kind"] in ("Pod", "VirtualMachine")
-    ]
-    assert [covers(spec, machine.overrides) for spec, machine in zip(machines, template.machines, strict=True)]
+    made = {body["metadata"]["name"]: body for body in objects if body["kind"] in ("Pod", "VirtualMachine")}
+    for machine in template.machines:
+        assert covers(made[machine.name]["spec"].get("template", made[machine.name])["spec"], machine.overrides)
     assert refused(template, objects, rules) == []
     for rule in rules:
         assert refused(template, objects, tuple(other for other in rules if other != rule)) != []
