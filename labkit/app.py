@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen, own_namespace
 from labkit.cluster.lease import Lease
 from labkit.folders import make_private
 from labkit.manifests import names
+from labkit.manifests.lab import machine_specs
 from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
 from labkit.orchestrator.audit import audited
@@ -189,6 +191,22 @@ def follow(labs: Labs, principal: Principal, operation: Operation, settings: Set
 def engine_version(settings: Settings) -> str:
     """What the engine says of itself. Raises ClusterError."""
     return Cluster(chosen(settings)).version()
+
+
+def warm(settings: Settings) -> Mapping[str, Any]:
+    """What the embedded engine keeps warm. Raises ClusterError."""
+    return Cluster(chosen(settings)).warm()
+
+
+def keep_warm(settings: Settings, template: str, spares: int) -> Mapping[str, Any]:
+    """Have the machines of a template start warm, and sets of them parked; how far each machine is.
+
+    Raises NotFound, Invalid, ClusterError.
+    """
+    source = TemplateSource(settings.templates_dir)
+    name = source.resolve(template)
+    body = {"name": name, "machines": machine_specs(source.load(name), site(settings)), "spares": spares}
+    return Cluster(chosen(settings)).warm(body)
 
 
 def running_labs(settings: Settings) -> frozenset[str]:

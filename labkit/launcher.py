@@ -90,6 +90,7 @@ def _plan(settings: Settings) -> Plan:
     engine = [sys.executable, "-m", "labkit.local", "--exit-with-parent"]
     engine += ["--state-dir", str(settings.state_dir), "--runtime-dir", str(settings.runtime_dir)]
     engine += ["--images-dir", str(settings.images_dir), "--accel", settings.accel]
+    engine += ["--warm", settings.warm, "--spares", str(settings.spares)]
     gateway = [*labkit, "gateway", "--exit-with-parent", "--socket", str(settings.gateway_socket)]
     gateway += ["--port", str(settings.gateway_port)]
     children = [

@@ -33,6 +33,8 @@ class Settings:
     kubeconfig: Path | None = None
     policy_file: Path | None = None
     accel: str = "auto"
+    warm: str = "8:6"
+    spares: int = 0
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0

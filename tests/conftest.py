@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 STATIC = Path(__file__).parent.parent / "labkit/static"
 PARTS = ("panes.js", "labview.js", "labview-widget.js", "progress-widget.js")
+# A template is booted beside what runs: no test is to wait for one that it did not ask for.
+os.environ.setdefault("LABKIT_WARM", "off")
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 

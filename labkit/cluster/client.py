@@ -248,6 +248,13 @@ class Cluster:
             raise ClusterError("the engine has no namespace 'default'")
         return str(found["metadata"]["uid"])
 
+    def warm(self, body: Object | None = None) -> Object:
+        """What is warm in the embedded engine, or (with a body) is to be: see docs/reference/engine-warm.md.
+
+        A cluster refuses it (ClusterError, 404).
+        """
+        return self._json("GET" if body is None else "POST", "/labkit/warm", body=body)
+
     def version(self) -> str:
         """The engine's own version, as it says it."""
         return str(self._json("GET", "/version").get("gitVersion", "unknown"))

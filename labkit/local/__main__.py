@@ -12,6 +12,7 @@ from pathlib import Path
 from labkit.local.doctor import examine
 from labkit.local.engine import EngineError, Options, run
 from labkit.local.paths import EnginePaths
+from labkit.local.warm.shelf import Limits
 
 
 def main() -> int:
@@ -27,6 +28,10 @@ def main() -> int:
         "--network", choices=("auto", "private", "plain"), default="auto", help="plain: no network of ours"
     )
     parser.add_argument("--import-from-anywhere", action="store_true", help="DataVolumes may name this computer too")
+    warm = "the most templates that machines are cloned from, and the GiB that all may take (8:6)"
+    parser.add_argument("--warm", type=_limits, default=Limits(), metavar="off|NUMBER[:GIB]", help=warm)
+    spares = "sets of machines to keep parked, like those started lately (0)"
+    parser.add_argument("--spares", type=int, default=0, metavar="NUMBER", help=spares)
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     given = parser.parse_args()
     # dnsmasq and bridge lie where Debian lets an ordinary user's PATH not look.
@@ -40,12 +45,19 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     paths = EnginePaths(given.state_dir.absolute(), given.runtime_dir.absolute(), given.images_dir.absolute())
     try:
-        more = (given.exit_with_parent, given.import_from_anywhere, given.network)
+        more = (given.exit_with_parent, given.import_from_anywhere, given.network, given.warm, given.spares)
         run(Options(paths, given.port, acceleration, *more))
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _limits(text: str) -> Limits | None:
+    if text == "off":
+        return None
+    most, _, space = text.partition(":")
+    return Limits(int(most), int(float(space) * 2**30) if space else Limits().bytes)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from aiohttp import web
 
 from labkit.local import doctor, endpoint
@@ -42,6 +43,10 @@ from labkit.local.storage.provisioning import Provisioner
 from labkit.local.storage.snapshots import Restores, Snapshots
 from labkit.local.store import Store
 from labkit.local.table import KINDS
+from labkit.local.warm.routes import WarmRoutes
+from labkit.local.warm.shelf import Limits
+from labkit.local.warm.spares import Spares
+from labkit.local.warm.warm import Warm
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +61,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. ``acceleration`` None means: find out."""
+    """What the command line says. ``acceleration`` None means: find out; ``warm`` None: every start is cold.
+
+    ``spares`` is the number of sets of machines to keep parked after recent demand.
+    """
 
     paths: EnginePaths
     port: int = 0
@@ -65,6 +73,8 @@ class Options:
     import_from_anywhere: bool = False
     network: str = "auto"
     """``private`` or ``plain``; ``auto`` means: private where this computer can."""
+    warm: Limits | None = None
+    spares: int = 0
 
 
 def run(options: Options) -> None:
@@ -126,12 +136,17 @@ async def _serve(options: Options) -> None:
     claims = Claims(store, paths)
     provisioner = Provisioner(store, recorder, claims, paths, options.import_from_anywhere)
     launcher = Launcher(store, segments, networks, claims, paths, acceleration.name)
-    machines = Machines(store, recorder, segments, launcher, paths, acceleration.name)
+    warm = Warm(paths, acceleration.name, options.warm)
+    await warm.start()
+    spares = Spares(paths, segments, launcher, warm, options.spares, psutil.virtual_memory().total // 4)
+    machines = Machines(store, recorder, segments, launcher, paths, acceleration.name, warm, spares)
+    store.uid_for = machines.uid_for
     snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
     subresources = Subresources(store, machines)
 
     containers = Containers(store, recorder, segments, networks, paths)
     pods = Pods(store, paths, containers)
+    own = WarmRoutes(store, warm, spares, acceleration.name)
     bearer = endpoint.token(paths.engine)
     rights, tokens, defaults = Rights(store), Tokens(store, paths.engine / "tokens.key"), Defaults(store)
     guard = Guard(rights, tokens, bearer)
@@ -139,7 +154,7 @@ async def _serve(options: Options) -> None:
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
     runner = web.AppRunner(
-        Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}).application(),
+        Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}, own.routes()).application(),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         keepalive_timeout=_IDLE_SECONDS,
@@ -148,6 +163,7 @@ async def _serve(options: Options) -> None:
     await runner.setup()
     await containers.start()
     await machines.start()
+    spares.start()
     controllers = (
         quotas, recorder, namespaces, defaults, garbage, networks, virtual_machines, provisioner, snapshots, restores
     )  # fmt: skip
@@ -163,6 +179,8 @@ async def _serve(options: Options) -> None:
     await runner.cleanup()
     for controller in controllers:
         await controller.queue.close()
+    await spares.close()
+    await warm.close()
     await machines.close()
     await containers.close()
     await store.close()

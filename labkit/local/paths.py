@@ -21,6 +21,8 @@ class MachinePaths:
         """The guest agent's channel."""
         self.screenshot = runtime / "screen.png"
         """Where QEMU leaves a picture of the screen for a moment."""
+        self.asleep = runtime / "asleep"
+        """Is there until a clone has become the machine that it is to be."""
         self.reboot = runtime / "reboot"
         """Is there while the guest is asked to power off in order to be started anew."""
         self.logs = state / "logs"
@@ -57,6 +59,8 @@ class EnginePaths:
         """A record for each namespace's network."""
         self.volumes = self.engine / "volumes"
         """A folder for each claim and each snapshot: disks that outlive machines."""
+        self.warm = self.engine / "warm"
+        """A folder for each template that machines are cloned from."""
 
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""

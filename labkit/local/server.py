@@ -42,16 +42,20 @@ Routes = Mapping[tuple[str, str], Handler]
 """What is more than a verb on a stored object: by kind key and subresource (``pods``, ``log``), or by a kind key and
 nothing for a kind that is answered instead of stored (reviews)."""
 
+Own = Mapping[tuple[str, str], Callable[[web.Request], Awaitable[web.StreamResponse]]]
+"""What is no Kubernetes, by method and path."""
+
 
 class Server:
     """The one handler of the whole API."""
 
-    def __init__(self, store: Store, subresources: Subresources, guard: Guard, routes: Routes) -> None:
+    def __init__(self, store: Store, subresources: Subresources, guard: Guard, routes: Routes, own: Own) -> None:
         self._store = store
         self._resources = Resources(store)
         self._subresources = subresources
         self._guard = guard
         self._routes = routes
+        self._own = own
         self._kinds = tuple(store.kinds.values())
         self._discovery = discovery.Discovery(self._kinds, subresources.names())
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self._kinds}
@@ -95,6 +99,8 @@ class Server:
         wanted = needed(request.method, request.path, path, dict(request.query.items()))
         if request.path not in _OPEN_PATHS:
             request["caller"] = self._guard.admit(request.headers, wanted)
+        if own := self._own.get((request.method, request.path)):
+            return await own(request)
         if path is None:
             return self._document(request)
         if path.group == discovery.SUBRESOURCES and path.version in discovery.SUBRESOURCE_VERSIONS:

@@ -50,6 +50,8 @@ class Store:
         self._places: dict[str, Place] = {}
         self._owned: defaultdict[str, set[Place]] = defaultdict(set)
         self._listeners: list[Callable[[Change], None]] = []
+        self.uid_for: Callable[[str, Obj], str] = lambda kind, obj: ""
+        """Asked for the uid of a new object, with the key of its kind; without an answer one is drawn."""
         self.admit: Callable[[Kind, Obj, Obj | None], object] = lambda kind, new, old: None
         """Asked before anything is stored, with the object before; may default ``new`` and raise ApiError."""
         self._journal = Journal(directory)
@@ -140,7 +142,7 @@ class Store:
         if self.get(kind, namespace_of(obj), name_of(obj)) is not None:
             raise status.already_exists(row.plural, row.group, name_of(obj))
         self.admit(row, obj, None)
-        meta["uid"] = str(uuid.uuid4())
+        meta["uid"] = (not dry_run and self.uid_for(kind, obj)) or str(uuid.uuid4())
         meta["creationTimestamp"] = timestamp()
         if row.counts_generations:
             meta["generation"] = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 
 from labkit.manifests import files, names, network, storage
 from labkit.manifests.container import pod
@@ -54,11 +55,17 @@ def access_secret(installation: str, lab: str, drawn: Mapping[str, str]) -> Obje
 
 
 def lab_objects(plan: LabPlan) -> list[Object]:
-    """Everything in the lab's namespace, in the order in which it must be made."""
-    return [
-        *shared_objects(plan),
-        *(found for machine in plan.template.machines for found in machine_objects(plan, machine)),
-    ]
+    """Everything in the lab's namespace, in the order in which it must be made: a machine behind those it waits for."""
+    order = TopologicalSorter({machine.name: machine.after for machine in plan.template.machines}).static_order()
+    machines = [plan.template.machine(name) for name in order]
+    return [*shared_objects(plan), *(found for machine in machines for found in machine_objects(plan, machine))]
+
+
+def machine_specs(template: Template, site: Site) -> dict[str, Object]:
+    """What each VM of a lab asks the engine for, by name: so much is known before a lab is started."""
+    machines = (machine for machine in template.machines if machine.type == "vm")
+    found = {machine.name: virtual_machine(Scope("", ""), template, machine, site) for machine in machines}
+    return {name: machine["spec"]["template"]["spec"] for name, machine in found.items()}
 
 
 def shared_objects(plan: LabPlan) -> list[Object]:

@@ -13,7 +13,15 @@ from labkit.errors import ClusterError, Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import MachineState
 from labkit.orchestrator import disks
-from labkit.orchestrator.operations import Cancelled, Result, Work, pause_a_little, set_up, wait_until_usable
+from labkit.orchestrator.operations import (
+    Cancelled,
+    Result,
+    Work,
+    make_objects,
+    pause_a_little,
+    set_up,
+    wait_until_usable,
+)
 
 Object = dict[str, Any]
 
@@ -92,8 +100,7 @@ def remake(work: Work, machines: Collection[str]) -> None:
     claims = {claim for body in doomed for claim in disks.claims(body)} - others
     doomed += [body for body in owned if body["metadata"]["name"] in claims and body not in doomed]
     _delete_machines(work, doomed)
-    for body in objects:
-        work.around.cluster.ensure(body)
+    make_objects(work)
 
 
 def _machine_of(body: Object) -> str:

@@ -19,6 +19,8 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
     annotations: Object = (vmi or {}).get("metadata", {}).get("annotations") or {}
     interfaces = status.get("interfaces") or [{}]
     state, detail, cause = _state(vm, vmi)
+    if state is MachineState.RUNNING and machine.ready and not _is_ready(status):
+        state = MachineState.STARTING
     return MachineStatus(
         name=machine.name,
         state=state,
@@ -35,14 +37,18 @@ def container_status(machine: Machine, pod: Object | None) -> MachineStatus:
     """One machine that is a container, told by its Pod."""
     status: Object = (pod or {}).get("status") or {}
     address = str(status.get("podIP") or "")
-    ready = any(
-        found.get("type") == "Ready" and found.get("status") == "True" for found in status.get("conditions") or ()
-    )
     if cause := cause_of(pod):
         return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, cause.words, cause=cause.said)
     if status.get("phase") == "Succeeded":
         return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, "its container has ended")
-    return MachineStatus(machine.name, MachineState.RUNNING if ready else MachineState.STARTING, machine.panes, address)
+    state = MachineState.RUNNING if _is_ready(status) else MachineState.STARTING
+    return MachineStatus(machine.name, state, machine.panes, address)
+
+
+def _is_ready(status: Object) -> bool:
+    return any(
+        found.get("type") == "Ready" and found.get("status") == "True" for found in status.get("conditions") or ()
+    )
 
 
 def _state(vm: Object | None, vmi: Object | None) -> tuple[MachineState, str, str]:

@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -220,9 +220,18 @@ def make(work: Work) -> None:
     cluster.ensure(namespace(installation, row.id))
     cluster.ensure(access_secret(installation, row.id, draw(template)))
     work.say("machines", f"Making {_count(len(template.machines), 'machine')}", 0.1)
+    make_objects(work)
+
+
+def make_objects(work: Work) -> None:
+    """Make what is not there yet, a machine once those are usable that it is to be started after."""
+    after = {machine.name: machine.after for machine in work.template.machines}
     for body in work.objects():
         work.go_on()
-        cluster.ensure(body)
+        first = after[body["metadata"]["name"]] if body["kind"] in ("VirtualMachine", "Pod") else ()
+        if first:
+            wait_until_usable(work, work.template, first)
+        work.around.cluster.ensure(body)
 
 
 def stop(work: Work) -> Result:
@@ -274,10 +283,21 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
                 del waiting[status.name]
         if waiting:
             elapsed = time.monotonic() - begun
+            _check_patience(waiting.values(), elapsed)
             text = f"Starting {', '.join(sorted(waiting))}: {int(elapsed)} s"
             work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
             pause_a_little(work, begun + work.around.start_timeout, poll)
             poll = min(poll * 1.2, _POLL_SECONDS[1])
+
+
+def _check_patience(waiting: Iterable[Machine], elapsed: float) -> None:
+    """Raises ClusterError where a machine is not ready in the time that its template gives it."""
+    for machine in waiting:
+        longest = machine.ready.timeout_seconds if machine.ready else None
+        if longest is not None and elapsed > longest:
+            raise ClusterError(
+                f"machine {machine.name} was not ready within the {longest} s that its template gives it"
+            )
 
 
 def set_up(work: Work, only: Collection[str] = ()) -> None:

@@ -1,6 +1,7 @@
 """A lab's objects, whole: what is sent to Kubernetes for a template with one machine."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,11 @@ def test_limits_come_first_then_walls_and_names_then_machines() -> None:
         ("VirtualMachine", "box"),
         ("Pod", "web"),
     ]
+
+
+def test_a_machine_comes_behind_those_it_waits_for() -> None:
+    found = objects(replace(BOX, after=("web",)), WEB)
+    assert [item["metadata"]["name"] for item in found if item["kind"] in ("VirtualMachine", "Pod")] == ["web", "box"]
 
 
 def test_a_machines_user_data_lies_in_a_secret_of_its_own() -> None:

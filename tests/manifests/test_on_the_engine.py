@@ -166,8 +166,9 @@ def test_a_volume_is_filled_from_an_image_that_was_built_here(lab: Lab) -> None:
     lab.cluster.ensure(namespace(scope.installation, scope.lab))
     lab.cluster.ensure(volume(scope, Volume("gold", GIB, Image("bundled", "tiny")), Site()))
 
-    def phase() -> str:
+    def status() -> dict[str, Any]:
         found = lab.cluster.get("DataVolume", scope.namespace, "gold") or {}
-        return str(found.get("status", {}).get("phase"))
+        return dict(found.get("status", {}))
 
-    until(lambda: phase() == "Succeeded", 60)
+    until(lambda: status().get("phase") in ("Succeeded", "Failed"), 90)
+    assert status()["phase"] == "Succeeded", status()

@@ -1,5 +1,6 @@
 """What Kubernetes objects say, in labkit's words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from labkit.model import LabState, MachineState, MachineStatus
 from labkit.orchestrator.observe import lab_state, machine_status
 from labkit.store import LabRow
-from labkit.templates import Image, Machine
+from labkit.templates import Image, Machine, Readiness
 
 BOX = Machine("box", "vm", Image("bundled", "tiny"), 1, 2**28)
 
@@ -78,3 +79,10 @@ def test_a_lab_is_paused_when_all_its_machines_are() -> None:
     paused, running = MachineStatus("a", MachineState.PAUSED), MachineStatus("b", MachineState.RUNNING)
     assert lab_state(lab(), [paused, paused]) is LabState.PAUSED
     assert lab_state(lab(), [paused, running]) is LabState.RUNNING
+
+
+@pytest.mark.parametrize(("ready", "state"), [("False", MachineState.STARTING), ("True", MachineState.RUNNING)])
+def test_a_machine_with_a_readiness_of_its_own_starts_until_it_is_ready(ready: str, state: MachineState) -> None:
+    machine = replace(BOX, ready=Readiness("agent"))
+    found = machine_status(machine, vm("Running"), vmi("Running", {"type": "Ready", "status": ready}))
+    assert found.state is state

@@ -28,13 +28,15 @@ class Home:
     """A newcomer's home folder, and what runs for it."""
 
     folder: Path
+    warm: str = "off"
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("LABKIT_", "XDG_", "JUPYTER"))
         }
-        return {**kept, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder / "run")}
+        own = {"HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder / "run"), "LABKIT_WARM": self.warm}
+        return {**kept, **own}
 
     @property
     def settings(self) -> Settings:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 
 import psutil
 
@@ -14,20 +15,26 @@ from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.files import make_private, remove_tree
 from labkit.local.kubevirt.vmi_status import Problem
-from labkit.local.network.names import NetworkFull, mac_of
+from labkit.local.network.names import NetworkFull, mac_of, place
 from labkit.local.network.segments import NetworkError, Segments
 from labkit.local.objects import Obj, namespace_of, quantity, uid_of
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import argv, images, plan
+from labkit.local.qemu.agent import AgentError
 from labkit.local.qemu.machine import MachineError
 from labkit.local.storage.claims import Claims
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
+from labkit.local.warm import keys
+from labkit.local.warm.shelf import Template
 
-TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, OSError)
+TROUBLE = (images.ImageError, plan.PlanError, NetworkError, NetworkFull, MachineError, AgentError, OSError)
 """What ends a start, each with one sentence."""
 _OVERHEAD = 150 * 2**20
 """Bytes that QEMU needs beside the guest's memory."""
+
+
+Seeds = Mapping[str, Mapping[str, bytes]]
 
 
 class Launcher:
@@ -63,7 +70,7 @@ class Launcher:
                 if "containerDisk" in volume:
                     images.resolve(volume["containerDisk"].get("image", ""), self._paths.images)
                 elif "cloudInitNoCloud" in volume:
-                    plan.seed_files(vmi, volume["cloudInitNoCloud"], lambda name: self._secret(vmi, name))
+                    self._seeds(vmi)
             except images.ImageError as error:
                 return Problem("Synchronized", "ErrImagePull", str(error))
             except plan.PlanError as error:
@@ -71,7 +78,8 @@ class Launcher:
         memory = psutil.virtual_memory()
         wanted = plan.memory_bytes(vmi) + _OVERHEAD
         # A machine takes its memory bit by bit: what it was promised counts from the moment at which it is started.
-        started = [vmi for vmi in self._store.all(VMI) if self._paths.machine(uid_of(vmi)).runtime.exists()]
+        others = [other for other in self._store.all(VMI) if uid_of(other) != uid_of(vmi)]
+        started = [other for other in others if self._paths.machine(uid_of(other)).runtime.exists()]
         promised = sum(plan.memory_bytes(other) for other in started)
         free = min(memory.available, memory.total - promised)
         if wanted > free:
@@ -82,10 +90,18 @@ class Launcher:
             return Problem("PodScheduled", "Unschedulable", message)
         return None
 
-    async def launch(self, vmi: Obj) -> processes.Detached:
-        """Disks, network, QEMU. Raises what ``TROUBLE`` lists."""
-        uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
+    async def launch(self, vmi: Obj, template: Template | None = None) -> processes.Detached:
+        """Disks, network, QEMU; from a template, one that is asleep. Raises what ``TROUBLE`` lists."""
         network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+        await self.prepare(vmi, template, self._seeds(vmi))
+        if plan.wants_network(vmi):
+            await self._segments.attach(network, uid_of(vmi))
+            await self._networks.settle(namespace_of(vmi))
+        return await self.run(vmi, network, template)
+
+    async def prepare(self, vmi: Obj, template: Template | None, seeds: Seeds) -> None:
+        """A machine's folders and disks; ``seeds`` are the files of each seed by its volume's name."""
+        paths = self._paths.machine(uid_of(vmi))
         remove_tree(paths.runtime)
         make_private(paths.runtime)
         await asyncio.to_thread(remove_tree, paths.state)
@@ -93,25 +109,52 @@ class Launcher:
         for log in (paths.console_log, paths.qemu_log):
             log.touch(mode=0o600)
         for volume in vmi["spec"].get("volumes", []):
-            await self._make_volume(vmi, volume)
+            await self._make_volume(vmi, volume, template, seeds)
+        if template:
+            paths.asleep.touch()
+
+    async def run(self, vmi: Obj, network: str, template: Template | None) -> processes.Detached:
+        """QEMU, in the network with that uid, where the machine has an address. Raises NetworkError, OSError."""
+        uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
         entry, tap, address = [], None, ""
         if plan.wants_network(vmi):
-            await self._segments.attach(network, uid)
-            await self._networks.settle(namespace_of(vmi))
             entry = await self._segments.entry(network)
             tap, address = await self._segments.tap(network, uid), self._segments.address(network, uid) or ""
         try:
             claims = self._claims.files(vmi)
             config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), claims, address)
+            if template:
+                config = replace(config, memory_file=argv.MemoryFile(template.memory_file, shared=False))
             command = [*entry, *argv.arguments(config)]
             return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
         finally:
             if tap is not None:
                 os.close(tap)
 
-    async def _make_volume(self, vmi: Obj, volume: Obj) -> None:
+    def seeds_fit(self, vmi: Obj) -> bool:
+        """Whether a clone could have the machine's seeds. Raises PlanError."""
+        return all(map(keys.fits, self._seeds(vmi).values()))
+
+    async def take_over(self, vmi: Obj) -> None:
+        """Make a parked machine's network and seeds those of the machine that it becomes.
+
+        Raises NetworkError, PlanError.
+        """
+        await self._networks.settle(namespace_of(vmi))
+        for name, files in self._seeds(vmi).items():
+            images.write_seed(self._paths.machine(uid_of(vmi)).state / f"{name}.iso", files)
+
+    def place(self, vmi: Obj) -> list[str]:
+        """What a machine with an interface is told of its place in the network."""
+        network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+        address = self._segments.address(network, uid_of(vmi))
+        return place(address, namespace_of(vmi)) if address else []
+
+    async def _make_volume(self, vmi: Obj, volume: Obj, template: Template | None, seeds: Seeds) -> None:
         target = plan.volume_file(self._paths.machine(uid_of(vmi)), volume)
-        if "containerDisk" in volume:
+        if template and "cloudInitNoCloud" not in volume:
+            await images.create_layer(template.folder / target.name, target)
+        elif "containerDisk" in volume:
             await images.create_overlay(images.resolve(volume["containerDisk"]["image"], self._paths.images), target)
         elif "emptyDisk" in volume:
             await images.create_empty(target, int(quantity(volume["emptyDisk"]["capacity"])))
@@ -119,8 +162,12 @@ class Launcher:
             if use.ephemeral:
                 await images.create_overlay(self._claims.files(vmi)[use.claim], target)
         else:
-            files = plan.seed_files(vmi, volume["cloudInitNoCloud"], lambda name: self._secret(vmi, name))
-            images.write_seed(target, files)
+            images.write_seed(target, seeds[volume["name"]])
+
+    def _seeds(self, vmi: Obj) -> dict[str, dict[str, bytes]]:
+        volumes = [volume for volume in vmi["spec"].get("volumes", []) if "cloudInitNoCloud" in volume]
+        given = {volume["name"]: volume["cloudInitNoCloud"] for volume in volumes}
+        return {name: plan.seed_files(vmi, seed, lambda n: self._secret(vmi, n)) for name, seed in given.items()}
 
     def _secret(self, vmi: Obj, name: str) -> Mapping[str, str]:
         found = self._store.get("secrets", namespace_of(vmi), name)

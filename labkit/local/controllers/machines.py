@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,6 +47,9 @@ from labkit.local.objects import (
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
 from labkit.local.store import Change, Store
+from labkit.local.warm import waking
+from labkit.local.warm.spares import Spares
+from labkit.local.warm.warm import START, Warm
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,16 @@ _ENDS = {
     "crashed": "The VirtualMachineInstance crashed.",
     "unhealthy": "The VirtualMachineInstance failed its liveness probe and was ended.",
 }
+
+
+@contextlib.asynccontextmanager
+async def _closing(found: machine.Machine) -> AsyncIterator[None]:
+    """Let go of a machine with which something goes wrong."""
+    try:
+        yield
+    except BaseException:
+        await found.close()
+        raise
 
 
 class Machines:
@@ -68,6 +83,8 @@ class Machines:
         launcher: Launcher,
         paths: EnginePaths,
         acceleration: str,
+        warm: Warm,
+        spares: Spares,
     ) -> None:
         self._store = store
         self._recorder = recorder
@@ -75,6 +92,8 @@ class Machines:
         self._launcher = launcher
         self._paths = paths
         self._acceleration = acceleration
+        self._warm = warm
+        self._spares = spares
         self._running: dict[str, machine.Machine] = {}
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
@@ -100,6 +119,10 @@ class Machines:
     def network_uid(self, vmi: Obj) -> str:
         """The uid of the VMI's namespace, which names its network."""
         return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+
+    def uid_for(self, kind: str, obj: Obj) -> str:
+        """The uid of a new object where it is a machine for which there is a spare."""
+        return self._spares.uid_for(obj, self.network_uid(obj)) if kind == VMI else ""
 
     def event(self, vmi: Obj, reason: str, message: str, *, warning: bool = False) -> None:
         """Note something about a machine: as an event, and in its log while there is one."""
@@ -159,14 +182,14 @@ class Machines:
                 self.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
                 return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
+            if problem.reason == "Unschedulable":
+                await self._spares.shrink()
             self._observe(vmi, problem.phase, problem)
             self.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self._observe(vmi, "Scheduling")
         try:
-            process = await self._launcher.launch(vmi)
-            vmi = self._observe(vmi, "Scheduled")
-            started = await self._connect(vmi, process)
+            started = await self._warm_start(vmi) or await self._boot(vmi)
         except TROUBLE as error:
             await self._clear(vmi)
             # A full disk may have room again later; nothing else that goes wrong here mends itself.
@@ -175,28 +198,80 @@ class Machines:
             self.event(vmi, "FailedCreate", str(error), warning=True)
             return _RETRY_SECONDS if full else None
         self._running[uid_of(vmi)] = started
-        mark = {ACCELERATION: self._acceleration}
-        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
+        self._spares.note(vmi, self.network_uid(vmi))
         self._observe(vmi, "Running")
         self.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
 
-    async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
-        key = namespace_of(vmi), name_of(vmi)
-        found = machine.Machine(self._paths.machine(uid_of(vmi)), process, lambda: self.queue.add(key))
+    async def _boot(self, vmi: Obj) -> machine.Machine:
+        process = await self._launcher.launch(vmi)
+        return await self._connect(self._mark(vmi, "cold"), process)
+
+    async def _warm_start(self, vmi: Obj) -> machine.Machine | None:
+        """A spare or a clone, or None where the machine has to boot: a warm start may fail, and no start for that."""
+        for how in (self._unpark, self._clone):
+            try:
+                if found := await how(vmi):
+                    found.paths.asleep.unlink()
+                    return found
+            except TROUBLE as error:
+                await self._clear(vmi)
+                why = f"the machine is started in another way, for a warm start failed: {error}"
+                self.event(vmi, "WarmStartFailed", why, warning=True)
+        return None
+
+    async def _clone(self, vmi: Obj) -> machine.Machine | None:
+        template = self._warm.template(vmi)
+        if template is None or not self._launcher.seeds_fit(vmi):
+            return None
         try:
+            process = await self._launcher.launch(vmi, template)
+            found = await self._connect(self._mark(vmi, "warm"), process)
+            async with _closing(found):
+                await waking.wake(found, template, self._launcher.place(vmi))
+        except TROUBLE:
+            self._warm.shelf.failed(template)
+            raise
+        self._warm.shelf.hit(template)
+        return found
+
+    async def _unpark(self, vmi: Obj) -> machine.Machine | None:
+        spare = self._spares.take(uid_of(vmi))
+        if spare is None:
+            return None
+        async with _closing(spare.machine):
+            self._mark(vmi, "spare")
+            await self._launcher.take_over(vmi)
+            await spare.machine.unpause()
+            await waking.become(spare.machine, self._launcher.place(vmi))
+        self._tend(vmi, spare.machine)
+        return spare.machine
+
+    def _mark(self, vmi: Obj, start: str) -> Obj:
+        """Say on a VMI how its machine is started."""
+        mark = {ACCELERATION: self._acceleration, START: start}
+        key = namespace_of(vmi), name_of(vmi)
+        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
+        return self._observe(vmi, "Scheduled")
+
+    async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
+        found = machine.Machine(self._paths.machine(uid_of(vmi)), process, lambda: None)
+        async with _closing(found):
             await found.connect(
                 serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
             )
-        except BaseException:
-            await found.close()
-            raise
+        self._tend(vmi, found)
+        return found
+
+    def _tend(self, vmi: Obj, found: machine.Machine) -> None:
+        """Have what happens to a machine noticed."""
+        key = namespace_of(vmi), name_of(vmi)
+        found.changed = lambda: self.queue.add(key)
         found.facts.ready = "readinessProbe" not in vmi["spec"]
         for kind in PROBES:
             if probe := vmi["spec"].get(kind):
                 dial, tell = partial(self.dial, vmi, probe=True), partial(self._unhealthy, vmi)
                 found.keep(probes.watch(found, kind, probe, dial, tell))
-        return found
 
     async def command(self, uid: str, line: str) -> str:
         """What a machine's QEMU answers to a line of its human monitor. Raises NetworkError."""
@@ -219,7 +294,11 @@ class Machines:
     async def _take_over(self, vmi: Obj) -> machine.Machine | None:
         """The machine of a VMI that an earlier engine started."""
         paths = self._paths.machine(uid_of(vmi))
-        process = machine.find(paths) if paths.runtime.exists() else None
+        parked = self._spares.holds(uid_of(vmi))
+        process = machine.find(paths) if paths.runtime.exists() and not parked else None
+        if process is not None and paths.asleep.exists():
+            await processes.end_all(machine.mark(paths))
+            return None
         if process is None:
             return None
         try:
@@ -236,6 +315,8 @@ class Machines:
     async def _follow(self, vmi: Obj, running: machine.Machine) -> float | None:
         if not running.facts.ended:
             self._observe(vmi, "Running")
+            if running.facts.agent and vmi["metadata"].get("annotations", {}).get(START) == "cold":
+                self._warm.want(vmi)
             return None
         crashed = running.facts.ended != "shutdown"
         said = _ENDS[running.facts.ended]

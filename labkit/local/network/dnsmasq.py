@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from labkit.local.network.names import Member
+from labkit.local.network.names import CLUSTER_DOMAIN, Member
 
 BINARY = "dnsmasq"
 BRIDGE = "br0"
@@ -17,7 +17,7 @@ OPEN_PORT = 1053
 """Where outside names are looked up too: only those machines are led there that may ask for them."""
 
 
-def command(directory: Path, *, address: str, search: Sequence[str], root: bool, upstream: str = "") -> list[str]:
+def command(directory: Path, *, address: str, root: bool, upstream: str = "") -> list[str]:
     """DHCP (known machines only, fixed addresses) and DNS (the segment's own names only) on the bridge.
 
     With ``upstream``, instead: DNS alone, on ``OPEN_PORT``, asking that server for names that are not of the cluster.
@@ -34,15 +34,14 @@ def command(directory: Path, *, address: str, search: Sequence[str], root: bool,
         "--dhcp-authoritative",
         "--dhcp-ignore-names",
         f"--dhcp-option=option:dns-server,{address}",
-        f"--dhcp-option=option:domain-search,{','.join(search)}",
-        f"--domain={search[0]}",
+        f"--dhcp-optsfile={directory}/options",
         "--local=/#/",
     ]
     forwarding = [
         f"--pid-file={directory}/forward.pid",
         f"--port={OPEN_PORT}",
         f"--server={upstream}",
-        f"--local=/{search[-1]}/",
+        f"--local=/{CLUSTER_DOMAIN}/",
         "--domain-needed",
     ]
     return [
@@ -68,6 +67,11 @@ def command(directory: Path, *, address: str, search: Sequence[str], root: bool,
 def hosts_file(members: Iterable[Member]) -> str:
     """MAC to address, for DHCP."""
     return "".join(f"{member.mac},{member.address},12h\n" for member in members)
+
+
+def options_file(search: Sequence[str]) -> str:
+    """What DHCP tells of where names are looked for."""
+    return f"option:domain-search,{','.join(search)}\noption:domain-name,{search[0]}\n"
 
 
 def names_file(names: Mapping[str, Sequence[str]]) -> str:

@@ -1,10 +1,10 @@
 """The process that is a namespace's network: started inside a new network namespace, it lives as long as the network.
 
-``python -m labkit.local.network.holder --holder-dir=DIR --address=10.77.3.1 --search=DOMAIN,…`` makes a bridge, runs
+``python -m labkit.local.network.holder --holder-dir=DIR --address=10.77.3.1`` makes a bridge, runs
 dnsmasq on it and listens on ``DIR/control.sock``. With ``--join=PID`` it takes over the network of that process, whose
 holder was killed. Each connection sends one line of JSON and gets one back:
 
-* ``{"op": "configure", "hosts", "names", "rules"}``: dnsmasq's files, and the filter as ``nft`` reads it;
+* ``{"op": "configure", "hosts", "names", "options", "rules"}``: dnsmasq's files, and the filter as ``nft`` reads it;
 * ``{"op": "tap", "name"}``: a new tap on the bridge, handed over as an open file; it vanishes with its last holder.
   There is none before the first filter;
 * ``{"op": "plug", "name", "pid", "mac", "address", "fresh"}``: a port whose other end is ``eth0`` in the network
@@ -46,6 +46,7 @@ _SETTINGS = {
     "ipv4/icmp_ratelimit": "0",  # so that who is refused learns it at once
     "ipv4/ip_forward": "1",
 }
+_FILES = ("hosts", "names", "options")
 _DIAL_SECONDS = 10.0
 _START_SECONDS = 5.0
 _LONGEST_REQUEST = 2**24
@@ -54,10 +55,9 @@ _LONGEST_REQUEST = 2**24
 class Holder:
     """The network's state: the bridge's ports and dnsmasq."""
 
-    def __init__(self, directory: Path, address: str, search: list[str]) -> None:
+    def __init__(self, directory: Path, address: str) -> None:
         self._directory = directory
         self._address = address
-        self._search = search
         self._filtered = False
         self._lock = threading.Lock()
         self._dnsmasq: dict[str, subprocess.Popen[bytes]] = {}
@@ -73,12 +73,12 @@ class Holder:
         _ip("ntable", "change", "name", "arp_cache", "dev", BRIDGE, "proxy_delay", "0")
         for key, value in _SETTINGS.items():
             Path("/proc/sys/net", key).write_text(value)
-        for file in ("hosts", "names"):
+        for file in _FILES:
             (self._directory / file).touch(mode=0o600)
         # From this thread: a process that dies with its parent dies with the thread that started it.
         for name, upstream in (("dnsmasq", ""), ("forward", UPLINK_DNS)):
             root = os.getuid() == 0
-            line = command(self._directory, address=self._address, search=self._search, root=root, upstream=upstream)
+            line = command(self._directory, address=self._address, root=root, upstream=upstream)
             self._dnsmasq[name] = subprocess.Popen(line, stdin=subprocess.DEVNULL)
         # Before its pid file is there, the SIGHUP that tells it of a change would kill it.
         deadline = time.monotonic() + _START_SECONDS
@@ -115,7 +115,7 @@ class Holder:
                 )
                 return None
             if operation == "configure":
-                self._configure(request["hosts"], request["names"], request["rules"])
+                self._configure(request["rules"], {file: request[file] for file in _FILES})
                 return None
         raise ValueError(f"'{operation}' is not an operation")
 
@@ -152,11 +152,11 @@ class Holder:
             _ip("link", "delete", name)
             raise
 
-    def _configure(self, hosts: str, names: str, rules: str) -> None:
+    def _configure(self, rules: str, files: dict[str, str]) -> None:
         _run("nft", "-f", "-", text=rules)
         self._filtered = True
-        (self._directory / "hosts").write_text(hosts)
-        (self._directory / "names").write_text(names)
+        for name, text in files.items():
+            (self._directory / name).write_text(text)
         for process in self._dnsmasq.values():
             process.send_signal(signal.SIGHUP)
 
@@ -241,11 +241,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--holder-dir", type=Path, required=True)
     parser.add_argument("--address", required=True)
-    parser.add_argument("--search", required=True)
     parser.add_argument("--join", type=int)
     options = parser.parse_args()
     os.umask(0o077)
-    holder = Holder(options.holder_dir, options.address, options.search.split(","))
+    holder = Holder(options.holder_dir, options.address)
     try:
         if options.join:
             _join(options.join)

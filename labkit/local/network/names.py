@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from labkit.local.api.selectors import matches_labels
 from labkit.local.objects import Obj, deleting, get_path, has_condition, name_of, namespace_of
@@ -35,10 +35,14 @@ class Member:
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """What must survive a restart: the network and each machine's address, by VMI uid."""
+    """What must survive a restart: the network and each machine's address, by VMI uid.
+
+    ``folder`` is that of its processes where it was another's before.
+    """
 
     network: str
     addresses: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def with_machine(self, uid: str) -> SegmentRecord:
         """The same with an address for one more machine. Raises NetworkFull."""
@@ -48,12 +52,12 @@ class SegmentRecord:
         taken = set(self.addresses.values())
         for host in range(_FIRST_HOST, _LAST_HOST + 1):
             if (address := str(base + host)) not in taken:
-                return SegmentRecord(self.network, {**self.addresses, uid: address})
+                return replace(self, addresses={**self.addresses, uid: address})
         raise NetworkFull(f"network {self.network} has no address left for another machine")
 
     def without_machine(self, uid: str) -> SegmentRecord:
         """The same without that machine."""
-        return SegmentRecord(self.network, {key: value for key, value in self.addresses.items() if key != uid})
+        return replace(self, addresses={key: value for key, value in self.addresses.items() if key != uid})
 
 
 def free_network(taken: Iterable[str]) -> str:
@@ -84,6 +88,12 @@ def mac_of(uid: str) -> str:
 def search_domains(namespace: str) -> list[str]:
     """What Kubernetes puts in a pod's search list."""
     return [f"{namespace}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN]
+
+
+def place(address: str, namespace: str) -> list[str]:
+    """What DHCP tells a machine: its address with the bits of its network, the gateway, search domains."""
+    own = IPv4Interface(f"{address}/24")
+    return [str(own), gateway(str(own.network)), *search_domains(namespace)]
 
 
 def names(services: Iterable[Obj], pods: Iterable[Obj]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Segments:
 
     def addresses(self, namespace_uid: str) -> Mapping[str, str]:
         """The addresses of a network's machines, by their uids."""
-        record = self._records.get(self._paths.segment(namespace_uid).record.stem)
+        record = self._records.get(self._segment(namespace_uid).record.stem)
         return record.addresses if record else {}
 
     def address(self, namespace_uid: str, machine_uid: str) -> str | None:
@@ -64,7 +64,7 @@ class Segments:
 
     async def attach(self, namespace_uid: str, machine_uid: str) -> None:
         """Give a machine its address. Raises NetworkFull."""
-        segment = self._paths.segment(namespace_uid)
+        segment = self._segment(namespace_uid)
         async with self._locks[namespace_uid]:
             record = self._records.get(segment.record.stem)
             record = record or SegmentRecord(free_network(found.network for found in self._records.values()))
@@ -72,7 +72,7 @@ class Segments:
 
     async def detach(self, namespace_uid: str, machine_uid: str) -> None:
         """Take a machine's address back; the last one takes the network with it."""
-        segment = self._paths.segment(namespace_uid)
+        segment = self._segment(namespace_uid)
         async with self._locks[namespace_uid]:
             record = self._records.get(segment.record.stem)
             if record is None:
@@ -82,6 +82,16 @@ class Segments:
                 self._save(segment, record)
             else:
                 await self._end(segment)
+
+    def adopt(self, namespace_uid: str, other_uid: str) -> None:
+        """Let a namespace that has no network have another one, with the machines on it."""
+        old, new = self._paths.segment(other_uid).record, self._paths.segment(namespace_uid)
+        self._save(new, replace(self._records.pop(old.stem), folder=old.stem))
+        old.unlink()
+
+    def has_network(self, namespace_uid: str) -> bool:
+        """Whether some machine of a namespace has an address."""
+        return self._paths.segment(namespace_uid).record.stem in self._records
 
     def port(self, machine_uid: str) -> str:
         """The name of a machine's port."""
@@ -99,7 +109,7 @@ class Segments:
 
         Raises NetworkError.
         """
-        segment = self._paths.segment(namespace_uid)
+        segment = self._segment(namespace_uid)
         async with self._locks[namespace_uid]:
             record = self._records.get(segment.record.stem)
             if record is None:
@@ -107,9 +117,10 @@ class Segments:
             holder = self._process(self._mark(segment))
             if made := holder is None or not segment.control.exists():
                 self._told.pop(namespace_uid, None)
-                holder = await self._start(segment, record, namespace)
+                holder = await self._start(segment, record)
             found = rules(gateway(record.network))
             files = {"hosts": dnsmasq.hosts_file(members), "names": dnsmasq.names_file(names)}
+            files["options"] = dnsmasq.options_file(search_domains(namespace))
             request = {"op": "configure", "rules": found.text, **files}
             if self._told.get(namespace_uid) != request:
                 await self._ask(segment, request)
@@ -124,7 +135,7 @@ class Segments:
     async def tap(self, namespace_uid: str, machine_uid: str) -> int | None:
         """A machine's port as an open file, which the caller closes; None: a net of QEMU's own. Raises NetworkError."""
         request = {"op": "tap", "name": self.port(machine_uid)}
-        return (await self._ask(self._paths.segment(namespace_uid), request, files=1))[0]
+        return (await self._ask(self._segment(namespace_uid), request, files=1))[0]
 
     async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:
         """Give a process's network namespace a card with the address; one that is there stays, unless ``fresh``.
@@ -132,7 +143,7 @@ class Segments:
         Raises NetworkError.
         """
         request = {"op": "plug", "name": self.port(uid), "pid": pid, "mac": mac, "fresh": fresh}
-        await self._ask(self._paths.segment(namespace_uid), request | {"address": self.address(namespace_uid, uid)})
+        await self._ask(self._segment(namespace_uid), request | {"address": self.address(namespace_uid, uid)})
 
     async def dial(self, namespace_uid: str, host: str | None, port: int, *, probe: bool = False) -> Streams:
         """A TCP connection to an address, made inside its network. Raises NetworkError or OSError.
@@ -146,7 +157,7 @@ class Segments:
 
     async def _connect(self, namespace_uid: str, host: str, port: int, probe: bool) -> socket.socket:
         request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
-        return socket.socket(fileno=(await self._ask(self._paths.segment(namespace_uid), request, files=1))[0])
+        return socket.socket(fileno=(await self._ask(self._segment(namespace_uid), request, files=1))[0])
 
     async def rights(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest with rights over the network. Raises NetworkError."""
@@ -155,7 +166,7 @@ class Segments:
 
     async def entry(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest inside the network. Raises NetworkError."""
-        holder = self._process(self._mark(self._paths.segment(namespace_uid)))
+        holder = self._process(self._mark(self._segment(namespace_uid)))
         if holder is None:
             raise NetworkError("the network of this namespace is gone")
         user = [] if os.getuid() == 0 else [f"--user=/proc/{holder.pid}/ns/user", "--preserve-credentials"]
@@ -164,9 +175,11 @@ class Segments:
     async def sweep(self, namespaces: set[str], machines: set[str]) -> None:
         """Remove the networks of namespaces that are gone, and addresses of machines that are (uids)."""
         known = {self._paths.segment(uid).record.stem: uid for uid in namespaces}
-        for stem in {*self._records, *(path.name for path in self._paths.runtime.glob("n*"))}:
-            segment = SegmentPaths(self._paths.runtime / stem, self._paths.networks / f"{stem}.json")
+        adopted = {record.folder for record in self._records.values()}
+        for stem in {*self._records, *(path.name for path in self._paths.runtime.glob("n*"))} - adopted:
             record = self._records.get(stem)
+            folder = record.folder if record and record.folder else stem
+            segment = SegmentPaths(self._paths.runtime / folder, self._paths.networks / f"{stem}.json")
             if stem not in known or record is None:
                 await self._end(segment)
                 continue
@@ -174,6 +187,11 @@ class Segments:
                 await self.detach(known[stem], gone)
 
     # Inside
+
+    def _segment(self, uid: str) -> SegmentPaths:
+        own = self._paths.segment(uid)
+        record = self._records.get(own.record.stem)
+        return SegmentPaths(self._paths.runtime / record.folder, own.record) if record and record.folder else own
 
     def _save(self, segment: SegmentPaths, record: SegmentRecord) -> None:
         if record != self._records.get(segment.record.stem):
@@ -207,7 +225,7 @@ class Segments:
         self._waiting.add(task := asyncio.create_task(wait()))
         task.add_done_callback(self._waiting.discard)
 
-    async def _start(self, segment: SegmentPaths, record: SegmentRecord, namespace: str) -> processes.Detached:
+    async def _start(self, segment: SegmentPaths, record: SegmentRecord) -> processes.Detached:
         """Start a holder. Where machines live on in the network of a killed one, not in ours, it takes that over."""
         await self._clear(segment)
         make_private(segment.runtime)
@@ -219,7 +237,6 @@ class Segments:
             sys.executable, "-m", "labkit.local.network.holder",
             f"--holder-dir={segment.runtime}",
             f"--address={gateway(record.network)}",
-            f"--search={','.join(search_domains(namespace))}",
             *([f"--join={living[0]}"] if living else []),
         ]  # fmt: skip
         log = segment.runtime / "holder.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import secrets
 from collections.abc import Sequence
@@ -48,17 +49,31 @@ async def ask_all(channel: Path, questions: Sequence[Question], *, seconds: floa
 
 async def run(channel: Path, command: Sequence[str], *, seconds: float) -> bool:
     """Whether a command in the guest ends well within a time. Raises AgentError."""
+    return (await execute(channel, command, seconds=seconds))[0] == 0
+
+
+async def execute(
+    channel: Path, command: Sequence[str], *, seconds: float, given: bytes | None = None, poll: float = _POLL_SECONDS
+) -> tuple[int, str]:
+    """A command's exit status and what it printed, its standard input being what is ``given``. Raises AgentError.
+
+    Without anything given its output is not kept.
+    """
+    arguments: dict[str, Any] = {"path": command[0], "arg": list(command[1:])}
+    if given is not None:
+        arguments |= {"input-data": base64.b64encode(given).decode(), "capture-output": True}
     try:
         async with asyncio.timeout(seconds):
-            started = await ask(channel, "guest-exec", {"path": command[0], "arg": list(command[1:])}, seconds=seconds)
+            started = await ask(channel, "guest-exec", arguments, seconds=seconds)
             while True:
                 state = await ask(channel, "guest-exec-status", {"pid": started["pid"]})
                 if state["exited"]:
-                    return bool(state.get("exitcode") == 0)
-                await asyncio.sleep(_POLL_SECONDS)
+                    printed = [base64.b64decode(state.get(key, "")) for key in ("out-data", "err-data")]
+                    return int(state.get("exitcode", -1)), _short(b"".join(printed).decode(errors="replace").strip())
+                await asyncio.sleep(poll)
     except TimeoutError as error:
         raise AgentError(f"the command did not end within {seconds:g} s") from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise AgentError("the guest agent's answer is not one of a guest agent") from error
 
 

@@ -48,6 +48,14 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class MemoryFile:
+    """The file that is the guest's memory (``shared``, a template's), or that it begins as (a clone, told when)."""
+
+    file: Path
+    shared: bool
+
+
+@dataclass(frozen=True)
 class MachineConfig:
     """All that a command line depends on. ``memory`` is in MiB."""
 
@@ -68,6 +76,7 @@ class MachineConfig:
     tablets: tuple[str, ...] = ()
     paused: bool = False
     firmware_serial: str = ""
+    memory_file: MemoryFile | None = None
 
 
 def arguments(config: MachineConfig) -> list[str]:
@@ -82,6 +91,7 @@ def arguments(config: MachineConfig) -> list[str]:
         *[part for n, disk in enumerate(config.disks) for part in _disk(n, disk)],
         *(_network(config.nic) if config.nic else ["-nic", "none"]),
         *(["-S"] if config.paused else []),
+        *(_memory(config.memory_file, config.memory) if config.memory_file else []),
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     ]
@@ -95,7 +105,8 @@ def _board(config: MachineConfig) -> list[str]:
         "-name", f"guest={_escaped(config.name)}",
         "-nodefaults",
         "-no-user-config",
-        "-machine", MACHINE_TYPE if config.acpi else f"{MACHINE_TYPE},acpi=off",
+        "-machine",
+        MACHINE_TYPE + ("" if config.acpi else ",acpi=off") + (",memory-backend=ram" if config.memory_file else ""),
         # TCG's buffer of translated code would otherwise take a quarter of the guest's memory again.
         "-accel", "tcg,thread=multi,tb-size=64" if tcg else "kvm",
         "-cpu", "qemu64" if tcg else "host",
@@ -109,6 +120,12 @@ def _board(config: MachineConfig) -> list[str]:
         "-chardev", f"socket,id=qmp,path={config.paths.qmp},server=on,wait=off",
         "-mon", "chardev=qmp,mode=control",
     ]  # fmt: skip
+
+
+def _memory(source: MemoryFile, size: int) -> list[str]:
+    share = "on" if source.shared else "off"
+    backend = f"memory-backend-file,id=ram,size={size}M,mem-path={source.file},share={share}"
+    return ["-object", backend, *([] if source.shared else ["-S", "-incoming", "defer"])]
 
 
 def _channels(config: MachineConfig) -> list[str]:

@@ -7,12 +7,14 @@ import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pycdlib
 
 _LOCAL = re.compile(r"localhost/labkit/(?P<name>[a-z0-9][a-z0-9._-]*)(:[A-Za-z0-9._-]+)?")
 QEMU_IMG = "qemu-img"
+SEED_BYTES = 2**20
 
 
 class ImageError(Exception):
@@ -44,6 +46,11 @@ async def create_overlay(backing: Path, target: Path) -> None:
     found = json.loads(await _qemu_img("info", "-f", "qcow2", "--output=json", "--force-share", str(backing)))
     if "backing-filename" in found or "data-file" in found["format-specific"]["data"]:
         raise ImageError(f"the image '{backing}' is not whole: make it so with 'qemu-img convert -O qcow2'")
+    await create_layer(backing, target)
+
+
+async def create_layer(backing: Path, target: Path) -> None:
+    """A private, empty layer on top of a disk of our own. Raises ImageError."""
     await _create("-b", str(backing), "-F", "qcow2", str(target))
 
 
@@ -68,8 +75,11 @@ async def _qemu_img(*arguments: str) -> bytes:
     return answer
 
 
-def write_seed(target: Path, files: dict[str, bytes]) -> None:
-    """A NoCloud seed: an ISO image with the label ``cidata``, readable by this user only (it may hold secrets)."""
+def write_seed(target: Path, files: Mapping[str, bytes]) -> None:
+    """A NoCloud seed: an ISO image with the label ``cidata``, readable by this user only (it may hold secrets).
+
+    Seeds are of one size, so that one can take another's place under a saved machine.
+    """
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
     for number, (name, content) in enumerate(files.items()):
@@ -77,4 +87,5 @@ def write_seed(target: Path, files: dict[str, bytes]) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as file:
         iso.write_fp(file)
+        file.truncate(max(SEED_BYTES, file.tell()))
     iso.close()

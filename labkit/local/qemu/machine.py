@@ -27,6 +27,7 @@ _CONNECT_SECONDS = 15.0
 _LONGEST_AGENT_WAIT = 10.0
 _REBOOT_SECONDS = 3.0
 _ANSWER_SECONDS = 20.0
+_MOVING_SECONDS = 0.005
 _REBOOT_WITHIN = 180.0
 """Seconds in which a guest whose power button was pressed for a reboot must be off; later it meant to power off."""
 
@@ -73,7 +74,7 @@ class Machine:
         self.facts = Facts()
         self.process = process
         self.serial: SerialConsole | None = None
-        self._changed = changed
+        self.changed = changed
         self._monitor = QMPClient("labkit")
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
@@ -148,6 +149,32 @@ class Machine:
         self.paths.reboot.touch(mode=0o600)
         await self.execute("system_powerdown")
 
+    async def save(self, descriptor: int) -> None:
+        """Write the devices of a frozen guest to an open file; its memory is one already. Raises MachineError.
+
+        The guest must never run on: its memory would no longer be the one that goes with the devices.
+        """
+        await self._move("migrate", descriptor)
+        while (found := await self.execute("query-migrate")).get("status") != "completed":
+            if found.get("status") in ("failed", "cancelled"):
+                raise MachineError(f"QEMU could not save the machine: {found.get('error-desc', 'no reason given')}")
+            await asyncio.sleep(_MOVING_SECONDS)
+
+    async def load(self, descriptor: int) -> None:
+        """Read what ``save`` wrote; the guest stays frozen. Raises MachineError."""
+        await self._move("migrate-incoming", descriptor)
+        # QEMU has no event that comes after the change.
+        while (await self.execute("query-status"))["status"] == "inmigrate":  # noqa: ASYNC110
+            await asyncio.sleep(_MOVING_SECONDS)
+
+    async def _move(self, command: str, descriptor: int) -> None:
+        # Memory in a file that is shared is not written: it is there.
+        ours = [{"capability": "x-ignore-shared", "state": True}]
+        await self.execute("migrate-set-capabilities", {"capabilities": ours})
+        self._monitor.send_fd_scm(descriptor)
+        await self.execute("getfd", {"fdname": "state"})
+        await self.execute(command, {"uri": "fd:state"})
+
     async def screenshot(self) -> bytes:
         """A PNG of the screen. Raises MachineError."""
         file: Path = self.paths.screenshot
@@ -182,7 +209,7 @@ class Machine:
         for name, value in facts.items():
             setattr(self.facts, name, value)
         if self.facts != before:
-            self._changed()
+            self.changed()
 
     async def run(self, command: list[str], seconds: float) -> bool:
         """Whether a command in the guest ends well. Raises AgentError."""

@@ -36,7 +36,9 @@ def file($i):
     else
       (.content // "" | tostring) as $content
       | "put_file \([.path, .permissions // "0644", .owner // "root:root",
-          if .encoding | IN("b64", "base64") then $content | gsub("\\s"; "") else $content | @base64 end] | words)"
+          # Text as it is: a program less for each file. A shell's word cannot hold NUL.
+          if .encoding | IN("b64", "base64") then "", ($content | gsub("\\s"; ""))
+          elif $content | contains("\u0000") then "", ($content | @base64) else $content end] | words)"
     end;
 
 def command: if type == "array" then map(tostring) | words else tostring end;

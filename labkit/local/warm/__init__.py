@@ -1,0 +1,1 @@
+"""Warm starts: machines as copies of one that was booted before."""
