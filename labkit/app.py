@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from labkit import launcher
-from labkit.cluster.client import Cluster, chosen
+from labkit.cluster.client import Cluster, chosen, own_namespace
+from labkit.cluster.lease import Lease
+from labkit.folders import make_private
+from labkit.manifests import names
 from labkit.manifests.site import EMBEDDED, Site
 from labkit.model import Event, Operation, Principal, Role
+from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
 from labkit.orchestrator.lifetimes import Limits
@@ -18,7 +26,9 @@ from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
-from labkit.store import LabRow, SqliteStore
+from labkit.store import LabRow, Retention, SqliteStore
+from labkit.store import backup as copy_of_store
+from labkit.store import restore as restore_store
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
@@ -30,7 +40,8 @@ def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda te
     """`Labs` on this machine, its engine, controller and gateway started where they do not run. Raises SetupError."""
     keys = Keyring(settings)
     launcher.ensure(settings, progress)
-    return DirectLabs(surroundings(settings, keys), keys)
+    around = surroundings(settings, keys)
+    return audited(DirectLabs(around, keys), around.store)
 
 
 def wake(settings: Settings) -> None:
@@ -40,14 +51,35 @@ def wake(settings: Settings) -> None:
 
 def controller(settings: Settings) -> Controller:
     """The controller of this installation."""
-    return Controller(surroundings(settings, Keyring(settings)), idle_seconds=settings.idle_minutes * 60)
+    kept, kubeconfig = SqliteStore(settings.database), chosen(settings)
+    # Only one process of a state folder gets as far as the lease (it has the file lock): they all are one holder.
+    holder = f"{socket.gethostname()}_{hashlib.sha256(str(settings.state_dir).encode()).hexdigest()[:8]}"
+    lease = Lease(
+        Cluster(kubeconfig, silence=min(settings.engine_timeout, settings.lease_seconds / 3)),
+        own_namespace(),
+        names.lease(kept.installation()),
+        holder,
+        seconds=settings.lease_seconds,
+    )
+    return Controller(
+        surroundings(settings, Keyring(settings), kept, permit=lease.check),
+        lease,
+        idle_seconds=settings.idle_minutes * 60,
+        purge=lambda now: purge(settings, kept, now),
+    )
 
 
-def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
-    """What operations work on."""
+def surroundings(
+    settings: Settings,
+    keys: Keyring,
+    kept: SqliteStore | None = None,
+    *,
+    permit: Callable[[], None] = lambda: None,
+) -> Surroundings:
+    """What operations work on. `permit` is asked before each change of the cluster."""
     return Surroundings(
-        store=SqliteStore(settings.database),
-        cluster=Cluster(chosen(settings)),
+        store=kept or SqliteStore(settings.database),
+        cluster=Cluster(chosen(settings), silence=settings.engine_timeout, permit=permit),
         templates=TemplateSource(settings.templates_dir),
         terminal_key=keys.terminal,
         start_timeout=settings.start_timeout,
@@ -56,6 +88,52 @@ def surroundings(settings: Settings, keys: Keyring) -> Surroundings:
         activity=settings.activity_file,
         site=site(settings),
     )
+
+
+@contextmanager
+def store(settings: Settings) -> Iterator[SqliteStore]:
+    """The store alone, for what needs neither engine nor controller."""
+    make_private(settings.state_dir)
+    found = SqliteStore(settings.database)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def purge(settings: Settings, kept: SqliteStore, now: float) -> None:
+    """Delete what has been kept for as long as the settings say."""
+    retention = Retention(
+        events=settings.retention_events,
+        labs=settings.retention_labs,
+        audit=settings.retention_audit,
+        learners=settings.retention_learners,
+    )
+    gone = dict(kept.purge(retention, now))
+    for copy in copies(settings):
+        if settings.retention_copies and copy.stat().st_mtime < now - settings.retention_copies * 86400:
+            copy.unlink()
+            gone["copy of the database"] = gone.get("copy of the database", 0) + 1
+    if gone:
+        kept.audit("controller", "purge", ", ".join(f"{number} {what}" for what, number in sorted(gone.items())))
+
+
+def copies(settings: Settings) -> list[Path]:
+    """The copies of the database that labkit has made in the state folder."""
+    return sorted(settings.state_dir.glob(f"{settings.database.name}.*-*"))
+
+
+def backup(settings: Settings, target: Path | None) -> Path:
+    """A verified copy of the database. Raises SetupError."""
+    target = target or settings.database.with_name(f"{settings.database.name}.backup-{time.strftime('%Y%m%d-%H%M%S')}")
+    copy_of_store(settings.database, target.absolute())
+    return target
+
+
+def restore(settings: Settings, source: Path) -> Path | None:
+    """Put a backup in the database's place; where the one before is. Raises SetupError, also where anything runs."""
+    with launcher.held_off(settings):
+        return restore_store(source.absolute(), settings.database)
 
 
 def limits(settings: Settings) -> Limits:
@@ -131,11 +209,16 @@ def labs_in_use(settings: Settings) -> list[LabRow]:
 
 def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Callable[[str], None]) -> None:
     """End every lab of this installation but those in `keep`, and wait for it: its owner is done for today."""
-    if running_labs(settings) <= set(keep):
-        return
+    ending = running_labs(settings) - set(keep)
+    if ending:
+        end_labs(settings, ending, progress=progress)
+
+
+def end_labs(settings: Settings, ending: Collection[str], *, progress: Callable[[str], None]) -> None:
+    """End these labs, and wait for it."""
     principal = local_principal()
     labs = open_labs(settings)
-    operations = [labs.stop(principal, lab.id) for lab in labs.labs(principal) if lab.id not in keep]
+    operations = [labs.stop(principal, lab.id) for lab in labs.labs(principal) if lab.id in ending]
     for operation in operations:
         progress(f"Ending lab {operation.lab}")
         for _event in follow(labs, principal, operation, settings):

@@ -55,7 +55,15 @@ class ClusterError(LabkitError):
 
 
 class ClusterUnavailable(ClusterError):
-    """The engine did not answer, or asked to be tried again later."""
+    """The engine did not answer, or asked to be tried again later: after `retry_after` seconds.
+
+    `request` says which request that was, to tell one that never succeeds from many that fail now and then.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(text, status=status, reason=reason)
+        self.retry_after = retry_after
+        self.request = ""
 
 
 @dataclass(frozen=True, order=True)

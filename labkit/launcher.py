@@ -65,6 +65,15 @@ def stop(settings: Settings) -> bool:
         return _stop(settings)
 
 
+@contextmanager
+def held_off(settings: Settings) -> Iterator[None]:
+    """Nobody can start the supervisor meanwhile. Raises SetupError where one runs."""
+    with _only_one(settings):
+        if _ask(settings, "status") is not None or _lock_is_held(settings.state_dir / "controller.lock"):
+            raise SetupError("engine, controller or gateway run: end them with `labkit engine down --keep-labs` first")
+        yield
+
+
 def _usable(found: Status, settings: Settings) -> bool:
     ready = all(child["ready"] for child in found["children"])
     return ready and not found.get("ending") and _same(found, settings)

@@ -36,6 +36,13 @@ class Settings:
     gateway_port: int = 0
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
+    engine_timeout: float = 30.0
+    lease_seconds: float = 15.0
+    retention_events: float = 30.0
+    retention_labs: float = 365.0
+    retention_audit: float = 365.0
+    retention_learners: float = 0.0
+    retention_copies: float = 30.0
     labs_per_learner: int = 0
     most_labs: int = 0
     most_memory_mib: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from labkit.settings import Settings
 
 Object = dict[str, Any]
 
-_TIMEOUT = (5.0, 30.0)
 _QUOTA_SECONDS, _QUOTA_LOOK = 10.0, 0.05
 """A quota that was just made refuses everything until its controller has counted what there is (140 ms, measured)."""
+_CONNECT_SECONDS = 5.0
+_PAGE = 500
+_NAMESPACE_FILE = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
 
 _PLURALS = {
     "Namespace": "namespaces",
@@ -35,19 +37,22 @@ _PLURALS = {
     "Pod": "pods",
     "ResourceQuota": "resourcequotas",
     "LimitRange": "limitranges",
-    "NetworkPolicy": "networkpolicies",
+    "ConfigMap": "configmaps",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "DataVolume": "datavolumes",
+    "Lease": "leases",
+    "NetworkPolicy": "networkpolicies",
     "VirtualMachine": "virtualmachines",
     "VirtualMachineInstance": "virtualmachineinstances",
     "VirtualMachineSnapshot": "virtualmachinesnapshots",
     "VirtualMachineRestore": "virtualmachinerestores",
 }
 _VERSIONS = {
+    "Lease": "coordination.k8s.io/v1",
+    "DataVolume": "cdi.kubevirt.io/v1beta1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "VirtualMachine": "kubevirt.io/v1",
     "VirtualMachineInstance": "kubevirt.io/v1",
-    "DataVolume": "cdi.kubevirt.io/v1beta1",
     "VirtualMachineSnapshot": "snapshot.kubevirt.io/v1beta1",
     "VirtualMachineRestore": "snapshot.kubevirt.io/v1beta1",
 }
@@ -78,11 +83,24 @@ def uses_service_account(settings: Settings) -> bool:
     return settings.kubeconfig is None and Path(incluster_config.SERVICE_TOKEN_FILENAME).exists()
 
 
-class Cluster:
-    """One engine, reached with a kubeconfig, or with the pod's own service account where `kubeconfig` is None."""
+def own_namespace() -> str:
+    """Where labkit's own objects are: the namespace of its pod, `default` where it runs in none."""
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
 
-    def __init__(self, kubeconfig: Path | None) -> None:
+
+class Cluster:
+    """One engine, reached with a kubeconfig, or with the pod's own service account where `kubeconfig` is None.
+
+    `silence` is how many seconds an answer may take. `permit` is asked before every request that changes something, and
+    raises where it must not be sent.
+    """
+
+    def __init__(
+        self, kubeconfig: Path | None, *, silence: float = 30.0, permit: Callable[[], None] = lambda: None
+    ) -> None:
         self._kubeconfig = kubeconfig
+        self.silence = silence
+        self._permit = permit
         self._loaded: float | None = None
         self._api: client.ApiClient | None = None
 
@@ -153,10 +171,45 @@ class Cluster:
                 return None
             raise
 
+    def replace(self, body: Object) -> Object:
+        """Write an object as a whole. Raises ClusterError (409) where it has changed since it was read."""
+        metadata = body["metadata"]
+        return self._json("PUT", path_of(body["kind"], metadata.get("namespace"), metadata["name"]), body=body)
+
+    def pages(self, kind: str, labels: Mapping[str, str]) -> Iterator[tuple[list[Object], str]]:
+        """All objects of a kind with these labels, some hundred at a time, each time with the list's revision."""
+        query = {"labelSelector": _selector(labels), "limit": str(_PAGE)}
+        while True:
+            found = self._json("GET", path_of(kind), query=query)
+            yield found.get("items", []), str(found["metadata"]["resourceVersion"])
+            more = found["metadata"].get("continue")
+            if not more:
+                return
+            query["continue"] = more
+
+    def watch(self, kind: str, labels: Mapping[str, str], since: str) -> Iterator[tuple[str, Object]]:
+        """What happens to the objects of a kind after a revision: (ADDED, MODIFIED, DELETED or BOOKMARK, the object).
+
+        Ends by itself before the time of `silence` is over: that an engine has nothing to tell is told from its being
+        gone. Raises ClusterError, of status 410 where the revision is too old to go on from.
+        """
+        query = {"labelSelector": _selector(labels), "watch": "true", "allowWatchBookmarks": "true"}
+        query |= {"resourceVersion": since, "timeoutSeconds": str(max(1, int(self.silence * 0.8)))}
+        response = self._call("GET", path_of(kind), query=query)
+        try:
+            for line in _lines(response.response.stream(2**16, decode_content=True)):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise refusal(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
+                yield event["type"], event["object"]
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._silent() from error
+        finally:
+            response.response.close()
+
     def select(self, kind: str, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> list[Object]:
         """The objects of a kind: of one namespace or all, with these labels."""
-        selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        query = {"labelSelector": selector} if selector else {}
+        query = {"labelSelector": _selector(labels)} if labels else {}
         items: list[Object] = self._json("GET", path_of(kind, namespace), query=query).get("items", [])
         return items
 
@@ -206,6 +259,16 @@ class Cluster:
         return found if isinstance(found, dict) else {}
 
     def _send(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> bytes:
+        response = self._call(method, path, body=body, query=query)
+        try:
+            return response.read() or b""
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._silent() from error
+
+    def _call(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+        """The answer, of which nothing has been read yet. Raises what `refusal` makes of one that is none."""
+        if method != "GET":
+            self._permit()
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
@@ -219,13 +282,33 @@ class Cluster:
             auth_settings=["BearerToken"],
         )
         try:
-            response = api.call_api(*request, _request_timeout=_TIMEOUT)
-            data: bytes = response.read() or b""
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterUnavailable(f"the engine at {api.configuration.host} does not answer") from error
-        if response.status >= 400:
-            raise refusal(response.status, data)
-        return data
+            response = api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, self.silence))
+            if response.status < 400:
+                return response
+            error: ClusterError = refusal(
+                response.status, response.read() or b"", wait=response.getheader("Retry-After")
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as fault:
+            error = self._silent()
+            error.__cause__ = fault
+        if isinstance(error, ClusterUnavailable):
+            error.request = f"{method} {path}"
+        raise error
+
+    def _silent(self) -> ClusterUnavailable:
+        where = self._api.configuration.host if self._api else self._kubeconfig
+        return ClusterUnavailable(f"the engine at {where} does not answer")
+
+
+def _selector(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
 
 
 def _subresources(namespace: str) -> str:

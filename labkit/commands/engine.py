@@ -1,13 +1,8 @@
-"""Commands on what runs behind the labs: `labkit engine …` and `labkit controller`."""
+"""Commands on what runs behind the labs: `labkit engine …`."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
 
 import click
 
@@ -16,7 +11,6 @@ from labkit.cluster.client import chosen
 from labkit.commands.output import as_json, print_json, print_table
 from labkit.errors import SetupError
 from labkit.settings import load
-from labkit.supervisor import IDLE_EXIT
 
 
 @click.group()
@@ -87,25 +81,3 @@ def kubeconfig(only_path: bool) -> None:
         raise SetupError(f"there is no embedded engine: labkit uses {settings.kubeconfig or 'the cluster of this pod'}")
     path = settings.engine_kubeconfig
     click.echo(str(path) if only_path else path.read_text(), nl=only_path)
-
-
-@click.command()
-@click.option("--exit-with-parent", is_flag=True, help="End when standard input does.")
-def controller(exit_with_parent: bool) -> None:
-    """Do queued operations and keep labs and cluster in step. The supervisor runs it; on a cluster, you do."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    settings = load()
-    found = app.controller(settings)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: found.stop())
-    if exit_with_parent:
-        threading.Thread(target=_when_input_ends, args=(found.stop,), daemon=True).start()
-    if found.run(settings.state_dir / "controller.lock"):
-        sys.exit(IDLE_EXIT)
-
-
-def _when_input_ends(then: Callable[[], None]) -> None:
-    # Not sys.stdin: a thread that waits in it holds a lock which the interpreter wants at its own end.
-    while os.read(0, 4096):
-        pass
-    then()

@@ -19,6 +19,7 @@ from labkit.model import PaneType
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 10.0
+_FORGET_SECONDS = 24 * 3600.0
 _RFB_INPUT = frozenset({4, 5, 6, 255})
 """RFB's messages (RFC 6143, 7.5) of keys, pointer and clipboard, and QEMU's extended keys."""
 _TTYD_INPUT = ord("0")
@@ -56,19 +57,22 @@ class Uses:
         return note
 
     async def report(self) -> None:
-        """Write the report whenever there is news, until cancelled."""
+        """Write the report every REPORT_SECONDS, until cancelled."""
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            if self._last != self._reported:
-                oldest = time.time() - 24 * 3600
-                self._last = {lab: when for lab, when in self._last.items() if when > oldest}
-                self._reported = dict(self._last)
-                await asyncio.to_thread(self._write, json.dumps(self._reported))
+            await asyncio.to_thread(self.write)
 
-    def _write(self, text: str) -> None:
+    def write(self) -> None:
+        """Write the report, where there is news. Labs that were not used for a day are left out."""
+        oldest = time.time() - _FORGET_SECONDS
+        self._last = {lab: when for lab, when in self._last.items() if when > oldest}
+        if self._last == self._reported:
+            return
         draft = self._report.with_name(self._report.name + ".new")
         try:
-            draft.write_text(text)
+            draft.write_text(json.dumps(self._last))
             draft.replace(self._report)
         except OSError as error:
             log.warning("the panes' use cannot be reported, and labs in use may count as idle: %s", error)
+        else:
+            self._reported = dict(self._last)

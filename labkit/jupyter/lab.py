@@ -51,17 +51,29 @@ class Lab:
         if self.status.ended is None:
             _watch(_labs().stop(app.local_principal(), self.id), f"Ending {self.status.title}")
 
-    def pause(self) -> None:
-        """Freeze the lab's machines."""
-        _watch(_labs().pause(app.local_principal(), self.id), f"Pausing {self.status.title}")
+    def pause(self, *, off: bool = False) -> None:
+        """Freeze the lab's machines; with `off`, switch them off, which fails where a disk would be lost."""
+        _watch(_labs().pause(app.local_principal(), self.id, off=off), f"Pausing {self.status.title}")
 
     def resume(self) -> None:
         """Let a paused lab go on."""
         _watch(_labs().resume(app.local_principal(), self.id), f"Resuming {self.status.title}")
 
-    def reset(self) -> None:
-        """Make the lab's machines anew: what was written to their disks is lost."""
-        _watch(_labs().reset(app.local_principal(), self.id), f"Resetting {self.status.title}")
+    def reset(self, machine: str | None = None) -> None:
+        """Make the lab's machines, or one, anew: what was written to their disks is lost."""
+        _watch(_labs().reset(app.local_principal(), self.id, machine=machine), f"Resetting {self.status.title}")
+
+    def snapshot(self, name: str | None = None) -> None:
+        """Keep what the lab's persistent disks hold, as `name` (default: the time)."""
+        _watch(_labs().snapshot(app.local_principal(), self.id, name), f"Keeping {self.status.title}")
+
+    def restore(self, name: str) -> None:
+        """Bring a snapshot back: what its machines' disks hold now is lost."""
+        _watch(_labs().restore(app.local_principal(), self.id, name), f"Restoring {self.status.title}")
+
+    def extend(self, minutes: float = 60) -> None:
+        """Put the lab's end off."""
+        _labs().extend(app.local_principal(), self.id, minutes * 60)
 
     def __repr__(self) -> str:
         status = self.status

@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument("--images-dir", type=Path, required=True, help="the built disk images")
     parser.add_argument("--port", type=int, default=0, help="0: the port used before, or a free one")
     parser.add_argument("--accel", choices=("auto", "tcg", "kvm"), default="auto")
+    parser.add_argument(
+        "--network", choices=("auto", "private", "plain"), default="auto", help="plain: no network of ours"
+    )
     parser.add_argument("--import-from-anywhere", action="store_true", help="DataVolumes may name this computer too")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     given = parser.parse_args()
@@ -37,7 +40,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     paths = EnginePaths(given.state_dir.absolute(), given.runtime_dir.absolute(), given.images_dir.absolute())
     try:
-        run(Options(paths, given.port, acceleration, given.exit_with_parent, given.import_from_anywhere))
+        more = (given.exit_with_parent, given.import_from_anywhere, given.network)
+        run(Options(paths, given.port, acceleration, *more))
     except EngineError as error:
         print(error, file=sys.stderr)
         return 1

@@ -66,26 +66,35 @@ def _acceleration(override: str | None) -> Finding:
     return Finding("acceleration", True, f"{found.name}: {found.reason}", remedy)
 
 
-def _network() -> Finding:
+def private_network() -> tuple[str, str]:
+    """What keeps this computer from making private networks, and the remedy; both empty where nothing does."""
     for tool, package in (
         ("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("nft", "nftables"),
         ("unshare", "util-linux"), ("nsenter", "util-linux"), ("setpriv", "util-linux"),
     ):  # fmt: skip
         if shutil.which(tool) is None:
-            return Finding("network", False, f"{tool} is not installed", f"apt-get install {package}")
+            return f"{tool} is not installed", f"apt-get install {package}"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        return Finding("network", False, "/dev/net/tun cannot be opened", "chmod 0666 /dev/net/tun (as root)")
+        return "/dev/net/tun cannot be opened", "chmod 0666 /dev/net/tun (as root)"
     own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
     probe = "ip link add br0 type bridge && ip tuntap add t0 mode tap && nft -f -"
     rules = compile_filter("10.77.0.1", {}, [Member("t0", "02:00:00:00:00:01", "10.77.0.10")], [], []).text
     line = ["unshare", *own, "--net", "--", "sh", "-c", probe]
     done = subprocess.run(line, input=rules, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        remedy = "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run as root"
-        if "nft" in done.stderr or "rule" in done.stderr:
-            remedy = "a kernel with nftables for ip and bridge, and connection tracking (modprobe as root)"
-        return Finding("network", False, f"no private network can be made: {said[0] if said else 'no reason'}", remedy)
+    if not done.returncode:
+        return "", ""
+    said = done.stderr.strip().splitlines()
+    remedy = "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run as root"
+    if "nft" in done.stderr or "rule" in done.stderr:
+        remedy = "a kernel with nftables for ip and bridge, and connection tracking (modprobe as root)"
+    return f"no private network can be made: {said[0] if said else 'no reason'}", remedy
+
+
+def _network() -> Finding:
+    fault, remedy = private_network()
+    if fault:
+        lost = "labs of one machine run; no second machine, no container, no names, and nothing outside is reached"
+        return Finding("network", True, f"{fault}: {lost}", remedy)
     return Finding("network", True, "private networks can be made, and policies be enforced")
 
 

@@ -35,17 +35,13 @@ def listen(folder: Path, wanted: int) -> socket.socket:
     """
     file = folder / "endpoint.json"
     before = int(json.loads(file.read_text())["port"]) if file.exists() else 0
-    port = wanted or before
-    listener = socket.create_server((HOST, 0), backlog=0) if not port else None
-    if listener is None:
-        try:
-            listener = socket.create_server((HOST, port))
-        except OSError as error:
-            if wanted:
-                taken = f"port {port} on {HOST} is taken ({error.strerror}): choose another with --port"
-                raise EndpointError(taken) from error
-            listener = socket.create_server((HOST, 0))
-    listener.listen(128)
+    try:
+        listener = socket.create_server((HOST, wanted or before))
+    except OSError as error:
+        if wanted:
+            taken = f"port {wanted} on {HOST} is taken ({error.strerror}): choose another with --port"
+            raise EndpointError(taken) from error
+        listener = socket.create_server((HOST, 0))
     write_atomically(file, json.dumps({"host": HOST, "port": listener.getsockname()[1]}).encode())
     return listener
 

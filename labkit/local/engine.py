@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from labkit.local import endpoint
+from labkit.local import doctor, endpoint
 from labkit.local.access.defaults import Defaults
 from labkit.local.access.guard import Guard
 from labkit.local.access.reviews import Reviews
@@ -31,6 +31,7 @@ from labkit.local.controllers.virtualmachines import VirtualMachines
 from labkit.local.files import make_private, write_atomically
 from labkit.local.journal import JournalError
 from labkit.local.kubevirt.subresources import Subresources
+from labkit.local.network.plain import PlainSegments
 from labkit.local.network.segments import Segments
 from labkit.local.paths import LONGEST_RUNTIME_DIR, EnginePaths
 from labkit.local.pods.routes import Pods
@@ -62,6 +63,8 @@ class Options:
     acceleration: str | None = None
     exit_with_parent: bool = False
     import_from_anywhere: bool = False
+    network: str = "auto"
+    """``private`` or ``plain``; ``auto`` means: private where this computer can."""
 
 
 def run(options: Options) -> None:
@@ -113,7 +116,10 @@ async def _serve(options: Options) -> None:
     store = Store(paths.objects, KINDS)
     quotas = Quotas(store)
     recorder = Recorder(store)
-    segments = Segments(paths)
+    lacking = (await asyncio.to_thread(doctor.private_network))[0] if options.network == "auto" else ""
+    if plain := options.network == "plain" or bool(lacking):
+        log.warning("no private networks, so each machine is alone: %s", lacking or "as was asked for")
+    segments = PlainSegments(paths, lambda uid, line: machines.command(uid, line)) if plain else Segments(paths)
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)

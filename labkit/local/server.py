@@ -22,7 +22,7 @@ from labkit.local.api.calls import Call
 from labkit.local.api.columns import table
 from labkit.local.api.kinds import STATUS_VERBS, Kind
 from labkit.local.api.paths import ResourcePath, parse
-from labkit.local.api.resources import Answer, Resources
+from labkit.local.api.resources import Resources
 from labkit.local.api.watches import Event, Watch, follow
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.objects import Obj
@@ -158,17 +158,17 @@ class Server:
             "delete": self._resources.delete,
             "deletecollection": self._resources.delete_all,
         }
-        return self._shaped(request, kind, verbs[verb](call))
+        return self._shaped(request, call, *verbs[verb](call))
 
-    def _shaped(self, request: web.Request, kind: Kind, answer: Answer) -> web.Response:
-        document = answer.document
+    def _shaped(self, request: web.Request, call: Call, code: int, document: Obj) -> web.Response:
+        kind = call.kind
         if _wants_table(request):
             objects = document["items"] if document["kind"] == f"{kind.kind}List" else [document]
             if document["kind"] != "Status":
                 include = request.query.get("includeObject", "Metadata")
                 document = table(kind.columns, objects, document["metadata"], include)
-        response = web.json_response(text=self._text(kind, document), status=answer.code)
-        for warning in answer.warnings:
+        response = web.json_response(text=self._text(kind, document), status=code)
+        for warning in call.said:
             response.headers.add("Warning", f"299 - {json.dumps(warning)}")
         return response
 
@@ -208,7 +208,7 @@ def _asked(store: Store, call: Call) -> Watch:
     initial, rule = query.get("sendInitialEvents"), query.get("resourceVersionMatch")
     if (initial in _YES and rule != "NotOlderThan") or (initial not in _YES and rule):
         why = "sendInitialEvents and resourceVersionMatch=NotOlderThan must be given together in a watch"
-        raise status.invalid("ListOptions", "meta.k8s.io", "", [status.Cause("resourceVersionMatch", why)])
+        raise status.bad_option("resourceVersionMatch", why)
     since = store.reached(call.number("resourceVersion"))
     return Watch(
         kind=call.kind,

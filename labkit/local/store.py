@@ -234,12 +234,10 @@ class Store:
         else:
             self._places.pop(uid_of(obj), None)
         for owner in owners_of(obj):
-            if present:
-                self._owned[owner].add(place)
-            elif owner in self._owned:
-                self._owned[owner].discard(place)
-                if not self._owned[owner]:
-                    del self._owned[owner]
+            owned = self._owned[owner]
+            (owned.add if present else owned.discard)(place)
+            if not owned:
+                del self._owned[owner]
 
     def _at(self, place: Place) -> tuple[str, Obj]:
         kind, namespace, name = place

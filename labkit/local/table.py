@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from labkit.local.access.admission import admit_binding, admit_role
 from labkit.local.api import admission
 from labkit.local.api.columns import AGE, NAME, Column, age, condition, count, field, quota_use
 from labkit.local.api.kinds import ALL_VERBS, Kind
 from labkit.local.api.quota import admit_limit_range, admit_quota
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
-from labkit.local.kubevirt.fields import VM_SPEC, VMI_SPEC
+from labkit.local.kubevirt.fields import VM_SPEC, VM_STATUS, VMI_SPEC
 from labkit.local.network.policies import admit_network_policy
 from labkit.local.objects import Obj, deleting, get_path
 from labkit.local.pods.spec import admit_pod
@@ -54,30 +52,26 @@ def _event_object(event: Obj) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
-_RBAC = "rbac.authorization"
+_RBAC = "rbac.authorization.k8s.io"
 _CREATED = (NAME, Column("Created At", field("metadata.creationTimestamp")))
 _BOUND = (NAME, Column("Role", lambda o: f"{o['roleRef']['kind']}/{o['roleRef']['name']}"), AGE)
 
 
-def _simple(group: str, kind: str, **more: Any) -> Kind:
-    return Kind(f"{group}.k8s.io", "v1", kind, f"{kind.lower()}s", kind.lower(), **more)
-
-
-def _review(group: str, kind: str) -> Kind:
+def _review(kind: str, group: str) -> Kind:
     """A kind that is answered instead of stored."""
-    return _simple(group, kind, namespaced=False, verbs=("create",))
+    return Kind(kind, group, namespaced=False, verbs=("create",))
 
 
 KINDS: tuple[Kind, ...] = (
-    _simple(_RBAC, "Role", admit=admit_role, columns=_CREATED),
-    _simple(_RBAC, "ClusterRole", admit=admit_role, columns=_CREATED, namespaced=False, refused=("aggregationRule",)),
-    _simple(_RBAC, "RoleBinding", admit=admit_binding, columns=_BOUND),
-    _simple(_RBAC, "ClusterRoleBinding", admit=admit_binding, columns=_BOUND, namespaced=False),
-    _review("authentication", "SelfSubjectReview"),
-    _review("authorization", "SelfSubjectAccessReview"),
-    _review("authorization", "SelfSubjectRulesReview"),
+    Kind("Role", _RBAC, admit=admit_role, columns=_CREATED),
+    Kind("ClusterRole", _RBAC, admit=admit_role, columns=_CREATED, namespaced=False, refused=("aggregationRule",)),
+    Kind("RoleBinding", _RBAC, admit=admit_binding, columns=_BOUND),
+    Kind("ClusterRoleBinding", _RBAC, admit=admit_binding, columns=_BOUND, namespaced=False),
+    _review("SelfSubjectReview", "authentication.k8s.io"),
+    _review("SelfSubjectAccessReview", "authorization.k8s.io"),
+    _review("SelfSubjectRulesReview", "authorization.k8s.io"),
     Kind(
-        "", "v1", "Namespace", "namespaces", "namespace",
+        "Namespace",
         namespaced=False,
         verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
         lasting=("default",),
@@ -86,39 +80,38 @@ KINDS: tuple[Kind, ...] = (
         columns=(NAME, Column("Status", field("status.phase")), AGE),
     ),
     Kind(
-        "", "v1", "Secret", "secrets", "secret",
+        "Secret",
         admit=admission.admit_secret,
         columns=(NAME, Column("Type", field("type")), Column("Data", count("data"), type="integer"), AGE),
     ),
     Kind(
-        "", "v1", "ConfigMap", "configmaps", "configmap",
+        "ConfigMap",
         short_names=("cm",),
         admit=admission.admit_config_map,
         columns=(NAME, Column("Data", count("data", "binaryData"), type="integer"), AGE),
     ),
     Kind(
-        "", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
+        "ServiceAccount",
         short_names=("sa",),
         columns=(NAME, Column("Secrets", count("secrets"), type="integer"), AGE),
         subresources=(("token", "TokenRequest", ("create",)),),
     ),
     Kind(
-        "", "v1", "ResourceQuota", "resourcequotas", "resourcequota",
+        "ResourceQuota",
         refused=("spec.scopes", "spec.scopeSelector"),
         short_names=("quota",),
         admit=admit_quota,
-        status_route=True,
         columns=(NAME, Column("Request", quota_use(limits=False)), Column("Limit", quota_use(limits=True)), AGE),
     ),
     Kind(
-        "", "v1", "LimitRange", "limitranges", "limitrange",
+        "LimitRange",
         refused=("spec.limits.maxLimitRequestRatio",),
         short_names=("limits",),
         admit=admit_limit_range,
         columns=_CREATED,
     ),
     Kind(
-        "", "v1", "Service", "services", "service",
+        "Service",
         refused=tuple(f"spec.{name}" for name in _SERVICE_SPEC),
         short_names=("svc",),
         categories=("all",),
@@ -134,7 +127,7 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        "", "v1", "Pod", "pods", "pod",
+        "Pod",
         short_names=("po",),
         categories=("all",),
         admit=admit_pod,
@@ -154,7 +147,7 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        "", "v1", "Event", "events", "event",
+        "Event",
         short_names=("ev",),
         columns=(
             Column("Last Seen", lambda o: age(o.get("lastTimestamp"))),
@@ -165,25 +158,28 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy",
+        "NetworkPolicy",
+        "networking.k8s.io",
         short_names=("netpol",),
         counts_generations=True,
         admit=admit_network_policy,
         columns=(NAME, Column("Pod-Selector", lambda o: _labels(get_path(o, "spec.podSelector.matchLabels"))), AGE),
     ),
+    Kind("Lease", "coordination.k8s.io", columns=(NAME, Column("Holder", field("spec.holderIdentity")), AGE)),
     Kind(
-        "kubevirt.io", "v1", "VirtualMachine", "virtualmachines", "virtualmachine",
-        fields={"spec!": VM_SPEC},
+        "VirtualMachine",
+        "kubevirt.io",
+        fields={"spec!": VM_SPEC, "status": VM_STATUS},
         short_names=("vm", "vms"),
         categories=("all",),
         admit=admit_vm,
-        status_route=True,
         counts_generations=True,
         finalizers=("kubevirt.io/virtualMachineControllerFinalize",),
         columns=(NAME, AGE, Column("Status", field("status.printableStatus")), Column("Ready", condition("Ready"))),
     ),
     Kind(
-        "kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", "virtualmachineinstance",
+        "VirtualMachineInstance",
+        "kubevirt.io",
         fields={"spec!": VMI_SPEC},
         short_names=("vmi", "vmis"),
         categories=("all",),
@@ -201,4 +197,4 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     *storage.KINDS,
-)  # fmt: skip
+)

@@ -78,11 +78,12 @@ def shared_objects(plan: LabPlan) -> list[Object]:
 
 
 def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
-    """One machine: the Secret with what goes into it, then the VirtualMachine or the Pod."""
+    """One machine: the Secret with what goes into it, its own volumes, then the VirtualMachine or the Pod."""
     scope, access = plan.scope, plan.access[machine.name]
     if machine.type == "vm":
         data = {"userdata": user_data(machine, access, plan.variables)}
         secret = scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
-        return [secret, virtual_machine(scope, plan.template, machine, plan.site)]
+        own = storage.own_volumes(scope, machine, plan.site)
+        return [secret, *own, virtual_machine(scope, plan.template, machine, plan.site)]
     secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
     return [*secrets, pod(scope, machine, plan.site, plan.variables)]

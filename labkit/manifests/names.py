@@ -34,6 +34,16 @@ def namespace_of(lab: str) -> str:
     return _PREFIX + lab
 
 
+def lab_of(namespace: str) -> str:
+    """The lab of a namespace."""
+    return namespace.removeprefix(_PREFIX)
+
+
+def lease(installation: str) -> str:
+    """The Lease of the installation's controller."""
+    return f"{_PREFIX}{installation}"
+
+
 def userdata_secret(machine: str) -> str:
     """The Secret that holds a machine's user data under the key `userdata`."""
     return f"labkit-userdata-{machine}"

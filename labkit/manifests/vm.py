@@ -11,7 +11,6 @@ from labkit.manifests.panes import panes_text
 from labkit.manifests.ready import probe
 from labkit.manifests.scope import Object, Scope
 from labkit.manifests.site import Site
-from labkit.manifests.storage import own_volumes
 from labkit.model import PaneType
 from labkit.templates import Machine, Template
 
@@ -30,8 +29,6 @@ def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Si
     for key, kind in (("instancetype", "Instancetype"), ("preference", "Preference")):
         if name := getattr(machine, key):
             spec[key] = {"kind": f"VirtualMachineCluster{kind}", "name": name}
-    if own := own_volumes(machine, site):
-        spec["dataVolumeTemplates"] = own
     return scope.object("kubevirt.io/v1", "VirtualMachine", machine.name, spec=spec)
 
 

@@ -1,7 +1,8 @@
 """Who gets room: caps, the queue, reservations. Pure: rows and the time come in, decisions go out.
 
 First come, first served: a lab that does not fit holds up those behind it, so that it is not overtaken for ever. Only
-labs of an activity for which room is reserved pass by, into that room.
+labs of an activity for which room is reserved pass by, into that room. A lab for which the engine had no room holds up
+nobody: there may be none for it for a long time.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def admit(labs: Sequence[LabRow], reservations: Sequence[Reservation], limits: L
     """Of all labs that have not ended, those that wait and have room now."""
     present = [row for row in labs if row.admitted is not None]
     chosen: list[str] = []
-    held_up = any(row.retry > now for row in waiting(labs))
+    held_up = False
     reserved = {held.activity for held in _current(reservations, now)}
     for row in waiting(labs):
-        if held_up and row.activity not in reserved:
+        if row.retry > now or (held_up and row.activity not in reserved):
             continue
-        if row.retry <= now and _fits(row, present, reservations, limits, now):
+        if _fits(row, present, reservations, limits, now):
             present.append(row)
             chosen.append(row.id)
         else:

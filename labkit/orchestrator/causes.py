@@ -40,6 +40,8 @@ WORDS: Mapping[Trouble, str] = {
 
 FULL = frozenset({Trouble.QUOTA, Trouble.ROOM})
 """What passes when others end."""
+PASSING = frozenset({Trouble.ROOM, Trouble.STORAGE})
+"""What may pass by itself: disks that are being made, nodes that come."""
 
 _REASONS: Mapping[str, Trouble] = {
     "ErrImagePull": Trouble.IMAGE,

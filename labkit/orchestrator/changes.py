@@ -73,17 +73,27 @@ def reset(work: Work) -> Result:
     chosen = [machine.name for machine in work.template.machines if wanted in (None, machine.name)]
     if not chosen:
         work.template.machine(str(wanted))  # raises NotFound
-    objects = work.objects()
     work.say("reset", f"Making {_listed(chosen)} anew: what was written to {_their(chosen)} disks is lost", 0.05)
-    _delete_machines(work, [body for body in objects if body["kind"] in _OWNED and _machine_of(body) in chosen])
-    for body in objects:
-        work.around.cluster.ensure(body)
+    remake(work, chosen)
     if wanted is None:
         work.around.store.want(work.row.id, "running")
     wait_until_usable(work, work.template, chosen)
     set_up(work, chosen)
     work.say("ready", f"Made anew: {_listed(chosen)}", 1.0)
     return None
+
+
+def remake(work: Work, machines: Collection[str]) -> None:
+    """Make machines anew from the template, with the disks that only they have."""
+    objects = work.objects()
+    owned = [body for body in objects if body["kind"] in _OWNED]
+    doomed = [body for body in owned if _machine_of(body) in machines]
+    others = {claim for body in owned if body not in doomed for claim in disks.claims(body)}
+    claims = {claim for body in doomed for claim in disks.claims(body)} - others
+    doomed += [body for body in owned if body["metadata"]["name"] in claims and body not in doomed]
+    _delete_machines(work, doomed)
+    for body in objects:
+        work.around.cluster.ensure(body)
 
 
 def _machine_of(body: Object) -> str:
@@ -164,11 +174,19 @@ def restore(work: Work) -> Result:
         cluster.ensure(_restore_object(work, machine, body["metadata"]["name"]))
     for machine in ready:
         _wait_for_restore(work, _restore_name(work, machine))
-        cluster.merge("VirtualMachine", work.namespace, machine, _RUN)
+        restored = cluster.merge("VirtualMachine", work.namespace, machine, _RUN)
+        _drop_earlier_copies(work, vms.get(machine), restored)
     work.around.store.want(work.row.id, "running")
     wait_until_usable(work, work.template, list(ready))
     work.say("ready", f"Restored: {_listed(ready)}", 1.0)
     return {"name": name, "machines": sorted(ready)}
+
+
+def _drop_earlier_copies(work: Work, before: Object | None, after: Object) -> None:
+    """Delete the copies of an earlier restore: each makes new claims, and the lab's quota has room for one set."""
+    for name in (disks.claims(before) if before else set()) - disks.claims(after):
+        if name.startswith("restore-"):
+            work.around.cluster.delete("PersistentVolumeClaim", work.namespace, name)
 
 
 def _restore_name(work: Work, machine: str) -> str:

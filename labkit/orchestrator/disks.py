@@ -29,3 +29,11 @@ def _volumes(vm: Object, sources: tuple[str, ...]) -> Iterator[str]:
     for volume in spec.get("volumes") or ():
         if volume["name"] not in read_only and any(source in volume for source in sources):
             yield str(volume["name"])
+
+
+def claims(body: Object) -> set[str]:
+    """The names of the claims that a VirtualMachine's or a Pod's volumes use (a DataVolume's claim has its name)."""
+    spec = body["spec"].get("template", body).get("spec") or {}
+    used = [(volume, volume.get("ephemeral") or {}) for volume in spec.get("volumes") or ()]
+    names = [source.get("persistentVolumeClaim", {}).get("claimName") for pair in used for source in pair]
+    return {str(name) for name in (*names, *(v.get("dataVolume", {}).get("name") for v, _ in used)) if name}

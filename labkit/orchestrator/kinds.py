@@ -7,9 +7,16 @@ from collections.abc import Callable, Mapping
 from labkit.model import LabState, OperationKind
 from labkit.orchestrator import changes, operations
 from labkit.orchestrator.operations import Result, Work
+from labkit.orchestrator.personal import personalise
+
+
+def start(work: Work) -> Result:
+    """Start a lab; a claimed spare is there already, and becomes its learner's."""
+    return operations.start(work, personalise if work.operation.arguments.get("claimed") else None)
+
 
 HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
-    OperationKind.START: operations.start,
+    OperationKind.START: start,
     OperationKind.STOP: operations.stop,
     OperationKind.PAUSE: changes.pause,
     OperationKind.RESUME: changes.resume,

@@ -29,11 +29,12 @@ class Life(Asking):
         if row.wanted == "ended":
             raise Conflict(f"lab {row.id} is being stopped; try again when it has ended")
         previous = self._store.latest_operation(row.id, OperationKind.START)
-        if not made and previous is not None and row.ready is not None:
+        if not made and previous is not None and (row.ready is not None or not previous.state.final):
             return previous
         if row.admitted is None:
             self._store.admit(partial(admission.admit, limits=limits, now=time.time()))
-        operation = self._store.queue(row.id, OperationKind.START)
+        spare = made and previous is not None
+        operation = self._store.queue(row.id, OperationKind.START, {"claimed": True} if spare else None)
         tell_place(self._store, row.id, time.time())
         return operation
 

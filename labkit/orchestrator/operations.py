@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labkit.cluster.client import Cluster
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
@@ -23,7 +23,7 @@ from labkit.manifests.site import Site
 from labkit.model import MachineState, MachineStatus, Operation, Pane, PaneType, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import Access, draw
-from labkit.orchestrator.causes import FULL, trouble_of
+from labkit.orchestrator.causes import FULL, PASSING, trouble_of
 from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.lifetimes import Limits
 from labkit.orchestrator.observe import container_status, machine_status
@@ -38,6 +38,10 @@ _TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _RETRY_SECONDS = 20.0
 """Before the engine is asked for room again."""
+_TRY_SECONDS = 3600.0
+"""For how long it is asked."""
+_PATIENCE_SECONDS = 10.0
+"""For how long a trouble that may pass by itself is no failure yet."""
 _BOOT_SCALE = 8.0
 """Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
 
@@ -48,6 +52,13 @@ class Cancelled(LabkitError):
 
 class Interrupted(LabkitError):
     """The operation is left as it stands in the store: the controller is ending, or it was put back into the queue."""
+
+
+class Selects(Protocol):
+    """Where objects are looked up: the cluster, or what watches have told of it."""
+
+    def select(self, kind: str, namespace: str) -> list[Object]:
+        """The objects of a kind in a namespace."""
 
 
 class MachineFailed(ClusterError):
@@ -73,6 +84,8 @@ class Surroundings:
     """Where the gateway reports the panes' use."""
     site: Site = field(default_factory=Site)
     stopping: threading.Event = field(default_factory=threading.Event)
+    watched: Selects | None = None
+    """What the controller's watches tell; None in any other process."""
 
 
 class Work:
@@ -85,6 +98,7 @@ class Work:
         self.around, self.operation, self.row = around, operation, row
         self.namespace = names.namespace_of(row.id)
         self._last = ("", "", -1.0)
+        self._sure: set[str] | None = None
 
     @property
     def template(self) -> Template:
@@ -112,18 +126,36 @@ class Work:
         """The lab's machines as they are now."""
         return observe_machines(self.around.cluster, self.template, self.row.id)
 
-    def objects(self) -> list[Object]:
+    def seen(self) -> list[MachineStatus]:
+        """The lab's machines without a request as long as they start: watches lag, so what is final is asked for."""
+        watched = self.around.watched
+        if watched is None:
+            return self.machines()
+        kinds = ("VirtualMachineInstance", "Pod")
+        uids = {str(item["metadata"]["uid"]) for kind in kinds for item in watched.select(kind, self.namespace)}
+        found = observe_machines(watched, self.template, self.row.id)
+        states = {machine.state for machine in found}
+        if MachineState.FAILED not in states and (MachineState.STARTING in states or uids == self._sure):
+            return found
+        found = self.machines()
+        self._sure = uids if {machine.state for machine in found} == {MachineState.RUNNING} else None
+        return found
+
+    def objects(self, variables: Mapping[str, str] | None = None) -> list[Object]:
         """All that belongs into the lab's namespace, in order. Raises Conflict where nothing was drawn for it yet, and
         Forbidden where the operator's policy does not allow it."""
-        template, access = self.template, self.access()
+        template, access, site = self.template, self.access(), self.around.site
         machines = {machine.name: access.machine(machine, self.around.terminal_key) for machine in template.machines}
-        known = declared(template, learner=self.row.learner_name, lab=self.row.id, seed=self.row.seed)
-        plan = LabPlan(
-            self.around.store.installation(), self.row.id, template, machines, site=self.around.site, variables=known
-        )
-        objects = lab_objects(plan)
-        permit(self.around.policy, template, objects, plan.site)
+        known = self.declared() if variables is None else variables
+        installation = self.around.store.installation()
+        objects = lab_objects(LabPlan(installation, self.row.id, template, machines, site=site, variables=known))
+        permit(self.around.policy, template, objects, site)
         return objects
+
+    def declared(self, *, learner: str | None = None, seed: str | None = None) -> dict[str, str]:
+        """The variables that are known before the start: of this lab's learner, or as if it were another's."""
+        name, drawn = (self.row.learner_name, self.row.seed) if learner is None or seed is None else (learner, seed)
+        return declared(self.template, learner=name, lab=self.row.id, seed=drawn)
 
     def variables(self, addresses: Mapping[str, str]) -> dict[str, str]:
         """The lab's variables, its machines' addresses among them."""
@@ -135,7 +167,7 @@ class Work:
         return Access.from_secret(self.row.id, self.around.cluster.get("Secret", self.namespace, names.ACCESS_SECRET))
 
 
-def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[MachineStatus]:
+def observe_machines(cluster: Selects, template: Template, lab: str) -> list[MachineStatus]:
     """Every machine of the template, as the cluster has it."""
     where = names.namespace_of(lab)
     types = {machine.type for machine in template.machines}
@@ -149,8 +181,11 @@ def observe_machines(cluster: Cluster, template: Template, lab: str) -> list[Mac
     ]
 
 
-def start(work: Work) -> Result:
-    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none)."""
+def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
+    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none).
+
+    `then` is done to it before it is ready. A spare is set up when it is claimed, with its learner's variables.
+    """
     row = work.row
     if row.ended is not None or row.wanted == "ended":
         raise Cancelled("the lab is being stopped")
@@ -159,7 +194,10 @@ def start(work: Work) -> Result:
         permit_room(around.policy, template, row, around.store.labs(), around.templates)
         make(work)
         wait_until_usable(work, template)
-        set_up(work)
+        if then is not None:
+            then(work)
+        if row.spare is None:
+            set_up(work)
     except (Cancelled, Interrupted, ClusterUnavailable):
         raise
     except LabkitError as error:
@@ -220,11 +258,16 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
     not be."""
     begun = time.monotonic()
     waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
+    failing: dict[str, float] = {}
     poll = _POLL_SECONDS[0]
     while waiting:
-        for status in work.machines():
+        for status in work.seen():
             if status.name in waiting and status.state is MachineState.FAILED:
-                raise MachineFailed(status)
+                since = failing.setdefault(status.name, time.monotonic())
+                if trouble_of(status.cause) not in PASSING or time.monotonic() - since > _PATIENCE_SECONDS:
+                    raise MachineFailed(status)
+            else:
+                failing.pop(status.name, None)
             if status.name in waiting and _usable(work, waiting[status.name], status):
                 del waiting[status.name]
         if waiting:
@@ -284,12 +327,13 @@ def pause_a_little(work: Work, deadline: float, seconds: float, *, cancel: bool 
 def _give_up(work: Work, error: LabkitError) -> None:
     """After a start that cannot succeed: nothing half made stays, and the lab says why.
 
-    Where there is only no room, and other labs that will end, the lab goes back into the queue (raises Interrupted).
+    Where there is only no room, and other labs that will end, the lab goes back into the queue for an hour (raises
+    Interrupted).
     """
     store = work.around.store
     cause = trouble_of(error.cause if isinstance(error, MachineFailed) else str(error))
     others = any(row.admitted is not None and row.id != work.row.id for row in store.labs())
-    if cause in FULL and others:
+    if cause in FULL and others and time.time() - work.operation.created < _TRY_SECONDS:
         work.say("waiting", f"There is no room at the moment ({error}): it is tried again by itself", 0.0)
         _delete_namespace(work, lambda share: None)
         store.put_back(work.operation.id, time.time() + _RETRY_SECONDS)

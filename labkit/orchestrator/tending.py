@@ -58,13 +58,12 @@ def _put_off(around: Surroundings, row: LabRow, warn: Warn) -> None:
 def give_room(around: Surroundings, now: float) -> None:
     """Let in whoever waits and fits; tell the others their place."""
     store = around.store
-    queue = admission.waiting(store.labs())
-    if not queue:
+    if not store.somebody_waits():
         return
     for lab in store.admit(partial(admission.admit, limits=around.limits, now=now)):
         _log.info("there is room for lab %s", lab)
         store.queue(lab, OperationKind.START)
-    for row in queue:
+    for row in admission.waiting(store.labs()):
         tell_place(store, row.id, now)
 
 

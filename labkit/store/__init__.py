@@ -1,7 +1,23 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
-from labkit.store.protocol import Decide, LabRow, Store, Terms, WorkRow
+from labkit.store.copies import backup
+from labkit.store.protocol import AuditRow, Decide, Hold, LabRow, LearnerRow, Retention, Store, Terms, WorkRow
+from labkit.store.restoring import restore
 from labkit.store.sqlite import SqliteStore
 from labkit.store.tables import new_id
 
-__all__ = ["Decide", "LabRow", "SqliteStore", "Store", "Terms", "WorkRow", "new_id"]
+__all__ = [
+    "AuditRow",
+    "Decide",
+    "Hold",
+    "LabRow",
+    "LearnerRow",
+    "Retention",
+    "SqliteStore",
+    "Store",
+    "Terms",
+    "WorkRow",
+    "backup",
+    "new_id",
+    "restore",
+]

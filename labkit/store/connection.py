@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from labkit.errors import SetupError
+from labkit.store.copies import copy
 from labkit.store.migrations import migrations
 
 BUSY_SECONDS = 30.0
@@ -84,10 +85,4 @@ class Connections:
 
     def _backup(self, db: Database) -> None:
         first = migrations.pending(db)[0].name
-        place = self.path.with_name(f"{self.path.name}.before-{first}")
-        place.touch(mode=0o600)
-        copy = sqlite3.connect(place)
-        try:
-            db.conn.backup(copy)
-        finally:
-            copy.close()
+        copy(db.conn, self.path.with_name(f"{self.path.name}.before-{first}"))

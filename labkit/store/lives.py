@@ -29,6 +29,9 @@ class SqliteLives(Tables):
                 db.execute("UPDATE lab SET admitted = ? WHERE id = ? AND admitted IS NULL", [time.time(), lab])
         return chosen
 
+    def somebody_waits(self) -> bool:
+        return self._row("SELECT 1 FROM lab WHERE ended IS NULL AND admitted IS NULL LIMIT 1") is not None
+
     def put_back(self, operation: str, until: float) -> None:
         with self._connections.write() as db:
             where = "WHERE id = (SELECT lab FROM operation WHERE id = ?)"

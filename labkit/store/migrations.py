@@ -115,3 +115,24 @@ def lives_of_labs(db: Database) -> None:
         db.execute(f"ALTER TABLE lab ADD COLUMN {column}")
     db.execute("UPDATE lab SET admitted = created, used = coalesce(ready, created)")
     db.execute("CREATE INDEX lab_of_spare ON lab (spare) WHERE spare IS NOT NULL")
+
+
+@migrations()
+def upkeep(db: Database) -> None:
+    """What waits for a person, who was forgotten, how audited calls ended; a quick way to labs that need looking after.
+
+    `hold` has one row at most; its `labs` are JSON, {lab: reason}. `forgotten` outlives a restore of the store.
+    """
+    db.executescript(
+        """
+        CREATE TABLE hold (
+            one INTEGER PRIMARY KEY CHECK (one = 1), reason TEXT NOT NULL, since REAL NOT NULL,
+            labs TEXT NOT NULL, approved REAL
+        );
+        CREATE TABLE forgotten (learner TEXT PRIMARY KEY, time REAL NOT NULL);
+        ALTER TABLE audit ADD COLUMN outcome TEXT NOT NULL DEFAULT 'done';
+        CREATE INDEX audit_of_time ON audit (time);
+        CREATE INDEX lab_waiting ON lab (id) WHERE ended IS NULL AND admitted IS NULL;
+        CREATE INDEX lab_unsettled ON lab (id) WHERE ended IS NULL AND (wanted = 'ended' OR ready IS NULL);
+        """
+    )

@@ -82,6 +82,52 @@ class Terms:
     wait: bool = False
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Retiring waits for a person since then: `labs` are those that would be retired, each with its reason."""
+
+    reason: str
+    since: float
+    labs: Mapping[str, str]
+    approved: float | None = None
+
+
+@dataclass(frozen=True)
+class Retention:
+    """For how many days things are kept; 0: for ever. `events`: the operations of labs that have ended; `labs`: those
+    labs themselves; `learners`: those who have not had a lab, with all their work."""
+
+    events: float = 0.0
+    labs: float = 0.0
+    audit: float = 0.0
+    learners: float = 0.0
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Who did what to what, and how it ended. `name` is the learner's, as long as there is such a learner."""
+
+    time: float
+    actor: str
+    action: str
+    target: str
+    outcome: str
+    name: str
+
+
+@dataclass(frozen=True)
+class LearnerRow:
+    """One learner, the identities that lead to him (realm, subject), and what there is of him."""
+
+    id: str
+    name: str
+    created: float
+    identities: tuple[tuple[str, str], ...]
+    works: int
+    labs: tuple[str, ...]
+    """Those that have not ended."""
+
+
 Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
 """From all labs that have not ended, and all reservations, to those that wait and are to have room now."""
 
@@ -91,6 +137,9 @@ class Lives(Protocol):
 
     def admit(self, decide: Decide) -> list[str]:
         """Give labs their room, decided and written in one transaction. Returns those that were admitted."""
+
+    def somebody_waits(self) -> bool:
+        """Whether any lab has no room yet."""
 
     def put_back(self, operation: str, until: float) -> None:
         """Take a lab's room away again and put its start back into the queue: not to be tried before `until`."""
@@ -144,7 +193,50 @@ class Lives(Protocol):
         """A new lab of no learner, kept ready for a reservation."""
 
 
-class Store(Lives, Protocol):
+class Upkeep(Protocol):
+    """What keeps an installation in order."""
+
+    def busy(self, lab: str) -> bool:
+        """Whether the lab has an operation that is not final."""
+
+    def unattended(self, before: float) -> list[str]:
+        """Labs on which nothing works: whose end is wanted, or that were made before then and are not ready."""
+
+    def anyone_waits(self) -> bool:
+        """Whether a lab waits for room."""
+
+    def hold(self) -> Hold | None:
+        """What waits for a person, if anything does."""
+
+    def hold_back(self, reason: str, labs: Mapping[str, str], now: float) -> Hold:
+        """Have these labs wait for a person. Where some wait already, the first reason stays."""
+
+    def approve(self, labs: Mapping[str, str]) -> bool:
+        """Let just these labs be retired. False where nothing waits."""
+
+    def release_hold(self) -> None:
+        """Forget what was approved: it is done."""
+
+    def audit(self, actor: str, action: str, target: str, *, outcome: str = "done") -> None:
+        """Note who did what to what (ids only, no personal data)."""
+
+    def audit_log(self, *, last: int, about: str | None = None) -> list[AuditRow]:
+        """The newest entries first: all, or those of one learner (id or name), lab or other thing."""
+
+    def purge(self, retention: Retention, now: float) -> Mapping[str, int]:
+        """Delete what has been kept for long enough. Returns how many rows of which table."""
+
+    def learners(self) -> list[LearnerRow]: ...
+
+    def export(self, learner: str) -> Mapping[str, Any]:
+        """All that is stored of a learner, by table. Raises NotFound."""
+
+    def forget(self, learner: str, *, anyway: bool = False) -> None:
+        """Erase a learner; the audit log keeps what was done, of somebody. Raises NotFound, and Conflict while his labs
+        run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
+
+
+class Store(Lives, Upkeep, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:
@@ -200,7 +292,8 @@ class Store(Lives, Protocol):
 
     def operation(self, operation: str) -> Operation | None: ...
 
-    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None: ...
+    def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
+        """The last operation of a kind; without one, the last that is work (no extension, no notice)."""
 
     def cancelled(self, operation: str) -> bool:
         """Whether the operation has been asked to end early."""
@@ -220,9 +313,6 @@ class Store(Lives, Protocol):
         """Keep a check's result; a passed one ticks its step."""
 
     def progress(self, work: str) -> Progress: ...
-
-    def audit(self, actor: str, action: str, target: str) -> None:
-        """Note who did what to what (ids only, no personal data)."""
 
     def last_activity(self) -> float | None:
         """When the last lab that was not ended, or the last operation, was touched; None where all is at rest."""

@@ -23,11 +23,12 @@ from labkit.model import (
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.protocol import LabRow, Terms, WorkRow
 from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
+from labkit.store.upkeep import SqliteUpkeep
 
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives):
+class SqliteStore(SqliteLives, SqliteUpkeep):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +166,8 @@ class SqliteStore(SqliteLives):
 
     def latest_operation(self, lab: str, kind: OperationKind | None = None) -> Operation | None:
         row = self._row(
-            "SELECT * FROM operation WHERE lab = ? AND (? IS NULL OR kind = ?) ORDER BY rowid DESC LIMIT 1",
+            "SELECT * FROM operation WHERE lab = ? AND (kind = ? OR (? IS NULL AND kind NOT IN ('extend', 'notice'))) "
+            "ORDER BY rowid DESC LIMIT 1",
             lab,
             kind,
             kind,
@@ -231,11 +233,6 @@ class SqliteStore(SqliteLives):
         return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)})
 
     # Keeping an eye on things
-
-    def audit(self, actor: str, action: str, target: str) -> None:
-        self._write(
-            "INSERT INTO audit (time, actor, action, target) VALUES (?, ?, ?, ?)", time.time(), actor, action, target
-        )
 
     def last_activity(self) -> float | None:
         busy = self._row(

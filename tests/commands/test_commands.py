@@ -121,6 +121,25 @@ def test_a_reset_machine_has_forgotten_what_was_written(home: Home) -> None:
     assert home.labkit("exec", "hello-lab", "box", "ls /home/student/kept").returncode != 0
 
 
+def test_a_labs_end_is_put_off_and_its_events_tell_all_that_happened(home: Home) -> None:
+    before = home.json("status", "hello-lab")["ends"]
+    assert home.json("extend", "hello-lab", "30m")["ends"] == pytest.approx(before + 1800, abs=1)
+    events = home.json("events", "hello-lab")
+    assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
+    assert {"ready", "extended"} <= {event["stage"] for event in events}
+
+
+def test_what_loses_a_disk_says_so_and_does_not_go_on_where_nobody_answers(home: Home) -> None:
+    done = home.labkit("reset", "hello-lab", "box")
+    assert "What was written to the disks of box will be lost. Go on?" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("words", [("extend", "hello-lab", "soon"), ("reservations", "add", "x", "--from", "noon")])
+def test_wrong_use_is_exit_status_2(home: Home, words: tuple[str, ...]) -> None:
+    assert home.labkit(*words).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -129,6 +148,9 @@ def test_a_reset_machine_has_forgotten_what_was_written(home: Home) -> None:
         (("check", "hello-lab", "nothing"), "step 'nothing' of hello-lab has no check"),
         (("open", "hello-lab", "box", "nothing"), "has no pane 'box nothing'"),
         (("exec", "hello-lab", "nothing", "true"), "nothing"),
+        (("cancel", "hello-lab"), "nothing is under way in lab"),
+        (("restore", "hello-lab", "first", "--yes"), "no snapshot 'first'; it has none"),
+        (("reservations", "add", "hello-lab", "--labs", "3"), "LABKIT_MOST_LABS"),
     ],
 )
 def test_what_is_not_there_is_one_sentence_and_exit_status_1(home: Home, words: tuple[str, ...], sentence: str) -> None:

@@ -78,6 +78,6 @@ def test_the_doctor_says_what_works_and_what_to_do(engine: EngineProcess, tmp_pa
     line = [sys.executable, "-m", "labkit.local", "--doctor", f"--images-dir={tmp_path}", "--accel=tcg"]
     rows = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
     assert [row["name"] for row in rows] == [
-        "QEMU", "qemu-img", "skopeo", "kubectl exec", "acceleration", "network", "way out", "image tiny",
+        "QEMU", "qemu-img", "skopeo", "kubectl exec", "containers", "acceleration", "network", "way out", "image tiny",
     ]  # fmt: skip
     assert rows[-1]["remedy"] == "labkit images build tiny"

@@ -143,9 +143,10 @@ ROWS: list[tuple[str, str, str, bytes, str, int]] = [
     ("a time that is none", "POST", f"{SPACE}/events", junk(**EVENT), JSON, 400),
     ("an endless amount", "POST", QUOTAS, junk(spec={"hard": {"pods": "9" * 400}}), JSON, 400),
     ("a list of 5000", "POST", SECRETS, b'{"a":[%s]}' % MANY.encode(), JSON, 400),
-    ("an unlink of a status", "DELETE", f"{QUOTAS}/real/status", b"", JSON, 405),
+    ("an unlink of a status", "DELETE", f"{VMS}/real/status", b"", JSON, 405),
     ("an unknown way to check", "POST", f"{SECRETS}?fieldValidation=Perhaps", secret(), JSON, 422),
     ("deeper with each step", "PATCH", f"{VMS}/real", DEEPER, OPERATIONS, 422),
+    ("a machine's status of another shape", "PATCH", f"{VMS}/real/status", b'{"status":{"conditions":5}}', MERGE, 400),
     ("a machine's spec of another type", "POST", VMS, b'{"metadata":{"name":"j"},"spec":[]}', JSON, 400),
 ]  # fmt: skip
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from labkit.local.doctor import examine
 from tests.local.conftest import post
 from tests.support.engine import EngineProcess, machine, namespace, running_engine, seed, until
 
@@ -37,12 +40,32 @@ def start(engine: EngineProcess, phase: str) -> dict:
 
 def test_without_a_filter_a_machine_fails_and_says_why(broken: Callable[[str], None]) -> None:
     broken("nft")
-    with running_engine() as engine:
+    with running_engine(network="private") as engine:
         conditions = start(engine, "Failed")["status"]["conditions"]
         found = next(item for item in conditions if item["type"] == "Synchronized")
         assert (found["status"], found["reason"]) == ("False", "FailedCreate")
         assert "nft is out of order" in found["message"]
         assert not [line for line in engine.processes() if line.startswith("qemu")]
+
+
+def test_a_holder_changes_nothing_in_a_network_that_is_the_computers_own(tmp_path: Path) -> None:
+    options = f"--holder-dir={tmp_path} --address=10.77.9.1 --search=lab"
+    # Safe though it should go wrong: what is taken for the computer's own network is a new one.
+    holder = f"timeout 5 {sys.executable} -m labkit.local.network.holder {options}"
+    script = f"sleep 9 & {holder} --join=$!; ip link; kill $!"
+    own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
+    done = subprocess.run(["unshare", *own, "--net", "--", "sh", "-c", script], capture_output=True, text=True)
+    assert ("is in the computer's own network" in done.stderr, "br0" in done.stdout) == (True, False)
+
+
+def test_where_no_private_network_can_be_made_one_machine_runs_alone_and_the_doctor_says_what_is_lost(
+    broken: Callable[[str], None],
+) -> None:
+    broken("nft")
+    assert "nft is out of order: labs of one machine run; no second machine" in str(examine(Path("/none"), "tcg"))
+    with running_engine() as engine:
+        start(engine, "Running")
+        assert any("user,id=net0,restrict=on" in line for line in engine.processes())
 
 
 def test_without_a_way_out_a_machine_runs_closed_and_an_event_says_so(broken: Callable[[str], None]) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from labkit.local.controllers.probes import Timing, Verdict
+from labkit.local.controllers.probes import after
 from tests.local.conftest import Guest, condition_of, post
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, namespace, seed, until
 
-TIMING = Timing(delay=0, period=1, timeout=1, success=2, failure=3)
+PROBE = {"successThreshold": 2, "failureThreshold": 3}
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ TIMING = Timing(delay=0, period=1, timeout=1, success=2, failure=3)
     ],
 )
 def test_a_verdict_changes_after_enough_answers_in_a_row(first: bool, answers: list[bool], good: bool) -> None:
-    verdict = Verdict(first)
+    believed, against = first, 0
     for answer in answers:
-        verdict = verdict.after(answer, TIMING)
-    assert verdict.good is good
+        believed, against = after(believed, against, answer, PROBE)
+    assert believed is good
 
 
 def start(engine: EngineProcess, space: str, name: str, **spec: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.local.conftest import post
 from tests.local.test_datavolumes import dv, ends, volume
-from tests.local.test_volumes import VMS, act, bound, get, patch, pvc
+from tests.local.test_volumes import VMS, act, bound, disk, get, patch, pvc
 from tests.support.engine import SUBRESOURCES, EngineProcess, namespace, until
 from tests.support.volumes import claim, in_guest, user
 
@@ -141,17 +141,18 @@ def test_a_snapshot_that_a_kill_interrupted_is_taken_again(engine: EngineProcess
     until(lambda: "snapshotInProgress" not in get(engine, f"{VMS.format(lab)}/web")["status"])
 
 
-def test_a_snapshot_in_place_replaces_the_content_and_keeps_the_claim(engine: EngineProcess, space: str) -> None:
+def test_a_stopped_machines_disk_comes_back_as_it_was(engine: EngineProcess, space: str) -> None:
     post(engine, space, claim("data"), user("web", space, persistentVolumeClaim={"claimName": "data"}))
     uid = bound(engine, space, "data")["metadata"]["uid"]
     file = engine.state / "engine" / "volumes" / uid / "disk.qcow2"
     before = file.read_bytes()
     assert words(done(engine, space, snapshot("offline"))) == ["PartialSnapshot"]
     file.write_bytes(before + bytes(512))
-    found = done(engine, space, restore("back", "offline", volumeRestorePolicy="InPlace"))
-    assert file.read_bytes() == before
-    assert found["status"]["restores"][0]["persistentVolumeClaim"] == "data"
-    assert (pvc(engine, space, "data")["metadata"]["uid"], data_claim(engine, space)) == (uid, "data")
+    found = done(engine, space, restore("back", "offline"))
+    name = data_claim(engine, space)
+    assert found["status"]["restores"] == [{"volumeName": "data", "persistentVolumeClaim": name}]
+    assert disk(engine, bound(engine, space, name)).read_bytes() == before
+    assert pvc(engine, space, "data")["metadata"]["uid"] == uid
 
 
 def test_a_vm_that_is_gone_is_made_anew_and_owns_what_was_restored(engine: EngineProcess, space: str) -> None:
@@ -228,7 +229,7 @@ def test_what_cannot_be_begun_waits_and_fails_once_its_time_is_over(engine: Engi
         (make("VirtualMachineSnapshot", "x", source=vm("x") | {"kind": "Pod"}), "spec.source.kind"),
         (restore("x", "absent"), "spec.virtualMachineSnapshotName"),
         (restore("x", "absent", target="Not A Name"), "spec.target.name"),
-        (restore("x", "absent", volumeRestorePolicy="PrefixTargetName"), "spec.volumeRestorePolicy"),
+        (restore("x", "absent", volumeRestorePolicy="InPlace"), "spec.volumeRestorePolicy"),
         (restore("x", "absent", targetReadinessPolicy="StopTarget"), "spec.targetReadinessPolicy"),
         (restore("x", "absent", patches=["{}"]), "spec.patches"),
     ],

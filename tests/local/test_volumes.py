@@ -88,12 +88,6 @@ def test_a_claim_of_an_unknown_class_stays_pending_and_says_why(engine: EnginePr
     assert pvc(engine, space, "data")["status"]["phase"] == "Pending"
 
 
-def test_a_claim_that_the_disk_cannot_hold_stays_pending_and_says_why(engine: EngineProcess, space: str) -> None:
-    post(engine, space, claim("data", "900Ti"))
-    until(lambda: "cannot hold the claim" in engine.kubectl("get", "events", "-n", space))
-    assert pvc(engine, space, "data")["status"]["phase"] == "Pending"
-
-
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -1,6 +1,7 @@
 """A lab's objects, whole: what is sent to Kubernetes for a template with one machine."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from labkit.manifests.lab import access_secret, namespace
 from labkit.manifests.site import Site
 from labkit.manifests.userdata import user_data
 from labkit.model import Pane, PaneType
-from labkit.templates import Image, Machine, User
+from labkit.templates import File, Image, Machine, User
 from tests.manifests.objects import ACCESS, LABELS, meta, objects
 
 TERMINAL = Pane("terminal", PaneType.TERMINAL, "Terminal", 7681)
@@ -162,3 +163,43 @@ def test_on_a_cluster_without_a_registry_it_is_said_how_to_set_one() -> None:
     wanted = "'tiny' has to come from a registry .* 'labkit images push tiny REGISTRY', and set LABKIT_IMAGE_REGISTRY"
     with pytest.raises(SetupError, match=wanted):
         objects(BOX, site=Site(registry=""))
+
+
+def user_data_of(**more: Any) -> dict[str, Any]:
+    machine = Machine("box", "vm", Image("registry", "quay.io/a/debian:1"), 1, 2**29, **more)
+    found: dict[str, Any] = json.loads(user_data(machine, ACCESS, {"word": "birch"}).partition("\n")[2])
+    return found
+
+
+def test_a_user_may_have_keys_a_shell_and_sudo() -> None:
+    ada = User("ada", False, None, ("ssh-ed25519 AAAA ada",), True, "/bin/bash")
+    assert user_data_of(users=(ada,))["users"][0] == {
+        "name": "ada",
+        "lock_passwd": True,
+        "shell": "/bin/bash",
+        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada"],
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+    }
+
+
+def test_files_are_placed_with_their_variables_those_of_a_user_after_the_users_are_there() -> None:
+    files = (File("/etc/motd", "{{ word }}"), File("/home/ada/x", data=b"\xff", mode="0600", owner="ada:ada"))
+    first, second = user_data_of(files=files)["write_files"][-2:]
+    root = {"encoding": "b64", "permissions": "0644", "owner": "root:root"}
+    assert first == {"path": "/etc/motd", "content": "YmlyY2g=", **root}
+    assert second == {"path": "/home/ada/x", "content": "/w==", "encoding": "b64", "permissions": "0600",
+                      "owner": "ada:ada", "defer": True}  # fmt: skip
+
+
+def test_the_authors_cloud_config_is_merged_users_by_name_and_lists_one_after_the_other() -> None:
+    given = {
+        "hostname": "{{ word }}",
+        "packages": ["nginx"],
+        "users": [{"name": "ada", "groups": "adm"}, {"name": "eve"}],
+        "write_files": [{"path": "/x", "content": ""}],
+    }
+    found = user_data_of(users=(User("ada"),), user_data=given)
+    assert (found["hostname"], found["packages"]) == ("birch", ["nginx"])
+    assert [user["name"] for user in found["users"]] == ["ada", "root", "eve"]
+    assert found["users"][0] == {"name": "ada", "lock_passwd": True, "shell": "/bin/sh", "groups": "adm"}
+    assert [file["path"] for file in found["write_files"]][-2:] == ["/etc/labkit/terminal-user", "/x"]

@@ -13,6 +13,9 @@ import pytest
 from labkit import images, settings
 from labkit.cluster.client import Cluster
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, machine_objects, namespace
+from labkit.manifests.scope import Scope
+from labkit.manifests.site import Site
+from labkit.manifests.storage import volume
 from labkit.model import MachineState, Pane, PaneType
 from labkit.orchestrator.access import Access, draw
 from labkit.orchestrator.inside import open_machine_port, run
@@ -43,8 +46,9 @@ LAB_TEMPLATE = template(WEB, PEER, file_sets=(FileSet("keys", (File("key", "abc"
 
 @pytest.fixture(scope="session")
 def with_web(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the image web."""
+    """A folder with the images web and tiny."""
     folder = tmp_path_factory.mktemp("images")
+    (folder / "tiny").symlink_to(settings.load().images_dir / "tiny")
     images.build("web", images_dir=folder, cache_dir=settings.load().cache_dir / "packages")
     return folder
 
@@ -155,3 +159,15 @@ def test_every_object_of_a_vm_with_disks_of_all_kinds_passes_admission(dry: Call
 def test_a_misspelt_override_is_refused_by_its_name(dry: Callable[..., str]) -> None:
     lab = rich(overrides={"domain": {"cpus": {"cores": 2}}})
     assert 'unknown field "spec.template.spec.domain.cpus"' in dry(machine_objects(plan(lab), lab.machines[0]))
+
+
+def test_a_volume_is_filled_from_an_image_that_was_built_here(lab: Lab) -> None:
+    scope = Scope("inst000000", "k3f9q2abcd")
+    lab.cluster.ensure(namespace(scope.installation, scope.lab))
+    lab.cluster.ensure(volume(scope, Volume("gold", GIB, Image("bundled", "tiny")), Site()))
+
+    def phase() -> str:
+        found = lab.cluster.get("DataVolume", scope.namespace, "gold") or {}
+        return str(found.get("status", {}).get("phase"))
+
+    until(lambda: phase() == "Succeeded", 60)

@@ -22,7 +22,7 @@ THREE = Limits(labs=3)
         ([lab("a"), lab("b"), lab("c"), waits("x", 1)], THREE, []),
         ([lab("a"), waits("x", 1, memory=2 * GIB)], Limits(memory=3 * GIB), ["x"]),
         ([lab("a"), waits("x", 1, memory=3 * GIB), waits("y", 2)], Limits(memory=3 * GIB), []),
-        ([waits("x", 1, retry=2000.0), waits("y", 2)], THREE, []),
+        ([waits("x", 1, retry=2000.0), waits("y", 2)], THREE, ["y"]),
         ([waits("x", 1, wanted="ended"), waits("y", 2)], Limits(labs=1), ["y"]),
         ([waits("s", 1, spare="r1"), waits("y", 2)], Limits(labs=1), ["y"]),
     ],

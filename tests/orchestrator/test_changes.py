@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +11,11 @@ import pytest
 from labkit.errors import Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import LabState, OperationKind, OperationState, Principal
-from labkit.orchestrator.lifetimes import Limits
 from tests.support.engine import EngineProcess, running_engine, until
-from tests.support.service import OPERATOR, Service, service_on
-from tests.support.volumes import PVCS, claim, user
+from tests.support.service import OPERATOR, Service
 
 ADA = Principal("local", "ada", name="Ada")
-LIMITS = Limits(labs=1, age=3600, longest=4 * 3600)
-VMS = "/apis/kubevirt.io/v1/namespaces/{}/virtualmachines"
+DISK = "/dev/vdb"
 
 
 @pytest.fixture(scope="module")
@@ -29,25 +26,46 @@ def engine() -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def service(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service_on(engine, tmp_path_factory.mktemp("home"), LIMITS) as found:
+    """Room for one lab, which may be extended to four hours; a controller at work."""
+    home = tmp_path_factory.mktemp("home")
+    found = Service(home, engine.kubeconfig, most_labs="1", most_lab_hours="4")
+    with found.at_work():
         yield found
 
 
 @pytest.fixture(scope="module")
-def lab(service: Service) -> str:
-    """Ada's hello-lab, running."""
-    operation = service.labs.start(ADA, "hello-lab")
+def template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A hello-lab with a file that is each learner's own, and a disk that outlives its machine."""
+    folder = tmp_path_factory.mktemp("templates") / "own-lab"
+    shutil.copytree("labkit/templates/bundled/hello-lab", folder)
+    text = (folder / "lab.yaml").read_text().replace("name: hello-lab", "name: own-lab")
+    own = "panes: [terminal]\n    disks: [{name: data, volume: data}]"
+    own += "\n    files: [{path: /opt/own/name, content: 'for {{ learner }}', mode: '0640'}]"
+    volumes = "volumes: [{name: data, size: 64Mi}]\nnetwork:"
+    text = text.replace("panes: [terminal, console, vnc]", own).replace("network:", volumes)
+    (folder / "lab.yaml").write_text(text)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def lab(service: Service, template: str) -> str:
+    """Ada's lab, running: a spare that she has claimed."""
+    held = service.labs.reserve(OPERATOR, template, begins=0, ends=None, labs=0, spares=1)
+    spare = until(lambda: next((row for row in service.store.spares(held.id) if row.ready), None), 120)
+    operation = service.labs.start(ADA, template)
+    service.labs.unreserve(OPERATOR, held.id)
     service.do(operation)
+    assert spare is not None
+    assert operation.lab == spare.id
     return operation.lab
 
 
 def test_a_start_under_way_is_called_off_and_nothing_of_it_is_left(engine: EngineProcess, service: Service) -> None:
     operation = service.labs.start(ADA, "hello-lab", activity="called off")
-    with service.at_work():
-        until(lambda: engine.phase(names.namespace_of(operation.lab), "box"))
-        service.labs.cancel(ADA, operation.id)
-    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
-    assert service.labs.status(ADA, operation.lab).state is LabState.STOPPED
+    until(lambda: engine.phase(names.namespace_of(operation.lab), "box"))
+    service.labs.cancel(ADA, operation.id)
+    assert service.ended(operation).state is OperationState.CANCELLED
+    until(lambda: service.labs.status(ADA, operation.lab).state is LabState.STOPPED)
     assert engine.request("GET", f"/api/v1/namespaces/{names.namespace_of(operation.lab)}")[0] == 404
 
 
@@ -55,18 +73,27 @@ def test_when_all_room_is_taken_a_lab_waits_with_its_place_and_starts_when_anoth
     service: Service, lab: str
 ) -> None:
     waiting = service.labs.start(ADA, "hello-lab", activity="later")
-    assert service.work() == []
     status = service.labs.status(ADA, waiting.lab)
     assert (status.state, status.place) == (LabState.QUEUED, 1)
     assert status.wait == pytest.approx(7200, abs=300)
     assert "number 1 in the queue" in service.labs.events(ADA, waiting.id)[0].text
     service.labs.cancel(ADA, waiting.id)
-    service.work()
-    assert service.labs.status(ADA, waiting.lab).state is LabState.STOPPED
+    until(lambda: service.labs.status(ADA, waiting.lab).state is LabState.STOPPED)
 
 
-def test_starting_again_finds_the_same_start(service: Service, lab: str) -> None:
-    again = service.labs.start(ADA, "hello-lab")
+def in_box(service: Service, lab: str, command: str) -> str:
+    """What a command prints in the machine."""
+    done = service.labs.execute(OPERATOR, lab, "box", command, timeout=30)
+    assert done.status == 0, done.stderr
+    return done.stdout
+
+
+def test_a_claimed_spare_has_what_is_the_learners_own(service: Service, lab: str) -> None:
+    assert in_box(service, lab, "stat -c %a /opt/own/name; cat /opt/own/name") == "640\nfor Ada"
+
+
+def test_starting_again_finds_the_same_start(service: Service, lab: str, template: str) -> None:
+    again = service.labs.start(ADA, template)
     assert (again.lab, again.state) == (lab, OperationState.DONE)
 
 
@@ -92,37 +119,24 @@ def test_a_lab_is_frozen_and_goes_on(service: Service, lab: str) -> None:
 
 def test_switching_off_is_refused_where_a_disk_would_be_lost(service: Service, lab: str) -> None:
     operation = service.labs.pause(ADA, lab, off=True)
-    assert [done.state for done in service.work()] == [OperationState.FAILED]
-    assert "the disks of box would be lost" in service.labs.operation(ADA, operation.id).error
+    done = service.ended(operation)
+    assert done.state is OperationState.FAILED
+    assert "the disks of box would be lost" in done.error
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
 
 
-def test_a_lab_with_nothing_to_keep_says_so_when_a_snapshot_is_asked_for(service: Service, lab: str) -> None:
-    operation = service.labs.snapshot(ADA, lab, "first")
-    service.work()
-    assert "nothing that a snapshot keeps" in service.labs.operation(ADA, operation.id).error
-    with pytest.raises(NotFound, match="it has none"):
+def test_disks_that_persist_are_kept_and_brought_back(service: Service, lab: str) -> None:
+    in_box(service, lab, f"echo first > {DISK} && sync")
+    with pytest.raises(NotFound, match="no snapshot 'first'; it has none"):
         service.labs.restore(ADA, lab, "first")
-
-
-def test_disks_that_persist_are_kept_and_brought_back(engine: EngineProcess, service: Service, lab: str) -> None:
-    space = names.namespace_of(lab)
-    engine.ask("POST", PVCS.format(space), claim("data"))
-    vm = user("store", space, strategy="Halted", persistentVolumeClaim={"claimName": "data"})
-    assert engine.ask("POST", VMS.format(space), vm).code == 201
     kept = service.do(service.labs.snapshot(ADA, lab, "first"))
-    assert kept == {"name": "first", "machines": ["store"], "left_out": ["box"]}
-    assert [(one.name, one.machines, one.ready) for one in service.labs.snapshots(ADA, lab)] == [
-        ("first", ("store",), True)
-    ]
+    assert kept == {"name": "first", "machines": ["box"], "left_out": []}
+    assert [(one.name, one.ready) for one in service.labs.snapshots(ADA, lab)] == [("first", True)]
+    in_box(service, lab, f"echo second > {DISK} && sync")
     operation = service.labs.restore(ADA, lab, "first")
     service.do(operation)
     assert "what its disks hold now is lost" in service.labs.events(ADA, operation.id)[0].text
-    found = json.loads(engine.request("GET", VMS.format(space) + "/store")[1])["spec"]
-    assert found["runStrategy"] == "RerunOnFailure"
-    assert found["template"]["spec"]["volumes"][1]["persistentVolumeClaim"]["claimName"].startswith("restore-")
-    assert service.labs.status(ADA, lab).state is LabState.RUNNING
-    assert engine.ask("DELETE", VMS.format(space) + "/store").code == 200
+    assert in_box(service, lab, f"head -c 5 {DISK}") == "first"
 
 
 def test_a_machine_that_is_reset_is_another_and_waiting_for_it_can_be_called_off(
@@ -131,12 +145,11 @@ def test_a_machine_that_is_reset_is_another_and_waiting_for_it_can_be_called_off
     space = names.namespace_of(lab)
     before = engine.vmi(space, "box")["metadata"]["uid"]
     operation = service.labs.reset(ADA, lab, machine="box")
-    with service.at_work():
-        until(lambda: engine.vmi(space, "box").get("metadata", {}).get("uid", before) != before)
-        service.labs.cancel(ADA, operation.id)
+    until(lambda: engine.vmi(space, "box").get("metadata", {}).get("uid", before) != before)
+    service.labs.cancel(ADA, operation.id)
     texts = [event.text for event in service.labs.events(ADA, operation.id)]
     assert texts[0] == "Making box anew: what was written to its disks is lost"
-    assert service.labs.operation(ADA, operation.id).state is OperationState.CANCELLED
+    assert service.ended(operation).state is OperationState.CANCELLED
     with pytest.raises(NotFound, match="no machine 'bax'"):
         service.labs.reset(ADA, lab, machine="bax")
 
@@ -163,7 +176,7 @@ def test_a_lab_that_cannot_start_tells_the_learner_in_words_and_the_operator_why
         "machines: [{name: box, type: vm, image: {bundled: desktop}, memory: 1Gi}]\n"
     )
     operation = service.labs.start(ADA, str(folder))
-    service.work()
+    service.ended(operation)
     learner, operator = (service.labs.status(who, operation.lab) for who in (ADA, OPERATOR))
     assert learner.detail == "machine box cannot start: its image cannot be found"
     assert (learner.state, learner.cause) == (LabState.FAILED, "")

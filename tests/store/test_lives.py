@@ -103,6 +103,13 @@ def test_a_warning_is_given_once_for_each_time_it_is_due_and_stands_among_the_la
     assert {found.kind for found in store.operations(lab.id)} == {OperationKind.NOTICE}
 
 
+def test_a_notice_is_not_taken_for_the_work_under_way(store: SqliteStore) -> None:
+    lab = begin(store, Terms())
+    start = store.queue(lab.id, OperationKind.START)
+    store.warn(lab.id, 1.0, "soon")
+    assert store.latest_operation(lab.id) == start
+
+
 def test_what_waits_is_cancelled_at_once_and_what_runs_is_asked_to_end(store: SqliteStore) -> None:
     lab = begin(store, Terms())
     start, pause = (store.queue(lab.id, kind) for kind in (OperationKind.START, OperationKind.PAUSE))

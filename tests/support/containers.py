@@ -1,4 +1,4 @@
-"""A tiny container image made on the spot (Debian's static busybox), and pods of it."""
+"""A tiny container image made on the spot (Debian's static busybox), pods of it, and a namespace to run them in."""
 
 from __future__ import annotations
 
@@ -10,8 +10,70 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from tests.support.engine import EngineProcess, until
+
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "localhost/labkit/box"
+WEB = "mkdir /w; echo here > /w/index.html; httpd -p 80 -h /w; sleep 1000 & wait"
+"""A script that serves a page."""
+
+
+class Box:
+    """A namespace of an engine that has the image ``box``."""
+
+    def __init__(self, engine: EngineProcess, space: str) -> None:
+        self.engine, self.space = engine, space
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A pod, or an empty one."""
+        code, body = self.engine.request("GET", f"/api/v1/namespaces/{self.space}/pods/{name}")
+        return json.loads(body) if code == 200 else {}
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status of a pod's first container, or an empty one."""
+        found = self.get(name).get("status", {}).get("containerStatuses", [])
+        return found[0] if found else {}
+
+    def waiting(self, name: str) -> dict[str, str]:
+        """Why a pod's first container does not run: ``reason`` and ``message``, or nothing."""
+        return self.status(name).get("state", {}).get("waiting", {})
+
+    def post(self, *objects: dict[str, Any]) -> None:
+        """Create objects of the core group; each must be accepted."""
+        for obj in objects:
+            path = f"/api/v1/namespaces/{self.space}/{obj['kind'].lower()}s"
+            code, body = self.engine.request("POST", path, obj)
+            assert code == 201, body
+
+    def run(self, obj: dict[str, Any], *phases: str) -> None:
+        """Create a pod and wait until it is in one of the phases."""
+        self.post(obj)
+        self.wait(obj["metadata"]["name"], *phases)
+
+    def wait(self, name: str, *phases: str) -> None:
+        """Wait until a pod is in one of the phases, ``Running`` where none is given."""
+        wanted = phases or ("Running",)
+        try:
+            until(lambda: self.get(name)["status"]["phase"] in wanted)
+        except AssertionError as error:
+            raise AssertionError(f"{name} is not {wanted}: {self.events(name)}") from error
+
+    def kubectl(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """The real kubectl."""
+        line = self.engine.kubectl_command("-n", self.space, *words)
+        return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)
+
+    def sh(self, name: str, script: str) -> str:
+        """What a shell script in a pod prints."""
+        done = self.kubectl("exec", name, "--", "sh", "-c", script)
+        return done.stdout + done.stderr
+
+    def events(self, name: str) -> dict[str, str]:
+        """Messages by reason."""
+        items = json.loads(self.engine.request("GET", f"/api/v1/namespaces/{self.space}/events")[1])["items"]
+        items = [item for item in items if item["involvedObject"]["name"] == name]
+        reasons = {item["reason"] for item in items}
+        return {why: " / ".join(item["message"] for item in items if item["reason"] == why) for why in reasons}
 
 
 def oci_layout(folder: Path, **config: Any) -> None:

@@ -91,20 +91,22 @@ class EngineProcess(Cluster):
 
 
 def _processes_of(engine: EngineProcess) -> Iterator[psutil.Process]:
-    """Those that name its folder, and those in containers, whose disk is in it."""
+    """Those that name its folder, and those in containers, whose volumes are in it."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         mounts = ""
         with contextlib.suppress(OSError):
             mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
-        if str(engine.runtime) in " ".join(process.info["cmdline"] or []) or f"upperdir={engine.state}/" in mounts:
+        if str(engine.runtime) in " ".join(process.info["cmdline"] or []) or f"{engine.state}/" in mounts:
             yield process
 
 
 @contextlib.contextmanager
-def running_engine(images: Path | None = None, *, anywhere: bool = True) -> Iterator[EngineProcess]:
+def running_engine(
+    images: Path | None = None, *, anywhere: bool = True, network: str = "auto"
+) -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    options = ["--import-from-anywhere"] if anywhere else []
+    options = [f"--network={network}", *(["--import-from-anywhere"] if anywhere else [])]
     engine = EngineProcess(folder, images or settings.load().images_dir, *options)
     try:
         engine.start()

@@ -1,7 +1,7 @@
 // What the lab view and its server say to each other: types only. The Python side is labkit/view.py.
 // Times are UTC seconds since the epoch; every text is plain text except `html`, which the server has sanitised.
 
-export type LabState = "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "lost";
+export type LabState = "queued" | "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "lost";
 export type MachineState = "starting" | "running" | "paused" | "stopped" | "failed";
 export type Verdict = "passed" | "not_yet" | "error";
 export type OperationState = "queued" | "running" | "done" | "failed" | "cancelled";

@@ -4,6 +4,7 @@ import type { LabState, MachineState, PaneState } from "./contract.ts";
 const number = (value: number): string => value.toLocaleString("en", { maximumFractionDigits: 1 });
 
 const labStates: Record<LabState, string> = {
+  queued: "Waiting for room",
   starting: "Starting…",
   running: "Running",
   paused: "Paused",

@@ -22,6 +22,8 @@ _LABEL_KINDS, _PATH_KINDS = ("namespaces", "services"), "rbac.authorization.k8s.
 _ANNOTATION_BYTES = 256 * 2**10
 
 BOUNDS: dict[str, Obj] = {
+    "api.coordination.v1.LeaseSpec.leaseDurationSeconds": {"minimum": 1},
+    "api.coordination.v1.LeaseSpec.leaseTransitions": {"minimum": 0},
     "api.core.v1.LimitRangeItem.type": {"enum": ["Container", "PersistentVolumeClaim", "Pod"]},
     "api.core.v1.PersistentVolumeClaimSpec.accessModes[]": {
         "enum": ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
@@ -39,6 +41,8 @@ BOUNDS: dict[str, Obj] = {
     "api.networking.v1.NetworkPolicySpec.policyTypes[]": {"enum": ["Egress", "Ingress"]},
     "api.rbac.v1.RoleRef.kind": {"enum": ["ClusterRole", "Role"]},
     "api.rbac.v1.Subject.kind": {"enum": ["Group", "ServiceAccount", "User"]},
+    "apimachinery.pkg.apis.meta.v1.DeleteOptions.gracePeriodSeconds": {"minimum": 0, "maximum": 2**63},
+    "apimachinery.pkg.apis.meta.v1.DeleteOptions.propagationPolicy": {"enum": ["Background", "Foreground", "Orphan"]},
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement.operator": {
         "enum": ["DoesNotExist", "Exists", "In", "NotIn"]
     },

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api import status
 from labkit.local.api.apply import Manager
-from labkit.local.api.bounds import invalid
+from labkit.local.api.checking import check
 from labkit.local.api.kinds import Kind
+from labkit.local.api.schemas import definitions
 from labkit.local.api.selectors import Matcher, field_selector, label_selector
 from labkit.local.objects import Obj, name_of
 
-_DELETE_OPTIONS: dict[str, Callable[[Any], bool]] = {
-    "propagationPolicy": lambda value: value in (None, "Background", "Foreground", "Orphan"),
-    "gracePeriodSeconds": lambda value: value is None or (type(value) is int and value >= 0),
-    "preconditions": lambda value: value is None or isinstance(value, dict),
-}
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
 @dataclass(frozen=True)
@@ -37,14 +33,14 @@ class Call:
     agent: str = "unknown"
     """The client's name for itself, which manages the fields it sets unless it gives a ``fieldManager``."""
     said: list[str] = field(default_factory=list)
-    """Warnings of admission."""
+    """Warnings for who asked."""
 
     def manager(self, operation: str) -> Manager:
         """Who manages the fields that this call sets; ApiError 422 where an apply does not say."""
         name = self.query.get("fieldManager", "")
         if not name.isprintable() or len(name) > 128 or (operation == "Apply" and not name):
             why = "up to 128 printable characters; an apply patch needs it"
-            raise status.invalid("PatchOptions", "meta.k8s.io", "", [invalid("fieldManager", name, why)])
+            raise status.bad_option("fieldManager", f"Invalid value: {name!r}: {why}")
         return Manager(name or self.agent, operation, self.kind.api_version, self.subresource)
 
     def number(self, name: str, default: int = 0) -> int:
@@ -71,16 +67,14 @@ class Call:
 
     def delete_options(self) -> Obj:
         """DeleteOptions from the body and the query; ApiError 400 naming what is wrong in them."""
-        if not isinstance(self.body, dict | None):
-            raise status.bad_request("DeleteOptions: the body is not an object")
-        options = dict(self.body or {})
+        options = dict(self.body) if isinstance(self.body, dict) else {}
         if "propagationPolicy" in self.query:
             options["propagationPolicy"] = self.query["propagationPolicy"]
         if grace := self.query.get("gracePeriodSeconds"):
             options["gracePeriodSeconds"] = int(grace) if grace.isascii() and grace.isdigit() else grace
         if options.get("orphanDependents"):
             options["propagationPolicy"] = "Orphan"
-        wrong = [f"{key}: {options[key]!r}" for key, fits in _DELETE_OPTIONS.items() if not fits(options.get(key))]
-        if wrong:
-            raise status.bad_request(f"DeleteOptions: {'; '.join(wrong)}")
+        _, found = check(definitions()[_DELETE_OPTIONS], self.body and (options or self.body))
+        if faults := [*found.wrong, *(f"{cause.field}: {cause.message}" for cause in found.causes)]:
+            raise status.bad_request(f"DeleteOptions: {'; '.join(faults)}")
         return options

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from labkit.local.access.rules import ENGINE, Caller
 from labkit.local.api.columns import AGE, NAME, Column
-from labkit.local.api.fields import Tree
 from labkit.local.objects import Obj
 
+Tree = Any
+"""Fields, in the form that ``schemas`` says."""
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-READ_VERBS = ("get", "list", "watch")
 STATUS_VERBS = ("get", "patch", "update")
 
 
@@ -35,13 +36,12 @@ Admit = Callable[[Admission], None]
 class Kind:
     """One row of the table of kinds. ``key`` (``plural.group``) names it everywhere inside the engine."""
 
-    group: str
-    version: str
     kind: str
-    plural: str
-    singular: str
+    group: str = ""
+    version: str = "v1"
     fields: Mapping[str, Tree] | None = None
-    """Those beside metadata and status; None where Kubernetes itself defines the kind."""
+    """Those beside metadata; None where Kubernetes itself defines the kind. ``/status`` is served where a ``status`` is
+    among them; without it a status sent by a client is dropped as Kubernetes does."""
     refused: tuple[str, ...] = ()
     """Paths of fields (``spec.ports.nodePort``) that Kubernetes defines and this engine does not carry out."""
     namespaced: bool = True
@@ -51,8 +51,6 @@ class Kind:
     columns: tuple[Column, ...] = (NAME, AGE)
     admit: Admit = lambda _: None
     """Sets defaults in ``new`` and refuses what is wrong by raising ApiError."""
-    status_route: bool = False
-    """Whether ``/status`` is served; without it a status sent by a client is dropped as Kubernetes does."""
     lasting: tuple[str, ...] = ()
     """Names of objects that cannot be deleted."""
     counts_generations: bool = False
@@ -60,6 +58,16 @@ class Kind:
     """Put on every new object: a controller of ours takes them off."""
     subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = field(default=())
     """Those beside status, for discovery: name, kind, verbs."""
+
+    @property
+    def singular(self) -> str:
+        """``secret``."""
+        return self.kind.lower()
+
+    @property
+    def plural(self) -> str:
+        """``secrets``."""
+        return f"{self.singular[:-1]}ies" if self.singular.endswith("y") else f"{self.singular}s"
 
     @property
     def key(self) -> str:
@@ -70,6 +78,11 @@ class Kind:
     def api_version(self) -> str:
         """``group/version``, or ``v1`` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def status_route(self) -> bool:
+        """Whether ``/status`` is served."""
+        return "status" in (self.fields or ())
 
     @property
     def custom(self) -> bool:

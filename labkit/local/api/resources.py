@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial as bound
 
 from labkit.local.access.requests import refusal
@@ -12,10 +11,10 @@ from labkit.local.access.rules import Attributes
 from labkit.local.api import status
 from labkit.local.api.apply import applied, tracked
 from labkit.local.api.bodies import ACCEPTED
-from labkit.local.api.bounds import misnamed
+from labkit.local.api.bounds import misnamed, not_allowed
 from labkit.local.api.calls import Call
 from labkit.local.api.checking import check
-from labkit.local.api.kinds import Admission
+from labkit.local.api.kinds import Admission, Kind
 from labkit.local.api.patches import APPLY, apply_patch, check_form
 from labkit.local.api.schemas import node_of, resolve
 from labkit.local.objects import Obj, name_of, namespace_of, timestamp, uid_of
@@ -28,13 +27,8 @@ _KEPT = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The HTTP code, the document, and warnings for the ``Warning`` header."""
-
-    code: int
-    document: Obj
-    warnings: tuple[str, ...] = ()
+Answer = tuple[int, Obj]
+"""The HTTP code and the document."""
 
 
 class Resources:
@@ -45,25 +39,24 @@ class Resources:
 
     def get(self, call: Call) -> Answer:
         """One object."""
-        return Answer(200, self._store.require(call.kind.key, call.namespace, call.name))
+        return 200, self._store.require(call.kind.key, call.namespace, call.name)
 
     def list_all(self, call: Call) -> Answer:
         """The objects that the selectors choose: always as they are now, and all of them, as the API allows."""
         matches, rule = call.matcher(), call.query.get("resourceVersionMatch", "NotOlderThan")
         if rule != "NotOlderThan":
             why = f"Unsupported value: '{rule}': the embedded engine lists what there is now: NotOlderThan"
-            fault = status.Cause("resourceVersionMatch", why, "FieldValueNotSupported")
-            raise status.invalid("ListOptions", "meta.k8s.io", "", [fault])
+            raise status.bad_option("resourceVersionMatch", why)
         if call.query.get("continue"):
             raise status.bad_request("continue key is not valid: the embedded engine gives lists whole")
         call.number("limit")
         self._store.reached(call.number("resourceVersion"))
         found = [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
-        return Answer(200, call.kind.list_of(found, self._store.revision))
+        return 200, call.kind.list_of(found, self._store.revision)
 
     def create(self, call: Call) -> Answer:
         """A new object, defaulted and admitted."""
-        obj, warnings = self._decoded(call)
+        obj = self._decoded(call)
         meta = obj["metadata"]
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = meta["generateName"][:58] + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
@@ -73,17 +66,17 @@ class Resources:
         meta.pop("managedFields", None)
         self._admit(call, obj, None)
         meta["managedFields"] = self._tracked(call, None, obj)
-        return Answer(201, self._store.create(call.kind.key, obj, dry_run=call.dry_run), (*warnings, *call.said))
+        return 201, self._store.create(call.kind.key, obj, dry_run=call.dry_run)
 
     def update(self, call: Call) -> Answer:
         """PUT: the whole object."""
-        sent, warnings = self._decoded(call)
+        sent = self._decoded(call)
         if sent["metadata"].get("name") != call.name:
             raise status.bad_request("the name of the object does not match the name on the URL")
         if call.kind.custom and not sent["metadata"].get("resourceVersion"):
             fault = status.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
             raise status.invalid(call.kind.kind, call.kind.group, call.name, [fault])
-        return Answer(200, self._replace(call, lambda _: sent), (*warnings, *call.said))
+        return 200, self._replace(call, lambda _: sent)
 
     def patch(self, call: Call) -> Answer:
         """PATCH: on the object as it is now."""
@@ -91,24 +84,21 @@ class Resources:
             return self._apply(call)
         node = None if call.kind.custom else node_of(call.kind)
         check_form(call.media_type, node)
-        warnings: tuple[str, ...] = ()
 
         def patched(old: Obj) -> Obj:
-            nonlocal warnings
             new = apply_patch(old, call.body, call.media_type, node, resolve)
             if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
                 raise status.bad_request("the patch leaves no object of the Kubernetes API")
             if any(new["metadata"].get(part) != old["metadata"].get(part) for part in ("name", "namespace")):
                 raise status.bad_request("the patch changes the object's name or namespace, which cannot change")
-            new, warnings = self._checked(call, new)
-            return new
+            return self._checked(call, new)
 
-        return Answer(200, self._replace(call, patched), (*warnings, *call.said))
+        return 200, self._replace(call, patched)
 
     def _apply(self, call: Call) -> Answer:
         """PATCH with a part of an object, which its manager wants so: made where there is none."""
         manager, force = call.manager("Apply"), call.query.get("force") == "true"
-        config, warnings = self._decoded(call, partial=True)
+        config = self._decoded(call, partial=True)
         meta = config["metadata"]
         if meta.setdefault("name", call.name) != call.name:
             raise status.bad_request("the name of the object does not match the name on the URL")
@@ -117,17 +107,17 @@ class Resources:
 
         def merged(live: Obj) -> Obj:
             new = applied(live, config, manager, force, node_of(call.kind), resolve, timestamp())
-            return self._checked(call, new)[0]
+            return self._checked(call, new)
 
         if self._store.get(call.kind.key, call.namespace, call.name) is not None:
-            return Answer(200, self._replace(call, merged, track=False), (*warnings, *call.said))
+            return 200, self._replace(call, merged, track=False)
         wanted = Attributes("create", call.kind.group, call.kind.plural, call.namespace, call.name)
         if not call.caller.may(wanted):
             raise refusal(call.caller.user, wanted)
         new = merged({})
         new.pop("status", None)
         self._admit(call, new, None)
-        return Answer(201, self._store.create(call.kind.key, new, dry_run=call.dry_run), (*warnings, *call.said))
+        return 201, self._store.create(call.kind.key, new, dry_run=call.dry_run)
 
     def _tracked(self, call: Call, old: Obj | None, new: Obj) -> list[Obj]:
         return tracked(old, new, call.manager("Update"), node_of(call.kind), resolve, timestamp())
@@ -137,11 +127,11 @@ class Resources:
         obj = self._store.require(call.kind.key, call.namespace, call.name)
         left = self._delete(call, obj)
         if finalizers_of(left):
-            return Answer(200, left)
+            return 200, left
         details = {"name": name_of(obj), "kind": call.kind.plural, "uid": uid_of(obj)}
         details |= {"group": call.kind.group} if call.kind.group else {}
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-        return Answer(200, success)
+        return 200, success
 
     def delete_all(self, call: Call) -> Answer:
         """DELETE on a collection."""
@@ -149,7 +139,7 @@ class Resources:
         chosen = [obj for obj in self._store.all(call.kind.key, call.namespace) if matches(obj)]
         for obj in chosen:
             self._delete(call, obj)
-        return Answer(200, call.kind.list_of(chosen, self._store.revision))
+        return 200, call.kind.list_of(chosen, self._store.revision)
 
     def _delete(self, call: Call, obj: Obj) -> Obj:
         options = call.delete_options()
@@ -195,7 +185,7 @@ class Resources:
                 sent = {"managedFields": meta["managedFields"]} if "managedFields" in meta else {}
                 new = old | {"status": new.get("status", {}), "metadata": old["metadata"] | sent}
             else:
-                new = self._with_kept(new, old)
+                new = self._with_kept(kind, new, old)
                 self._admit(call, new, old)
             if track:
                 new["metadata"]["managedFields"] = self._tracked(call, old, new)
@@ -205,7 +195,7 @@ class Resources:
 
         return self._store.update(kind.key, call.namespace, call.name, mutate, dry_run=call.dry_run)
 
-    def _with_kept(self, new: Obj, old: Obj) -> Obj:
+    def _with_kept(self, kind: Kind, new: Obj, old: Obj) -> Obj:
         """What a client cannot change: identity, times, and the status."""
         kept = {key: old["metadata"][key] for key in _KEPT if key in old["metadata"]}
         meta = {key: value for key, value in new["metadata"].items() if key not in _KEPT} | kept
@@ -213,9 +203,8 @@ class Resources:
             was = set(old["metadata"].get("finalizers", []))
             added = [name for name in meta.get("finalizers") or [] if name not in was]
             if added:
-                why = f"Forbidden: no new finalizers can be added if the object is being deleted, found {added}"
-                fault = status.Cause("metadata.finalizers", why, "FieldValueForbidden")
-                raise status.invalid(old["kind"], old["apiVersion"].rpartition("/")[0], name_of(old), [fault])
+                why = f"no new finalizers can be added if the object is being deleted, found {added}"
+                raise status.invalid(kind.kind, kind.group, name_of(old), [not_allowed("metadata.finalizers", why)])
         new = {**new, "metadata": meta}
         new.pop("status", None)
         return new | ({"status": old["status"]} if "status" in old else {})
@@ -228,7 +217,7 @@ class Resources:
             raise status.invalid(kind.kind, kind.group, name, causes)
         kind.admit(Admission(new, old, self._store.get, call.caller, call.said))
 
-    def _decoded(self, call: Call, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
+    def _decoded(self, call: Call, *, partial: bool = False) -> Obj:
         """The body of a POST, PUT or apply: the right kind, the right namespace, only known fields."""
         kind, obj = call.kind, call.body
         if call.media_type not in ACCEPTED and not partial:
@@ -247,12 +236,13 @@ class Resources:
         obj = {**obj, "metadata": meta | ({"namespace": space} if space else {})}
         return self._checked(call, obj, partial=partial)
 
-    def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> tuple[Obj, tuple[str, ...]]:
+    def _checked(self, call: Call, obj: Obj, *, partial: bool = False) -> Obj:
         """The object without unknown fields, which are an error (Strict), a warning (Warn) or nothing (Ignore).
 
         A ``partial`` one may lack what its kind requires: it is checked again once it is merged.
         """
         kind = call.kind
+        kept: Obj
         kept, found = check(node_of(kind), obj, kind.refused)
         if found.wrong:
             faults = "; ".join(found.wrong)
@@ -261,15 +251,16 @@ class Resources:
             )
         mode = call.query.get("fieldValidation") or "Warn"
         if mode not in _MODES:
-            fault = status.Cause("fieldValidation", f'Unsupported value: "{mode}": supported values: {_MODES}')
-            raise status.invalid("CreateOptions", "meta.k8s.io", "", [fault])
-        odd = tuple(f'unknown field "{path}"' for path in found.unknown)
-        odd += tuple(f'duplicate field "{name}"' for name in call.duplicates)
+            raise status.bad_option("fieldValidation", f'Unsupported value: "{mode}": supported values: {_MODES}')
+        odd = [f'unknown field "{path}"' for path in found.unknown]
+        odd += [f'duplicate field "{name}"' for name in call.duplicates]
         if odd and mode == "Strict":
             raise status.bad_request(f"strict decoding error: {', '.join(odd)}")
         if found.causes and not partial:
             raise status.invalid(kind.kind, kind.group, str(obj["metadata"].get("name", "")), found.causes)
-        return kept, odd if mode == "Warn" else ()
+        # An apply checks twice: what it sends, and what comes of it.
+        call.said.extend(word for word in odd if mode == "Warn" and word not in call.said)
+        return kept
 
 
 def _own(references: list[Obj], obj: Obj) -> None:

@@ -1,7 +1,12 @@
 """Schemas of kinds as OpenAPI v3 nodes (``type``, ``properties``, ``items``, ``$ref``, ``x-kubernetes-…``).
 
 Kubernetes' own are read, once, from the package kubernetes-validate; it is not imported, since that takes seconds.
-Kinds that Kubernetes does not define have a tree of fields (``fields.Tree``). Pure but for that one file.
+Kinds that Kubernetes does not define have a tree of fields, written as plain data. Pure but for that one file.
+
+A tree is a dict of field names (``name!`` for one that must be there), ``{"*": tree}`` for a map with free keys,
+``[tree]`` for a list, or a leaf: one of ``string integer boolean quantity object any``, ``a|b`` for one of several
+words, ``~`` and a pattern for a string, ``1:64`` for an integer between bounds, the dotted name of one of Kubernetes'
+own definitions, or ``NOT_BUILT`` for a field that the API has but this engine does not carry out.
 """
 
 from __future__ import annotations
@@ -13,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from labkit.local.api.bounds import BOUNDS
-from labkit.local.api.fields import METADATA, NOT_BUILT, Tree
-from labkit.local.api.kinds import Kind
+from labkit.local.api.kinds import Kind, Tree
 
 Node = dict[str, Any]
 
+NOT_BUILT = "not built"
+METADATA: Tree = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 VERSION = "1.36"
 """The version of Kubernetes whose definitions these are."""
 REFS = "#/components/schemas/"
@@ -25,11 +31,16 @@ ANYTHING: Node = {"x-kubernetes-preserve-unknown-fields": True}
 QUANTITY: Node = {"x-kubernetes-int-or-string": True, "format": "quantity"}
 REFUSED: Node = {"description": "Not carried out by the embedded engine, which refuses it.", **ANYTHING}
 _SERVED = (
-    "io.k8s.api.authentication.v1.", "io.k8s.api.authorization.v1.", "io.k8s.api.core.v1.",
-    "io.k8s.api.networking.v1.", "io.k8s.api.rbac.v1.", "io.k8s.apimachinery.",
+    "io.k8s.api.authentication.v1.", "io.k8s.api.authorization.v1.", "io.k8s.api.coordination.v1.",
+    "io.k8s.api.core.v1.", "io.k8s.api.networking.v1.", "io.k8s.api.rbac.v1.", "io.k8s.apimachinery.",
 )  # fmt: skip
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+
+
+def not_built(*names: str) -> dict[str, Tree]:
+    """Fields that exist in Kubernetes or KubeVirt and are refused here by name."""
+    return dict.fromkeys(names, NOT_BUILT)
 
 
 @cache

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from labkit.local.api.status import bad_request
 from labkit.local.objects import Obj, get_path
 
 Matcher = Callable[[Obj], bool]
+Requirement = tuple[str, str, Collection[str]]
+"""Key, operator, values."""
 
+_OPERATORS: dict[str, Callable[[str | None, Collection[str]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
 _SET = re.compile(r"(?P<key>[-\w./]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)")
 _EQUAL = re.compile(r"(?P<key>[-\w./]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)")
 _EXISTS = re.compile(r"(?P<not>!?)\s*(?P<key>[-\w./]+)")
@@ -31,29 +39,25 @@ def _split(selector: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^(]*\))", selector) if part.strip()]
 
 
-def _requirement(text: str) -> tuple[str, Callable[[str | None], bool]]:
+def _requirement(text: str) -> Requirement:
     if match := _SET.fullmatch(text):
         values = {value.strip() for value in match["values"].split(",")}
-        inside = match["op"] == "in"
-        return match["key"], lambda value: (value in values) == inside
+        return match["key"], "In" if match["op"] == "in" else "NotIn", values
     if match := _EQUAL.fullmatch(text):
-        wanted, equal = match["value"], match["op"] != "!="
-        return match["key"], lambda value: (value == wanted) == equal
+        return match["key"], "NotIn" if match["op"] == "!=" else "In", {match["value"]}
     if match := _EXISTS.fullmatch(text):
-        absent = bool(match["not"])
-        return match["key"], lambda value: (value is None) == absent
+        return match["key"], "DoesNotExist" if match["not"] else "Exists", ()
     raise bad_request(f"unable to parse requirement: '{text}' is not a selector")
+
+
+def _meets(labels: dict[str, str], rules: Iterable[Requirement]) -> bool:
+    return all(_OPERATORS[operator](labels.get(key), values) for key, operator, values in rules)
 
 
 def label_selector(selector: str) -> Matcher:
     """A matcher for ``a=b,c!=d,e in (f,g),!h``; 400 for what cannot be read."""
     rules = [_requirement(part) for part in _split(selector)]
-
-    def matches(obj: Obj) -> bool:
-        labels = obj["metadata"].get("labels") or {}
-        return all(rule(labels.get(key)) for key, rule in rules)
-
-    return matches
+    return lambda obj: _meets(obj["metadata"].get("labels") or {}, rules)
 
 
 def field_selector(kind: str, selector: str) -> Matcher:
@@ -82,16 +86,7 @@ def exact(selector: str, key: str) -> str:
 def matches_labels(selector: Obj | None, labels: dict[str, str]) -> bool:
     """Whether a LabelSelector (``matchLabels`` and ``matchExpressions``) matches; an empty one matches all."""
     selector = selector or {}
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
+    rules: list[Requirement] = [(key, "In", [value]) for key, value in (selector.get("matchLabels") or {}).items()]
     for rule in selector.get("matchExpressions") or []:
-        value, values = labels.get(rule["key"]), rule.get("values") or []
-        held = {
-            "In": value in values,
-            "NotIn": value not in values,
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }
-        if not held.get(rule["operator"], False):
-            return False
-    return True
+        rules.append((rule["key"], rule["operator"], rule.get("values") or []))
+    return _meets(labels, rules)

@@ -37,27 +37,19 @@ def qualified(plural: str, group: str) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def _about(
-    code: int,
-    reason: str,
-    plural: str,
-    group: str,
-    name: str,
-    after: str,
-    before: str = "",
-    causes: Sequence[Cause] = (),
-) -> ApiError:
-    """A refusal of one object, which stands between the words ``before`` and ``after``; without a name, of a kind."""
+def _about(code: int, reason: str, about: tuple[str, str, str], words: str, causes: Sequence[Cause] = ()) -> ApiError:
+    """A refusal of one object (plural, group, name; without a name: of a kind), whose place in ``words`` is {}."""
+    plural, group, name = about
     listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     details = {"name": name, "group": group, "kind": plural, "causes": listed}
     what = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
     kept = {key: value for key, value in details.items() if value}
-    return ApiError(code, reason, f"{before}{what}{after}", details=kept)
+    return ApiError(code, reason, words.replace("{}", what, 1), details=kept)
 
 
 def not_found(plural: str, group: str, name: str) -> ApiError:
     """404 for an object that is not there."""
-    return _about(404, "NotFound", plural, group, name, " not found")
+    return _about(404, "NotFound", (plural, group, name), "{} not found")
 
 
 def no_such_path(what: str) -> ApiError:
@@ -67,23 +59,28 @@ def no_such_path(what: str) -> ApiError:
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
     """409 for a second object of one name."""
-    return _about(409, "AlreadyExists", plural, group, name, " already exists")
+    return _about(409, "AlreadyExists", (plural, group, name), "{} already exists")
 
 
 def conflict(plural: str, group: str, name: str, why: str) -> ApiError:
     """409 for an operation that the object's state forbids."""
-    return _about(409, "Conflict", plural, group, name, f": {why}", "Operation cannot be fulfilled on ")
+    return _about(409, "Conflict", (plural, group, name), f"Operation cannot be fulfilled on {{}}: {why}")
 
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
     """422 listing every fault."""
     faults = "; ".join(f"{cause.field}: {cause.message}" for cause in causes)
-    return _about(422, "Invalid", kind, group, name, f" is invalid: {faults}", causes=causes)
+    return _about(422, "Invalid", (kind, group, name), f"{{}} is invalid: {faults}", causes)
+
+
+def bad_option(name: str, why: str) -> ApiError:
+    """422 for one word of a request's query."""
+    return invalid("Options", "meta.k8s.io", "", [Cause(name, why)])
 
 
 def forbidden(plural: str, group: str, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
     """403 for one object, or (without a name) for a kind."""
-    return _about(403, "Forbidden", plural, group, name, f" is forbidden: {why}", causes=causes)
+    return _about(403, "Forbidden", (plural, group, name), f"{{}} is forbidden: {why}", causes)
 
 
 def namespace_terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:

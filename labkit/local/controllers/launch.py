@@ -94,14 +94,15 @@ class Launcher:
             log.touch(mode=0o600)
         for volume in vmi["spec"].get("volumes", []):
             await self._make_volume(vmi, volume)
-        entry, tap = [], None
+        entry, tap, address = [], None, ""
         if plan.wants_network(vmi):
             await self._segments.attach(network, uid)
             await self._networks.settle(namespace_of(vmi))
             entry = await self._segments.entry(network)
-            tap = await self._segments.tap(network, uid)
+            tap, address = await self._segments.tap(network, uid), self._segments.address(network, uid) or ""
         try:
-            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), self._claims.files(vmi))
+            claims = self._claims.files(vmi)
+            config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), claims, address)
             command = [*entry, *argv.arguments(config)]
             return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
         finally:

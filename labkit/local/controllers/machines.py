@@ -30,7 +30,7 @@ from labkit.local.kubevirt.vmi_status import (
     vmi_status,
 )
 from labkit.local.network.names import mac_of
-from labkit.local.network.segments import Segments, Streams
+from labkit.local.network.segments import NetworkError, Segments, Streams
 from labkit.local.objects import (
     Obj,
     controller_uid,
@@ -197,6 +197,15 @@ class Machines:
                 dial, tell = partial(self.dial, vmi, probe=True), partial(self._unhealthy, vmi)
                 found.keep(probes.watch(found, kind, probe, dial, tell))
         return found
+
+    async def command(self, uid: str, line: str) -> str:
+        """What a machine's QEMU answers to a line of its human monitor. Raises NetworkError."""
+        if (running := self._running.get(uid)) is None:
+            raise NetworkError("the machine does not run")
+        try:
+            return str(await running.execute("human-monitor-command", {"command-line": line}))
+        except machine.MachineError as error:
+            raise NetworkError(str(error)) from error
 
     def _unhealthy(self, vmi: Obj, fault: str) -> None:
         pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))

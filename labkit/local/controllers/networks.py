@@ -36,7 +36,7 @@ class Networks:
         self._recorder = recorder
         self.queue = WorkQueue("network", self.reconcile)
         store.listen(self._on_change)
-        segments.lost = self._all
+        segments.lost = self.start
         # The computer's own addresses are kept from every machine; the kernel says when they change.
         self._addresses = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._addresses.bind((0, _RTMGRP_IPV4_IFADDR))
@@ -44,9 +44,6 @@ class Networks:
 
     def start(self) -> None:
         """Look at every namespace once."""
-        self._all()
-
-    def _all(self) -> None:
         for namespace in self._store.all("namespaces"):
             self.queue.add(("", name_of(namespace)))
 
@@ -54,7 +51,7 @@ class Networks:
         # What changed is not read: where the kernel had more to say than fits (ENOBUFS), that too is a change.
         with contextlib.suppress(OSError):
             self._addresses.recv(65536)
-        self._all()
+        self.start()
 
     def _on_change(self, change: Change) -> None:
         if change.kind in _WATCHED:

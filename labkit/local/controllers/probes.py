@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from labkit.local.kubevirt.rules import HANDLERS
@@ -17,37 +16,12 @@ _LONGEST_FAULT = 256
 """Characters of an event that a guest may have a say in."""
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How often a probe asks (seconds), and how many answers in a row change its verdict."""
-
-    delay: float
-    period: float
-    timeout: float
-    success: int
-    failure: int
-
-    @classmethod
-    def of(cls, probe: Obj) -> Timing:
-        """That of a defaulted probe."""
-        keys = ("periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
-        return cls(probe.get("initialDelaySeconds", 0), *(probe[key] for key in keys))
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is believed now (``good``), and how many answers in a row have said so (``same``) or otherwise."""
-
-    good: bool
-    streak: int = 0
-    """Answers in a row that contradict the belief."""
-
-    def after(self, answer: bool, timing: Timing) -> Verdict:
-        """The verdict after one more answer."""
-        if answer == self.good:
-            return Verdict(self.good)
-        needed = timing.success if answer else timing.failure
-        return Verdict(answer) if self.streak + 1 >= needed else Verdict(self.good, self.streak + 1)
+def after(good: bool, against: int, answer: bool, probe: Obj) -> tuple[bool, int]:
+    """What is believed after one more answer, and how many answers in a row now contradict it."""
+    if answer == good:
+        return good, 0
+    enough = against + 1 >= probe["failureThreshold" if good else "successThreshold"]
+    return (answer, 0) if enough else (good, against + 1)
 
 
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -55,19 +29,12 @@ Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 Tell = Callable[[str], None]
 
 
-class Seen(Protocol):
-    """What is known of what is probed."""
-
-    ended: str
-    paused: str
-
-
 class Probed(Protocol):
     """A machine, or a container."""
 
     @property
-    def facts(self) -> Seen:
-        """What is known now."""
+    def facts(self) -> Any:
+        """What is known now: whether it has ``ended``, or is ``paused``."""
 
     def note(self, **facts: Any) -> None:
         """Keep what was found out."""
@@ -80,24 +47,23 @@ class Probed(Protocol):
 
 
 async def watch(machine: Probed, kind: str, probe: Obj, dial: Dial, tell: Tell) -> None:
-    """Ask one probe for as long as the machine runs; a verdict goes to the machine, each failure to ``tell``."""
-    timing = Timing.of(probe)
-    verdict = Verdict(kind != "readinessProbe")
-    await asyncio.sleep(timing.delay)
+    """Ask one (defaulted) probe for as long as the machine runs; it is told what is believed, ``tell`` each failure."""
+    good, against = kind != "readinessProbe", 0
+    await asyncio.sleep(probe.get("initialDelaySeconds", 0))
     while not machine.facts.ended:
         # A paused guest's agent cannot answer, which says nothing about its health.
         if not (machine.facts.paused and "guestAgentPing" in probe):
-            fault = await _ask(machine, probe, dial, timing.timeout)
-            verdict = verdict.after(not fault, timing)
+            fault = await _ask(machine, probe, dial, probe["timeoutSeconds"])
+            good, against = after(good, against, not fault, probe)
             if fault:
                 tell(f"{kind.removesuffix('Probe').capitalize()} probe failed: {fault}")
             if kind == "readinessProbe":
-                machine.note(ready=verdict.good)
-            elif not verdict.good:
+                machine.note(ready=good)
+            elif not good:
                 machine.note(ended="unhealthy")
             elif kind == "startupProbe" and not fault:
                 return machine.note(started=True)
-        await asyncio.sleep(timing.period)
+        await asyncio.sleep(probe["periodSeconds"])
 
 
 async def _ask(machine: Probed, probe: Obj, dial: Dial, seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from labkit.local.api.fields import METADATA, Tree, not_built
+from labkit.local.api.kinds import Tree
+from labkit.local.api.schemas import METADATA, not_built
 from labkit.local.storage.kinds import DATA_VOLUME_SPEC
 
 _COUNT, _FIRST = f"0:{2**31 - 1}", f"1:{2**31 - 1}"
@@ -153,3 +154,19 @@ VM_SPEC: Tree = {
     ],
     **not_built("instancetype", "preference", "updateVolumesStrategy"),
 }
+_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.Time"
+VM_STATUS: Tree = {
+    **dict.fromkeys(("printableStatus", "runStrategy", "snapshotInProgress", "restoreInProgress"), "string"),
+    **dict.fromkeys(("created", "ready"), "boolean"),
+    **dict.fromkeys(("observedGeneration", "desiredGeneration"), "integer"),
+    "conditions": [
+        {
+            "type!": "string", "status!": "True|False|Unknown", "reason": "string", "message": "string",
+            "lastProbeTime": _TIME, "lastTransitionTime": _TIME,
+        }
+    ],
+    "stateChangeRequests": [{"action!": "Start|Stop", "uid": "string", "data": {"*": "string"}}],
+    "startFailure": {
+        "consecutiveFailCount!": "integer", "lastFailedVMIUID!": "string", "retryAfterTimestamp!": _TIME,
+    },
+}  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
@@ -35,16 +35,18 @@ class Sessions:
         """Whether somebody is connected."""
         return key in self._current
 
-    def take_over(self, key: tuple[str, str], stream: Stream) -> None:
-        """Make ``stream`` the only session, cutting the one before."""
+    @contextlib.asynccontextmanager
+    async def taken_over(self, key: tuple[str, str], request: web.Request) -> AsyncIterator[Stream]:
+        """A new client's stream as the only session, the one before being cut."""
+        stream = await Stream.accept(request)
         if before := self._current.get(key):
             before.cut()
         self._current[key] = stream
-
-    def leave(self, key: tuple[str, str], stream: Stream) -> None:
-        """Forget a session that ended by itself."""
-        if self._current.get(key) is stream:
-            del self._current[key]
+        try:
+            yield stream
+        finally:
+            if self._current.get(key) is stream:
+                del self._current[key]
 
     def close(self) -> None:
         """Cut all."""

@@ -110,7 +110,8 @@ class Subresources:
     # VirtualMachineInstances
 
     async def _pause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
-        vmi, machine = self._running(path, "VM is not running")
+        vmi = self._vmi(path)
+        machine = self._running(vmi, _conflict(vmi, "VM is not running"))
         if "guestAgentPing" not in get_path(vmi, "spec.livenessProbe", _HARMLESS):
             why = "Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported"
             raise forbidden("virtualmachineinstance", GROUP, name_of(vmi), why)
@@ -122,7 +123,8 @@ class Subresources:
         return web.Response()
 
     async def _unpause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
-        vmi, machine = self._running(path, "VMI is not running")
+        vmi = self._vmi(path)
+        machine = self._running(vmi, _conflict(vmi, "VMI is not running"))
         if not machine.facts.paused:
             raise _conflict(vmi, "VMI is not paused")
         vm = self._store.get(VM, path.namespace, path.name)
@@ -134,7 +136,8 @@ class Subresources:
         return web.Response()
 
     async def _soft_reboot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
-        vmi, machine = self._running(path, "VM is not running")
+        vmi = self._vmi(path)
+        machine = self._running(vmi, _conflict(vmi, "VM is not running"))
         if machine.facts.paused:
             raise _conflict(vmi, "VMI is paused")
         if not machine.facts.agent and not has_acpi(vmi):
@@ -145,10 +148,8 @@ class Subresources:
 
     async def _reset(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         vmi = self._vmi(path)
-        machine = self._machines.running(vmi)
-        phase = get_path(vmi, "status.phase")
-        if machine is None or phase != "Running":
-            raise internal_error(f"Failed to reset non-running VMI with phase {phase}")
+        fault = f"Failed to reset non-running VMI with phase {get_path(vmi, 'status.phase')}"
+        machine = self._running(vmi, internal_error(fault))
         await machine.execute("system_reset")
         self._machines.event(vmi, "Reset", "VirtualMachineInstance reset")
         return web.Response()
@@ -184,22 +185,19 @@ class Subresources:
         vmi = self._vmi(path)
         if not wants(vmi, "autoattachGraphicsDevice"):
             raise bad_request("No graphics devices are present.")
-        machine = self._reachable(vmi)
+        machine = self._running(vmi, bad_request("VMI is not running"))
         key = (uid_of(vmi), "vnc")
         if request.query.get("preserveSession") == "true" and self.sessions.busy(key):
             text = "Active VNC connection. Request denied."
             raise internal_error(
                 f"Can't connect to websocket (503): websocket: bad handshake, application info: {text}"
             )
-        stream = await Stream.accept(request)
-        self.sessions.take_over(key, stream)
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(machine.paths.vnc), limit=_READ_LIMIT)
-            await relay_socket(stream, reader, writer)
-        except OSError:
-            stream.cut()  # As on KubeVirt, which has shaken hands before it looks for the screen.
-        finally:
-            self.sessions.leave(key, stream)
+        async with self.sessions.taken_over(key, request) as stream:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(machine.paths.vnc), limit=_READ_LIMIT)
+                await relay_socket(stream, reader, writer)
+            except OSError:
+                stream.cut()  # As on KubeVirt, which has shaken hands before it looks for the screen.
         return stream.socket
 
     async def _console(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -208,15 +206,10 @@ class Subresources:
             raise bad_request("No serial consoles are present.")
         if get_path(vmi, "status.phase") == "Failed":
             raise _conflict(vmi, "VMI is in failed status")
-        machine = self._reachable(vmi)
-        key = (uid_of(vmi), "console")
-        stream = await Stream.accept(request)
-        self.sessions.take_over(key, stream)
-        try:
+        machine = self._running(vmi, bad_request("VMI is not running"))
+        async with self.sessions.taken_over((uid_of(vmi), "console"), request) as stream:
             if machine.serial is not None:
                 await relay_serial(stream, machine.serial)
-        finally:
-            self.sessions.leave(key, stream)
         return stream.socket
 
     async def _portforward(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -249,17 +242,10 @@ class Subresources:
     def _vmi(self, path: ResourcePath) -> Obj:
         return self._store.require(VMI, path.namespace, path.name)
 
-    def _running(self, path: ResourcePath, otherwise: str) -> tuple[Obj, Machine]:
-        vmi = self._vmi(path)
+    def _running(self, vmi: Obj, otherwise: ApiError) -> Machine:
         machine = self._machines.running(vmi)
         if machine is None or get_path(vmi, "status.phase") != "Running":
-            raise _conflict(vmi, otherwise)
-        return vmi, machine
-
-    def _reachable(self, vmi: Obj) -> Machine:
-        machine = self._machines.running(vmi)
-        if machine is None or get_path(vmi, "status.phase") != "Running":
-            raise bad_request("VMI is not running")
+            raise otherwise
         return machine
 
 

@@ -29,10 +29,11 @@ _FRAME = Template(files(__package__).joinpath("filter.nft").read_text())
 
 @dataclass(frozen=True)
 class Filter:
-    """A whole ruleset as ``nft -f`` reads it, and whether it lets anything out of the network."""
+    """A whole ruleset as ``nft -f`` reads it, whether it lets anything out of the network, what it was made from."""
 
     text: str
     uplink: bool
+    policies: Policies
 
 
 def compile_filter(
@@ -56,7 +57,7 @@ def compile_filter(
         asking="\n".join(asking),
         verdicts="\n".join(line for direction in PEERS for line in _verdicts(policies, members, direction)),
     )  # fmt: skip
-    return Filter(text, any(reaches_outside(rule) for rules in leaving.values() for rule in rules))
+    return Filter(text, any(reaches_outside(rule) for rules in leaving.values() for rule in rules), policies)
 
 
 def _binding(member: Member) -> list[str]:

@@ -191,6 +191,8 @@ def _run(*line: str, text: str = "") -> None:
 
 def _join(pid: int) -> None:
     """Enter the network of a process and keep what may be done there, as ``unshare --keep-caps`` does."""
+    if os.path.samefile(f"/proc/{pid}/ns/net", "/proc/self/ns/net"):
+        raise OSError(f"process {pid} is in the computer's own network, where nothing may be changed")
     libc = ctypes.CDLL(None, use_errno=True)
     for kind in ("net",) if os.getuid() == 0 else ("user", "net"):
         descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 
 from labkit.local.api.admission import refuse
 from labkit.local.api.kinds import Admission
@@ -26,23 +27,41 @@ class Policies:
     def __init__(self, gateway: str, labels: Mapping[str, str], members: Sequence[Member], specs: list[Obj]) -> None:
         self._virt_api = Member("", "", gateway, {"kubevirt.io": "virt-api"})
         self._labels = dict(labels)
-        self._members = members
+        self.members = members
         self._specs = specs
+
+    def selecting(self, member: Member, direction: str) -> list[Obj]:
+        """The policies that select a machine."""
+        asked = [spec for spec in self._specs if direction in spec["policyTypes"]]
+        return [spec for spec in asked if matches_labels(spec["podSelector"], dict(member.labels))]
 
     def rules(self, member: Member, direction: str) -> list[Obj]:
         """The rules of all policies that select a machine; one without limits where none does."""
-        selecting = [
-            spec
-            for spec in self._specs
-            if direction in spec["policyTypes"] and matches_labels(spec["podSelector"], dict(member.labels))
-        ]
+        selecting = self.selecting(member, direction)
         return [rule for spec in selecting for rule in spec.get(direction.lower()) or []] if selecting else [{}]
+
+    def admits(self, address: str, port: int) -> bool:
+        """Whether what ``portforward`` sends is let through to a TCP port of the machine with that address."""
+        return any(
+            self._speaks_of_virt_api(peer) and any(_covers(found, "TCP", port, member.ports) for found in ports)
+            for member in self.members
+            if member.address == address
+            for rule in self.rules(member, "Ingress")
+            for ports in [rule.get("ports") or [{}]]
+            for peer in rule.get("from") or [{}]
+        )
+
+    def _speaks_of_virt_api(self, peer: Obj) -> bool:
+        if block := peer.get("ipBlock"):
+            own = ip_address(self._virt_api.address)
+            return own in ip_network(block["cidr"]) and not any(own in ip_network(n) for n in block.get("except") or [])
+        return not peer or self._virt_api in self.selected(peer, "Ingress")
 
     def selected(self, peer: Obj, direction: str) -> list[Member]:
         """The machines that a peer of a rule speaks of."""
         spaces, labels = peer.get("namespaceSelector"), peer.get("podSelector")
         inside = "ipBlock" not in peer and (spaces is None or matches_labels(spaces, self._labels))
-        found = [member for member in self._members if inside and matches_labels(labels, dict(member.labels))]
+        found = [member for member in self.members if inside and matches_labels(labels, dict(member.labels))]
         elsewhere = direction == "Ingress" and spaces is not None and matches_labels(spaces, _KUBEVIRT)
         return found + [self._virt_api] * (elsewhere and matches_labels(labels, dict(self._virt_api.labels)))
 
@@ -55,12 +74,13 @@ def reaches_outside(rule: Obj) -> bool:
 def resolves_outside(rule: Obj) -> bool:
     """Whether it lets DNS out to anywhere: only then are names outside the lab looked up for a machine."""
     everywhere = not rule.get("to") or any(peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0" for peer in rule["to"])
-    return everywhere and any(_covers_dns(port) for port in rule.get("ports") or [{}])
+    return everywhere and any(_covers(port, "UDP", 53, {}) for port in rule.get("ports") or [{}])
 
 
-def _covers_dns(port: Obj) -> bool:
-    first = port.get("port", 53)
-    return port.get("protocol", "UDP") == "UDP" and isinstance(first, int) and first <= 53 <= port.get("endPort", first)
+def _covers(port: Obj, protocol: str, number: int, named: Mapping[tuple[str, str], int]) -> bool:
+    first = port.get("port", number)
+    first = first if isinstance(first, int) else named.get((first, protocol), 0)
+    return port.get("protocol", protocol) == protocol and number in range(first, port.get("endPort", first) + 1)
 
 
 def admit_network_policy(admission: Admission) -> None:

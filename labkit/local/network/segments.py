@@ -53,10 +53,14 @@ class Segments:
         for file in paths.networks.glob("n*.json"):
             self._records[file.stem] = SegmentRecord(**json.loads(file.read_text()))
 
+    def addresses(self, namespace_uid: str) -> Mapping[str, str]:
+        """The addresses of a network's machines, by their uids."""
+        record = self._records.get(self._paths.segment(namespace_uid).record.stem)
+        return record.addresses if record else {}
+
     def address(self, namespace_uid: str, machine_uid: str) -> str | None:
         """The address that a machine has, or None."""
-        record = self._records.get(self._paths.segment(namespace_uid).record.stem)
-        return record.addresses.get(machine_uid) if record else None
+        return self.addresses(namespace_uid).get(machine_uid)
 
     async def attach(self, namespace_uid: str, machine_uid: str) -> None:
         """Give a machine its address. Raises NetworkFull."""
@@ -117,10 +121,10 @@ class Segments:
             if found.uplink and not self._process(self._uplink_mark(segment)):
                 await self._let_out(segment, holder.pid)
 
-    async def tap(self, namespace_uid: str, machine_uid: str) -> int:
-        """A machine's port as an open file, which the caller closes. Raises NetworkError."""
+    async def tap(self, namespace_uid: str, machine_uid: str) -> int | None:
+        """A machine's port as an open file, which the caller closes; None: a net of QEMU's own. Raises NetworkError."""
         request = {"op": "tap", "name": self.port(machine_uid)}
-        return await self._ask_for_file(self._paths.segment(namespace_uid), request)
+        return (await self._ask(self._paths.segment(namespace_uid), request, files=1))[0]
 
     async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:
         """Give a process's network namespace a card with the address; one that is there stays, unless ``fresh``.
@@ -137,9 +141,12 @@ class Segments:
         """
         if not host:
             raise NetworkError("it has no address")
-        request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
-        connection = socket.socket(fileno=await self._ask_for_file(self._paths.segment(namespace_uid), request))
+        connection = await self._connect(namespace_uid, host, port, probe)
         return await asyncio.open_connection(sock=connection, limit=_READ_LIMIT)
+
+    async def _connect(self, namespace_uid: str, host: str, port: int, probe: bool) -> socket.socket:
+        request = {"op": "dial", "host": host, "port": port, "mark": PROBE_MARK if probe else 0}
+        return socket.socket(fileno=(await self._ask(self._paths.segment(namespace_uid), request, files=1))[0])
 
     async def rights(self, namespace_uid: str) -> list[str]:
         """The start of a command line that runs the rest with rights over the network. Raises NetworkError."""
@@ -201,10 +208,11 @@ class Segments:
         task.add_done_callback(self._waiting.discard)
 
     async def _start(self, segment: SegmentPaths, record: SegmentRecord, namespace: str) -> processes.Detached:
-        """Start a holder. Where machines live on in the network of a killed one, it takes that network over."""
+        """Start a holder. Where machines live on in the network of a killed one, not in ours, it takes that over."""
         await self._clear(segment)
         make_private(segment.runtime)
-        living = [pid for uid in record.addresses for pid in processes.find(f"path={self._paths.machine(uid).qmp},")]
+        found = [pid for uid in record.addresses for pid in processes.find(f"path={self._paths.machine(uid).qmp},")]
+        living = [pid for pid in found if not Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")]
         own = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
         command = [
             *([] if living else ["unshare", *own, "--net", "--"]),
@@ -265,8 +273,8 @@ class Segments:
         await processes.end_all(self._uplink_mark(segment))
         remove_tree(segment.runtime)
 
-    async def _ask(self, segment: SegmentPaths, request: dict[str, Any]) -> list[int]:
-        """Send one request; the files handed over with the answer."""
+    async def _ask(self, segment: SegmentPaths, request: dict[str, Any], *, files: int = 0) -> list[int]:
+        """Send one request; the files handed over with the answer, of which there must be so many."""
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.setblocking(False)
@@ -275,20 +283,16 @@ class Segments:
                     await loop.sock_connect(connection, str(segment.control))
                     await loop.sock_sendall(connection, json.dumps(request).encode() + b"\n")
                     await _readable(connection)
-                reply, files, _, _ = socket.recv_fds(connection, 65536, 1)
+                reply, found, _, _ = socket.recv_fds(connection, 65536, 1)
             except OSError as error:
                 why = str(error) or "it is silent"
                 raise NetworkError(f"the network of this namespace does not answer: {why}") from error
         answer = json.loads(reply or b'{"error": "its process ended"}')
         if "error" in answer:
             raise NetworkError(str(answer["error"]))
-        return list(files)
-
-    async def _ask_for_file(self, segment: SegmentPaths, request: dict[str, Any]) -> int:
-        files = await self._ask(segment, request)
-        if not files:
+        if len(found) < files:
             raise NetworkError("the network of this namespace handed nothing over")
-        return files[0]
+        return list(found)
 
 
 async def _readable(connection: socket.socket) -> None:

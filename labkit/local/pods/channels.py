@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -21,14 +23,8 @@ _CHUNK = 65536
 _LONGEST_MESSAGE = 2**22
 
 
-def check(request: web.Request) -> None:
-    """Refuse what is not a WebSocket with one of the protocols, before anything is started. ApiError 400."""
-    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        why = "the embedded engine runs commands over WebSocket only, not over SPDY: use kubectl 1.31 or later"
-        raise bad_request(why)
-    if not set(PROTOCOLS) & set(offered):
-        raise bad_request(f"the WebSocket must offer one of the subprotocols {', '.join(PROTOCOLS)}")
+Take = Callable[[int, bytes], Awaitable[None]]
+"""What is done with a client's message: its channel, the rest of it."""
 
 
 @dataclass
@@ -38,54 +34,72 @@ class Channels:
     socket: web.WebSocketResponse
 
     @classmethod
-    async def accept(cls, request: web.Request) -> Channels:
-        """Shake hands; an empty message says that the connection stands."""
-        socket = web.WebSocketResponse(protocols=PROTOCOLS, compress=False, max_msg_size=_LONGEST_MESSAGE)
+    async def accept(cls, request: web.Request, protocols: Sequence[str]) -> Channels:
+        """Shake hands."""
+        socket = web.WebSocketResponse(protocols=protocols, compress=False, max_msg_size=_LONGEST_MESSAGE)
         await socket.prepare(request)
-        await socket.send_bytes(bytes([_STDOUT]))
         return cls(socket)
 
-    async def run(self, process: Process) -> None:
-        """Relay until the process has ended (its status goes last) or the client has gone (which ends the process)."""
-        reading = asyncio.create_task(self._read(process))
-        writing = [
-            asyncio.create_task(self._write(number, output))
-            for number, output in ((_STDOUT, process.stdout), (_STDERR, process.stderr))
-            if output is not None
-        ]
-        ended = asyncio.create_task(self._end(writing, process))
-        try:
-            await asyncio.wait([reading, ended], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reading, ended, *writing):
-                task.cancel()
-            await process.kill()
-            # A client that broke off, or sent what is not of the protocol, is at its end like any other.
-            await asyncio.gather(reading, ended, *writing, return_exceptions=True)
-            await self.socket.close()
+    async def send(self, channel: int, data: bytes) -> None:
+        """One message."""
+        await self.socket.send_bytes(bytes([channel]) + data)
 
-    async def _end(self, writing: list[asyncio.Task[None]], process: Process) -> None:
-        await asyncio.gather(*writing)
-        await self.socket.send_bytes(bytes([_ERROR]) + json.dumps(status_of(await process.wait())).encode())
-
-    async def _read(self, process: Process) -> None:
-        async for message in self.socket:
-            if message.type is not WSMsgType.BINARY or not message.data:
-                continue
-            channel, data = message.data[0], message.data[1:]
-            if channel == _STDIN:
-                await process.type(data)
-            elif channel == _CLOSE and data == bytes([_STDIN]):
-                process.end_input()
-            elif channel == _RESIZE:
-                size = json.loads(data)
-                process.resize(int(size["Width"]), int(size["Height"]))
-
-    async def _write(self, channel: int, output: asyncio.StreamReader) -> None:
+    async def copy(self, channel: int, output: asyncio.StreamReader) -> None:
+        """All that comes out of a stream."""
         # A terminal that its last process has left fails with EIO, which is its end of file.
         with contextlib.suppress(OSError):
             while data := await output.read(_CHUNK):
-                await self.socket.send_bytes(bytes([channel]) + data)
+                await self.send(channel, data)
+
+    async def relay(self, work: Coroutine[Any, Any, None], take: Take) -> None:
+        """Do the work while the client's messages are taken: until it is done, or the client has gone."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._read(take))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            # A client that broke off, or sent what is not of the protocol, is at its end like any other.
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.socket.close()
+
+    async def _read(self, take: Take) -> None:
+        async for message in self.socket:
+            if message.type is WSMsgType.BINARY and message.data:
+                await take(message.data[0], message.data[1:])
+
+
+def check(request: web.Request, protocols: Sequence[str], remedy: str) -> None:
+    """Refuse what is not a WebSocket with one of the protocols, before anything is started. ApiError 400."""
+    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    if request.headers.get("Upgrade", "").lower() != "websocket" or not set(protocols) & set(offered):
+        served = f"over WebSocket only, with the subprotocol {' or '.join(protocols)}, not over SPDY"
+        raise bad_request(f"the embedded engine serves this {served}: {remedy}")
+
+
+async def run(channels: Channels, process: Process) -> None:
+    """Relay until the process has ended (its status goes last) or the client has gone (which ends the process)."""
+
+    async def work() -> None:
+        outputs = ((_STDOUT, process.stdout), (_STDERR, process.stderr))
+        await asyncio.gather(*(channels.copy(number, output) for number, output in outputs if output))
+        await channels.send(_ERROR, json.dumps(status_of(await process.wait())).encode())
+
+    async def take(channel: int, data: bytes) -> None:
+        if channel == _STDIN:
+            await process.type(data)
+        elif channel == _CLOSE and data == bytes([_STDIN]):
+            process.end_input()
+        elif channel == _RESIZE:
+            size = json.loads(data)
+            process.resize(int(size["Width"]), int(size["Height"]))
+
+    try:
+        # An empty message says that the connection stands.
+        await channels.send(_STDOUT, b"")
+        await channels.relay(work(), take)
+    finally:
+        await process.kill()
 
 
 def status_of(code: int) -> dict[str, object]:

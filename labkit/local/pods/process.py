@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm"}
 
+_GRACE_SECONDS = 1.0
+
 
 @dataclass
 class Process:
@@ -50,8 +52,12 @@ class Process:
     async def kill(self) -> None:
         """End it, and let go of its streams."""
         if self.child.returncode is None:
-            self.child.kill()
-            # What it started has its group: a sandbox that is still being made does not yet end with its first process.
+            # This one reaches the command in a container too: runc hands it on.
+            self.child.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await self.child.wait()
+            # A sandbox that is still being made does not yet end with its first process; all of it is in one group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.child.pid, signal.SIGKILL)
             await self.child.wait()

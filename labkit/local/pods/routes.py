@@ -17,8 +17,7 @@ from labkit.local.controllers.containers import Containers
 from labkit.local.kubevirt.vmi_status import FINAL
 from labkit.local.objects import Obj, controller_uid, get_path, name_of, namespace_of, parse_time
 from labkit.local.paths import EnginePaths
-from labkit.local.pods import portforward, process, sandbox
-from labkit.local.pods.channels import Channels, check
+from labkit.local.pods import channels, portforward, process, sandbox
 from labkit.local.pods.spec import containers_of, stands_for_machine
 from labkit.local.pods.status import KINDS
 from labkit.local.store import Store
@@ -92,15 +91,15 @@ class Pods:
         """GET or POST, upgraded: run a command in a container. ApiError 400, 404 or 501."""
         pod = self._store.require("pods", path.namespace, path.name)
         container, query = _container(pod, request), request.query
-        check(request)
+        channels.check(request, channels.PROTOCOLS, "use kubectl 1.31 or later")
         command = query.getall("command", [])
         if not command:
             raise bad_request("you must specify at least one command for the container")
         wanted = {name: query.get(name) in _YES for name in ("stdin", "tty")}
         line = self._exec_line(pod, container, command, tty=wanted["tty"])
-        channels = await Channels.accept(request)
-        await channels.run(await process.start(line, **wanted))
-        return channels.socket
+        accepted = await channels.Channels.accept(request, channels.PROTOCOLS)
+        await channels.run(accepted, await process.start(line, **wanted))
+        return accepted.socket
 
     def _exec_line(self, pod: Obj, container: str, command: list[str], *, tty: bool) -> list[str]:
         if not stands_for_machine(pod):

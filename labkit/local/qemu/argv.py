@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,13 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """The machine's interface: QEMU is given the tap as an open file."""
+    """The machine's interface: QEMU gets the tap as an open file; without one the machine is alone, at ``address``."""
 
     mac: str
-    tap_fd: int
+    tap_fd: int | None
     model: str = "virtio"
     boot: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,14 @@ def _network(nic: Nic) -> list[str]:
     # No boot from the network, so no ROM for it either.
     device = f"{model},netdev=net0,id=nic0,mac={nic.mac},bus=pcie.0,addr=0x2,romfile="
     device += f",bootindex={nic.boot}" if nic.boot else ""
-    return ["-netdev", f"tap,id=net0,fd={nic.tap_fd}", "-device", device]
+    backend = _closed(nic.address) if nic.tap_fd is None else f"tap,id=net0,fd={nic.tap_fd}"
+    return ["-netdev", backend, "-device", device]
+
+
+def _closed(address: str) -> str:
+    """QEMU's own network, which passes nothing on."""
+    net = IPv4Interface(f"{address}/24").network
+    return f"user,id=net0,restrict=on,ipv6=off,net={net},host={net[1]},dhcpstart={address}"
 
 
 def _escaped(text: str) -> str:

@@ -71,16 +71,20 @@ def machine_config(
     tap_fd: int | None,
     default_mac: str,
     claims: Mapping[str, Path] = MappingProxyType({}),
+    address: str = "",
 ) -> MachineConfig:
-    """The whole configuration of a defaulted VMI; ``claims`` are the files of claims by name."""
+    """The whole configuration of a defaulted VMI; ``claims`` are the files of claims by name.
+
+    Without a tap its interface is alone in a network of QEMU's, at ``address``.
+    """
     domain = vmi["spec"]["domain"]
     devices, cpu = domain["devices"], domain["cpu"]
     interface = next(iter(devices.get("interfaces", [])), None)
     nic = None
-    if interface and tap_fd is not None:
+    if interface:
         mac = mac_address(vmi, default_mac)
         model, boot = interface.get("model") or "virtio", interface.get("bootOrder", 0)
-        nic = Nic(mac=mac, tap_fd=tap_fd, model=model, boot=boot)
+        nic = Nic(mac=mac, tap_fd=tap_fd, model=model, boot=boot, address=address)
     tablets = [item.get("bus", "usb") for item in devices.get("inputs", [])]
     if devices.get("autoattachInputDevice") and not tablets:
         tablets = ["usb"]

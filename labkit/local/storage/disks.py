@@ -17,15 +17,8 @@ from labkit.local.qemu.images import QEMU_IMG
 _MEMORY = 2**30
 _CPU_SECONDS = 1800
 _OTHERS = {
-    b"\x1f\x8b": "gzip",
-    b"\xfd7zXZ\0": "xz",
-    b"KDMV": "VMDK",
-    b"# Disk": "VMDK",
-    b"vhdxfile": "VHDX",
-    b"conectix": "VHD",
-    b"<<< ": "VDI",
-    b"QED\0": "QED",
-}
+    b"\x1f\x8b": "gzip", b"\xfd7zXZ": "xz", b"KDMV": "VMDK", b"vhdxfile": "VHDX", b"conectix": "VHD", b"<<< ": "VDI",
+}  # fmt: skip
 
 
 class DiskError(Exception):

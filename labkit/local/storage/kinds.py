@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.local.api.columns import AGE, NAME, Column, age, field
-from labkit.local.api.fields import Tree, not_built
-from labkit.local.api.kinds import Admit, Kind
+from labkit.local.api.kinds import Admit, Kind, Tree
+from labkit.local.api.schemas import not_built
 from labkit.local.objects import Obj, deleting, get_path
 from labkit.local.storage import rules
 from labkit.local.storage.rules import CDI, SNAPSHOTS
@@ -55,7 +55,7 @@ _RESTORE: Tree = {
     "target!": _TARGET,
     "virtualMachineSnapshotName!": "string",
     "targetReadinessPolicy": "WaitGracePeriod|",
-    "volumeRestorePolicy": "RandomizeNames|InPlace",
+    "volumeRestorePolicy": "RandomizeNames|",
     "volumeOwnershipPolicy": "Vm|",
     **not_built("patches", "volumeRestoreOverrides"),
 }
@@ -76,20 +76,16 @@ def _ago(dotted: str) -> Callable[[Obj], str]:
 
 
 def _custom(group: str, kind: str, spec: Tree, short: tuple[str, str], admit: Admit, *columns: Column) -> Kind:
+    fields = {"spec!": spec}
     return Kind(
-        group, "v1beta1", kind, f"{kind.lower()}s", kind.lower(),
-        fields={"spec!": spec},
-        short_names=short,
-        categories=("all",),
-        admit=admit,
+        kind, group, "v1beta1", fields, short_names=short, categories=("all",), admit=admit, columns=columns,
         counts_generations=True,
-        columns=columns,
     )  # fmt: skip
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(
-        "", "v1", "PersistentVolumeClaim", PVC, "persistentvolumeclaim",
+        "PersistentVolumeClaim",
         refused=("spec.resources.limits", *(f"spec.{name}" for name in _FOREIGN)),
         short_names=("pvc",),
         admit=rules.admit_claim,

@@ -142,7 +142,6 @@ class Provisioner:
         file, size = self._claims.file(claim), size_of(claim)
         if not file.exists():
             make_private(file.parent)
-            self._check_room(size)
             kind, source = next(iter(volume["spec"]["source"].items())) if volume else ("blank", {})
             if kind == "blank":
                 await disks.create(file, size)
@@ -208,12 +207,6 @@ class Provisioner:
             return None
         change = datavolumes.tell(phase, progress, fault, message)
         return self._store.update(DV, namespace_of(volume), name_of(volume), change)
-
-    def _check_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._volumes).free
-        if size > free:
-            found = f"{size // 2**20} MiB are asked for, {free // 2**20} MiB are free"
-            raise Later("ProvisioningFailed", f"the disk under {self._volumes} cannot hold the claim: {found}")
 
     def _bind(self, claim: Obj, volume: Obj | None) -> None:
         if get_path(claim, "status.phase") != "Bound" and self._store.by_uid(uid_of(claim)):

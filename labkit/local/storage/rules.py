@@ -86,8 +86,6 @@ def admit_restore(admission: Admission) -> None:
     if snapshot is None or not get_path(snapshot, "status.readyToUse"):
         fault = "does not exist" if snapshot is None else "is not ready to use"
         causes.append(Cause(at, f'VirtualMachineSnapshot "{name}" {fault}'))
-    elif spec.get("volumeRestorePolicy") == "InPlace" and snapshot["spec"]["source"] != spec["target"]:
-        causes.append(Cause("spec.volumeRestorePolicy", "InPlace can restore the snapshot's own VM only"))
     _admit_once(admission, causes, {"complete": False})
 
 

@@ -17,7 +17,7 @@ from labkit.local.storage import disks, online
 from labkit.local.storage.claims import Claims
 from labkit.local.storage.kinds import DV, PVC, RESTORE, SNAPSHOT
 from labkit.local.storage.operations import Operations
-from labkit.local.storage.rules import admit_claim, size_of
+from labkit.local.storage.rules import admit_claim
 from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
@@ -60,7 +60,7 @@ class Snapshots(Operations):
             "snapshotVolumes": {"includedVolumes": list(claims), "excludedVolumes": excluded},
             "captured": {
                 "virtualMachine": {"metadata": meta, "spec": vm["spec"]},
-                "claims": {name: {"name": name_of(found), "spec": found["spec"]} for name, found in claims.items()},
+                "claims": {name: found["spec"] for name, found in claims.items()},
             },
         }
 
@@ -102,26 +102,23 @@ class Restores(Operations):
             self.hold(obj, vm)
             if self._store.get(VMI, space, name_of(vm)) is not None:
                 raise Later("TargetNotReady", f"VirtualMachine {name_of(vm)} must be stopped before it is restored")
-        names = {volume: self._claim(obj, volume, claim) for volume, claim in captured["claims"].items()}
+        names = {volume: self._claim(obj, volume, spec) for volume, spec in captured["claims"].items()}
         claims = {volume: self._claims.bound(space, name) for volume, name in names.items()}
         for volume, claim in claims.items():
-            with self._claims.locked([claim], "InUse"):
-                await disks.copy(self._claims.snapshot_file(snapshot, volume), self._claims.file(claim))
-                await disks.grow(self._claims.file(claim), size_of(claim))
+            await disks.copy(self._claims.snapshot_file(snapshot, volume), self._claims.file(claim))
         gone = self._restore_vm(obj, captured["virtualMachine"], vm, names)
         restores = [{"volumeName": volume, "persistentVolumeClaim": name} for volume, name in names.items()]
         return {"complete": True, "restoreTime": timestamp(), "restores": restores, "deletedDataVolumes": gone}
 
-    def _claim(self, obj: Obj, volume: str, captured: Obj) -> str:
-        """The name of the claim that gets a captured disk: the one it was taken from (InPlace), or a new one."""
-        space, in_place = namespace_of(obj), obj["spec"].get("volumeRestorePolicy") == "InPlace"
-        name = captured["name"] if in_place else f"restore-{uid_of(obj)}-{volume}"
+    def _claim(self, obj: Obj, volume: str, spec: Obj) -> str:
+        """The name of a new claim for a captured disk."""
+        space, name = namespace_of(obj), f"restore-{uid_of(obj)}-{volume}"
         if self._store.get(PVC, space, name) is None:
             meta = {"name": name, "namespace": space}
-            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": captured["spec"]}
+            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
             admit_claim(Admission(claim, None, self._store.get))
             self._store.create(PVC, claim)
-        return str(name)
+        return name
 
     def _restore_vm(self, obj: Obj, captured: Obj, vm: Obj | None, restored: dict[str, str]) -> list[str]:
         """The VM as it was captured, with the restored claims; the names of its DataVolumes that go."""
@@ -148,8 +145,7 @@ class Restores(Operations):
             vm = self._store.create(VM, new)
         else:
             self._store.update(VM, space, name_of(vm), lambda now: now.update(spec=spec))
-        if obj["spec"].get("volumeRestorePolicy") != "InPlace":
-            owner = {"ownerReferences": [owner_reference(vm)]}
-            for name in restored.values():
-                self._store.update(PVC, space, name, lambda now: now["metadata"].update(owner))
+        owner = {"ownerReferences": [owner_reference(vm)]}
+        for name in restored.values():
+            self._store.update(PVC, space, name, lambda now: now["metadata"].update(owner))
         return gone

@@ -8,7 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from labkit.local.network.names import METADATA
 from labkit.local.storage.disks import DiskError, run
 
 _METADATA = (*METADATA, "fd00:ec2::254")
-_NAT64 = IPv6Network("64:ff9b::/96")
 _TIMEOUTS = aiohttp.ClientTimeout(total=6 * 3600, sock_connect=20, sock_read=60)
 _REDIRECTS = 5
 _CHUNK = 2**20
@@ -43,8 +42,7 @@ def is_local(address: str) -> bool:
     own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
-        translated = IPv4Address(int(found) % 2**32) if found in _NAT64 else None
-        found = found.ipv4_mapped or found.sixtofour or translated or found
+        found = found.ipv4_mapped or found
     unfit = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
     return unfit or str(found) in (*_METADATA, *own)
 
