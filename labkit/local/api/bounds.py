@@ -22,8 +22,8 @@ _LABEL_KINDS, _PATH_KINDS = ("namespaces", "services"), "rbac.authorization.k8s.
 _ANNOTATION_BYTES = 256 * 2**10
 
 BOUNDS: dict[str, Obj] = {
-    "api.coordination.v1.LeaseSpec.leaseDurationSeconds": {"minimum": 1},
-    "api.coordination.v1.LeaseSpec.leaseTransitions": {"minimum": 0},
+    "api.coordination.v1.LeaseSpec.leaseDurationSeconds": {"minimum": 1, "maximum": 2**31 - 1},
+    "api.coordination.v1.LeaseSpec.leaseTransitions": {"minimum": 0, "maximum": 2**31 - 1},
     "api.core.v1.LimitRangeItem.type": {"enum": ["Container", "PersistentVolumeClaim", "Pod"]},
     "api.core.v1.PersistentVolumeClaimSpec.accessModes[]": {
         "enum": ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
