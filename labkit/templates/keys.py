@@ -12,7 +12,8 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 from labkit.documents import Reader, Row, Wrong, by_kind, listing, mapping, named, scalar, table
 from labkit.templates import patterns, scalars
 from labkit.templates.disk_keys import IMAGE, image_from
-from labkit.templates.machine_keys import labelled, machine, set_content
+from labkit.templates.machine_keys import machine
+from labkit.templates.part_keys import labelled, set_content
 from labkit.templates.schema import File, FileSet, Image, Lifetime, Network, Variable, Volume
 from labkit.templates.variables import is_built_in
 

@@ -15,7 +15,7 @@ from labkit.templates import references
 from labkit.templates.checks import read_scripts, step_folders
 from labkit.templates.files import MOST_BYTES, digest, files, links
 from labkit.templates.keys import LAB, sets_from
-from labkit.templates.machine_keys import pane_name
+from labkit.templates.part_keys import pane_name
 from labkit.templates.schema import File, Template
 from labkit.templates.variables import built_in
 from labkit.wording import did_you_mean

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MOST_LENGTH = 256
+MOST_TEXT = 200
 SETS = {"d": string.digits, "w": string.ascii_letters + string.digits + "_"}
 SPECIAL = "()[]{}|?*+.^$\\"
 
@@ -37,6 +38,8 @@ def draw(pattern: str, seed: str, name: str) -> str:
 
 def parse(text: str) -> Pattern:
     """The pattern that `text` describes. Raises ValueError with the fault and the remedy."""
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"the pattern has more than {MOST_TEXT} characters")
     reader = _Reader(text)
     found = reader.options()
     if reader.rest:
@@ -82,6 +85,9 @@ def _one_of(options: list[Pattern]) -> Pattern:
 
 
 def _times(part: Pattern, least: int, most: int) -> Pattern:
+    if most * part.longest > MOST_LENGTH:
+        raise ValueError(f"the pattern draws up to {most * part.longest} characters; 1 to {MOST_LENGTH} are possible")
+
     def repeated(below: Below) -> str:
         return "".join(part.draw(below) for _ in range(least + below(most - least + 1)))
 

@@ -13,7 +13,7 @@ from labkit.orchestrator.access import Access
 from labkit.orchestrator.checks import run_setup
 from labkit.templates import Check, declared, find, load
 from tests.support.engine import running_engine
-from tests.support.service import Service, service_on
+from tests.support.service import Service
 
 ADA = Principal("local", "ada", name="Ada")
 LABS = ("hello-lab", "broken-service")
@@ -21,8 +21,23 @@ LABS = ("hello-lab", "broken-service")
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_engine() as engine, service_on(engine, tmp_path_factory.mktemp("home")) as found:
-        yield found
+    home = tmp_path_factory.mktemp("home")
+    with running_engine() as engine:
+        found = Service(home, engine.kubeconfig, policy_file=str(home / "policy.yaml"))
+        with found.at_work():
+            yield found
+        found.store.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_a_lab_that_the_policy_refuses_fails_with_the_rule_and_leaves_nothing(service: Service) -> None:
+    policy = service.settings.policy_file
+    assert policy is not None
+    policy.write_text("apiVersion: labkit/v1\nkind: Policy\nimages: []\n")
+    done = service.ended(service.labs.start(ADA, "hello-lab", activity="refused"))
+    policy.unlink()
+    assert "image localhost/labkit/tiny:latest: not allowed by the rule 'images'" in done.error
+    assert service.around.cluster.get("Namespace", None, names.namespace_of(done.lab)) is None
 
 
 def verdict(service: Service, lab: str, step: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from labkit.cli import main
+from labkit.commands.templates import new
 from labkit.templates import available
 
 Labkit = Callable[..., Result]
@@ -84,3 +85,43 @@ def test_the_installed_command_lints_too() -> None:
     command = [str(Path(sys.executable).parent / "labkit"), "lint", str(CASES / "broken-lab")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 7)
+
+
+def test_a_template_is_added_replaced_with_a_word_on_its_steps_and_removed(labkit: Labkit, tmp_path: Path) -> None:
+    folder = tmp_path / "src/my-lab"
+    made = CliRunner().invoke(new, [str(folder)])
+    assert made.output == f"Made {folder}. Next: labkit lint {folder}, labkit start ./{folder}\n"
+    assert labkit("lint", str(folder)).stdout == "my-lab: no faults\n"
+    assert labkit("templates", "add", str(folder)).stdout.startswith("my-lab: My lab (version ")
+    (folder / "instructions/2-more.md").write_text("# More\n\n## More {#more}\n")
+    done = labkit("templates", "add", str(folder))
+    assert (done.exit_code, "(steps added more); say --replace" in done.stderr) == (1, True)
+    assert labkit("templates", "add", str(folder), "--replace").stdout.endswith("  steps added: more\n")
+    assert labkit("templates", "remove", "my-lab").stdout == "my-lab is removed\n"
+    assert labkit("templates", "show", "my-lab").exit_code == 1
+
+
+def test_a_new_template_begins_with_the_one_that_is_named_and_never_over_another(
+    labkit: Labkit, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    assert CliRunner().invoke(new, [str(folder), "--from", "broken-service"]).exit_code == 0
+    assert labkit("lint", str(folder)).stdout == "shop: no faults\n"
+    again = CliRunner().invoke(new, [str(folder)])
+    assert "is there already" in str(again.exception)
+    wrong = CliRunner().invoke(new, [str(tmp_path / "My Lab")])
+    assert "'My Lab' is no name" in str(wrong.exception)
+
+
+def test_the_schema_for_editors_is_printed(labkit: Labkit) -> None:
+    assert json.loads(labkit("templates", "schema").stdout)["title"] == "labkit lab.yaml"
+
+
+def test_hints_are_told_apart_from_faults(labkit: Labkit, tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    CliRunner().invoke(new, [str(folder)])
+    text = (folder / "lab.yaml").read_text()
+    (folder / "lab.yaml").write_text(text.replace("lifetime: {max: 2h, idle: 45m}\n", ""))
+    done = labkit("lint", str(folder))
+    assert (done.exit_code, done.stdout.splitlines()[0].endswith("(hint)")) == (0, True)
+    assert len(json.loads(labkit("lint", "--json", str(folder)).stdout)["hints"]) == 1

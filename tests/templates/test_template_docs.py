@@ -17,14 +17,14 @@ from labkit.manifests.lab import LabPlan, lab_objects
 from labkit.manifests.scope import Object
 from labkit.manifests.userdata import MachineAccess
 from labkit.policy import Policy, refusals
-from labkit.templates import CATALOGUE, Template, disk_keys, keys, load, machine_keys
+from labkit.templates import CATALOGUE, Template, disk_keys, keys, load, machine_keys, part_keys
 
 DOCS = Path(__file__).parents[2] / "docs"
 LAB_YAML = (DOCS / "reference/lab-yaml.md").read_text()
 INSTRUCTIONS = (DOCS / "reference/instructions.md").read_text()
 TABLES = {
     name: getattr(module, name)
-    for module in (keys, machine_keys, disk_keys)
+    for module in (keys, machine_keys, part_keys, disk_keys)
     for name in vars(module)
     if name.isupper() and isinstance(getattr(module, name), tuple) and isinstance(getattr(module, name)[0], Row)
 }
