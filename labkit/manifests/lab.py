@@ -61,13 +61,6 @@ def lab_objects(plan: LabPlan) -> list[Object]:
     return [*shared_objects(plan), *(found for machine in machines for found in machine_objects(plan, machine))]
 
 
-def machine_specs(template: Template, site: Site) -> dict[str, Object]:
-    """What each VM of a lab asks the engine for, by name: so much is known before a lab is started."""
-    machines = (machine for machine in template.machines if machine.type == "vm")
-    found = {machine.name: virtual_machine(Scope("", ""), template, machine, site) for machine in machines}
-    return {name: machine["spec"]["template"]["spec"] for name, machine in found.items()}
-
-
 def shared_objects(plan: LabPlan) -> list[Object]:
     """What is there for all machines: limits first, then walls, names, and what several may use."""
     scope, template = plan.scope, plan.template
