@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from labkit.local.files import write_atomically
 
 HOST = "127.0.0.1"
+_ENDPOINT = "endpoint.json"
 _YEARS = timedelta(days=3650)
 _RENEW = timedelta(days=30)
 
@@ -30,10 +31,9 @@ class EndpointError(Exception):
 def listen(folder: Path, wanted: int) -> socket.socket:
     """A listening socket on loopback: the port asked for, else the one used before, else a free one.
 
-    Clients find a new port in the kubeconfig, which they read again when it changes. Raises EndpointError where the
-    port asked for is taken.
+    Raises EndpointError where the port asked for is taken.
     """
-    file = folder / "endpoint.json"
+    file = folder / _ENDPOINT
     before = int(json.loads(file.read_text())["port"]) if file.exists() else 0
     try:
         listener = socket.create_server((HOST, wanted or before))
@@ -42,8 +42,13 @@ def listen(folder: Path, wanted: int) -> socket.socket:
             taken = f"port {wanted} on {HOST} is taken ({error.strerror}): choose another with --port"
             raise EndpointError(taken) from error
         listener = socket.create_server((HOST, 0))
-    write_atomically(file, json.dumps({"host": HOST, "port": listener.getsockname()[1]}).encode())
     return listener
+
+
+def announce(folder: Path, port: int, certificate: bytes, bearer: str) -> None:
+    """Say where the engine serves: in the kubeconfig, which clients read again when it changes, then to who waits."""
+    write_atomically(folder / "kubeconfig", kubeconfig(port, certificate, bearer).encode())
+    write_atomically(folder / _ENDPOINT, json.dumps({"host": HOST, "port": port}).encode())
 
 
 def token(folder: Path) -> str:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.networks import Networks
 from labkit.local.controllers.quotas import Quotas
 from labkit.local.controllers.virtualmachines import VirtualMachines
-from labkit.local.files import make_private, write_atomically
+from labkit.local.files import make_private
 from labkit.local.journal import JournalError
 from labkit.local.kubevirt.subresources import Subresources
 from labkit.local.network.plain import PlainSegments
@@ -126,10 +127,7 @@ async def _serve(options: Options) -> None:
     store = Store(paths.objects, KINDS)
     quotas = Quotas(store)
     recorder = Recorder(store)
-    lacking = (await asyncio.to_thread(doctor.private_network))[0] if options.network == "auto" else ""
-    if plain := options.network == "plain" or bool(lacking):
-        log.warning("no private networks, so each machine is alone: %s", lacking or "as was asked for")
-    segments = PlainSegments(paths, lambda uid, line: machines.command(uid, line)) if plain else Segments(paths)
+    segments = await _segments(options, lambda uid, line: machines.command(uid, line))
     namespaces, garbage = Namespaces(store), Garbage(store)
     networks = Networks(store, segments, recorder)
     virtual_machines = VirtualMachines(store, recorder)
@@ -153,13 +151,9 @@ async def _serve(options: Options) -> None:
     reviews = Reviews(store, rights, tokens)
     context, certificate = endpoint.tls(paths.engine)
     listener = endpoint.listen(paths.engine, options.port)
-    runner = web.AppRunner(
-        Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}, own.routes()).application(),
-        access_log=None,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-        keepalive_timeout=_IDLE_SECONDS,
-        handler_cancellation=False,
-    )
+    port = listener.getsockname()[1]
+    endpoint.announce(paths.engine, port, certificate, bearer)
+    runner = _runner(Server(store, subresources, guard, {**reviews.routes(), **pods.routes()}, own.routes()))
     await runner.setup()
     await containers.start()
     await machines.start()
@@ -170,8 +164,6 @@ async def _serve(options: Options) -> None:
     for controller in controllers:
         controller.start()
     await web.SockSite(runner, listener, ssl_context=context).start()
-    port = listener.getsockname()[1]
-    write_atomically(paths.engine / "kubeconfig", endpoint.kubeconfig(port, certificate, bearer).encode())
     log.info("serving on https://%s:%s", endpoint.HOST, port)
 
     await stop.wait()
@@ -184,6 +176,25 @@ async def _serve(options: Options) -> None:
     await machines.close()
     await containers.close()
     await store.close()
+
+
+async def _segments(options: Options, command: Callable[[str, str], Awaitable[str]]) -> Segments:
+    """The networks as asked for. ``command`` is for those that are made by each machine's QEMU."""
+    lacking = (await asyncio.to_thread(doctor.private_network))[0] if options.network == "auto" else ""
+    if options.network == "plain" or lacking:
+        log.warning("no private networks, so each machine is alone: %s", lacking or "as was asked for")
+        return PlainSegments(options.paths, command)
+    return Segments(options.paths)
+
+
+def _runner(server: Server) -> web.AppRunner:
+    return web.AppRunner(
+        server.application(),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=_IDLE_SECONDS,
+        handler_cancellation=False,
+    )
 
 
 def _stop_event(with_parent: bool) -> asyncio.Event:

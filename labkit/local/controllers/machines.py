@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from labkit.local import logs, processes
+from labkit.local import processes
 from labkit.local.api.status import ApiError
 from labkit.local.controllers import probes
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.launch import TROUBLE, Launcher
 from labkit.local.controllers.queue import Key, WorkQueue
+from labkit.local.controllers.reports import Reports
+from labkit.local.controllers.starting import Starter
 from labkit.local.controllers.virtualmachines import VMI
 from labkit.local.files import remove_tree
 from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import (
-    ACCELERATION,
     FINAL,
-    Observed,
     Problem,
     grace_left,
     pod_spec,
-    pod_status,
-    vmi_status,
 )
-from labkit.local.network.names import mac_of
 from labkit.local.network.segments import NetworkError, Segments, Streams
 from labkit.local.objects import (
     Obj,
@@ -40,14 +35,12 @@ from labkit.local.objects import (
     get_path,
     name_of,
     namespace_of,
-    timestamp,
     uid_of,
     without_finalizer,
 )
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
 from labkit.local.store import Change, Store
-from labkit.local.warm import waking
 from labkit.local.warm.spares import Spares
 from labkit.local.warm.warm import START, Warm
 
@@ -60,16 +53,6 @@ _ENDS = {
     "crashed": "The VirtualMachineInstance crashed.",
     "unhealthy": "The VirtualMachineInstance failed its liveness probe and was ended.",
 }
-
-
-@contextlib.asynccontextmanager
-async def _closing(found: machine.Machine) -> AsyncIterator[None]:
-    """Let go of a machine with which something goes wrong."""
-    try:
-        yield
-    except BaseException:
-        await found.close()
-        raise
 
 
 class Machines:
@@ -87,14 +70,14 @@ class Machines:
         spares: Spares,
     ) -> None:
         self._store = store
-        self._recorder = recorder
         self._segments = segments
         self._launcher = launcher
         self._paths = paths
-        self._acceleration = acceleration
         self._warm = warm
         self._spares = spares
         self._running: dict[str, machine.Machine] = {}
+        self.reports = Reports(store, recorder, segments, paths, acceleration, self._running)
+        self._starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
         self.queue = WorkQueue("machine", self.reconcile)
@@ -123,13 +106,6 @@ class Machines:
     def uid_for(self, kind: str, obj: Obj) -> str:
         """The uid of a new object where it is a machine for which there is a spare."""
         return self._spares.uid_for(obj, self.network_uid(obj)) if kind == VMI else ""
-
-    def event(self, vmi: Obj, reason: str, message: str, *, warning: bool = False) -> None:
-        """Note something about a machine: as an event, and in its log while there is one."""
-        self._recorder.record(vmi, reason, message, warning=warning)
-        log_file = self._paths.machine(uid_of(vmi)).qemu_log
-        if log_file.parent.exists():
-            logs.append(log_file, f"labkit: {reason}: {message}\n".encode())
 
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI:
@@ -162,8 +138,8 @@ class Machines:
         if deleting(vmi):
             return await self._end(vmi, running)
         if running is None and phase == "Running":
-            self._observe(vmi, "Failed")
-            self.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
+            self.reports.observe(vmi, "Failed")
+            self.reports.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
             return None
         if running is None:
             return await self._bring_up(key, vmi)
@@ -178,99 +154,42 @@ class Machines:
                 self._store.create("pods", pod)
             except ApiError as error:
                 why = f"failed to create virtual machine pod: {error}"
-                self._observe(vmi, "Pending", Problem("Synchronized", "FailedCreate", why))
-                self.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
+                self.reports.observe(vmi, "Pending", Problem("Synchronized", "FailedCreate", why))
+                self.reports.event(vmi, "FailedCreate", f"Error creating pod: {error}", warning=True)
                 return _RETRY_SECONDS
         if problem := self._launcher.obstacle(vmi):
             if problem.reason == "Unschedulable":
                 await self._spares.shrink()
-            self._observe(vmi, problem.phase, problem)
-            self.event(vmi, problem.reason, problem.message, warning=True)
+            self.reports.observe(vmi, problem.phase, problem)
+            self.reports.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
-        vmi = self._observe(vmi, "Scheduling")
+        vmi = self.reports.observe(vmi, "Scheduling")
         try:
-            started = await self._warm_start(vmi) or await self._boot(vmi)
+            started = await self._starter.start(vmi)
         except TROUBLE as error:
             await self._clear(vmi)
             # A full disk may have room again later; nothing else that goes wrong here mends itself.
             full = os.strerror(errno.ENOSPC) in str(error)
-            self._observe(vmi, "Scheduling" if full else "Failed", Problem("Synchronized", "FailedCreate", str(error)))
-            self.event(vmi, "FailedCreate", str(error), warning=True)
-            return _RETRY_SECONDS if full else None
-        self._running[uid_of(vmi)] = started
-        self._spares.note(vmi, self.network_uid(vmi))
-        self._observe(vmi, "Running")
-        self.event(vmi, "Started", "VirtualMachineInstance started.")
-        return None
-
-    async def _boot(self, vmi: Obj) -> machine.Machine:
-        process = await self._launcher.launch(vmi)
-        return await self._connect(self._mark(vmi, "cold"), process)
-
-    async def _warm_start(self, vmi: Obj) -> machine.Machine | None:
-        """A spare or a clone, or None where the machine has to boot: a warm start may fail, and no start for that."""
-        for how in (self._unpark, self._clone):
-            try:
-                if found := await how(vmi):
-                    found.paths.asleep.unlink()
-                    return found
-            except TROUBLE as error:
-                await self._clear(vmi)
-                why = f"the machine is started in another way, for a warm start failed: {error}"
-                self.event(vmi, "WarmStartFailed", why, warning=True)
-        return None
-
-    async def _clone(self, vmi: Obj) -> machine.Machine | None:
-        template = self._warm.template(vmi)
-        if template is None or not self._launcher.seeds_fit(vmi):
-            return None
-        try:
-            process = await self._launcher.launch(vmi, template)
-            found = await self._connect(self._mark(vmi, "warm"), process)
-            async with _closing(found):
-                await waking.wake(found, template, self._launcher.place(vmi))
-        except TROUBLE:
-            self._warm.shelf.failed(template)
-            raise
-        self._warm.shelf.hit(template)
-        return found
-
-    async def _unpark(self, vmi: Obj) -> machine.Machine | None:
-        spare = self._spares.take(uid_of(vmi))
-        if spare is None:
-            return None
-        async with _closing(spare.machine):
-            self._mark(vmi, "spare")
-            await self._launcher.take_over(vmi)
-            await spare.machine.unpause()
-            await waking.become(spare.machine, self._launcher.place(vmi))
-        self._tend(vmi, spare.machine)
-        return spare.machine
-
-    def _mark(self, vmi: Obj, start: str) -> Obj:
-        """Say on a VMI how its machine is started."""
-        mark = {ACCELERATION: self._acceleration, START: start}
-        key = namespace_of(vmi), name_of(vmi)
-        self._store.update(VMI, *key, lambda new: new["metadata"].setdefault("annotations", {}).update(mark))
-        return self._observe(vmi, "Scheduled")
-
-    async def _connect(self, vmi: Obj, process: processes.Detached) -> machine.Machine:
-        found = machine.Machine(self._paths.machine(uid_of(vmi)), process, lambda: None)
-        async with _closing(found):
-            await found.connect(
-                serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
+            self.reports.observe(
+                vmi, "Scheduling" if full else "Failed", Problem("Synchronized", "FailedCreate", str(error))
             )
-        self._tend(vmi, found)
-        return found
+            self.reports.event(vmi, "FailedCreate", str(error), warning=True)
+            return _RETRY_SECONDS if full else None
+        self._take(vmi, started)
+        self._spares.note(vmi, self.network_uid(vmi))
+        self.reports.observe(vmi, "Running")
+        self.reports.event(vmi, "Started", "VirtualMachineInstance started.")
+        return None
 
-    def _tend(self, vmi: Obj, found: machine.Machine) -> None:
-        """Have what happens to a machine noticed."""
+    def _take(self, vmi: Obj, found: machine.Machine) -> None:
+        """Keep a running machine, and have what happens to it noticed."""
+        self._running[uid_of(vmi)] = found
         key = namespace_of(vmi), name_of(vmi)
         found.changed = lambda: self.queue.add(key)
         found.facts.ready = "readinessProbe" not in vmi["spec"]
         for kind in PROBES:
             if probe := vmi["spec"].get(kind):
-                dial, tell = partial(self.dial, vmi, probe=True), partial(self._unhealthy, vmi)
+                dial, tell = partial(self.dial, vmi, probe=True), partial(self.reports.unhealthy, vmi)
                 found.keep(probes.watch(found, kind, probe, dial, tell))
 
     async def command(self, uid: str, line: str) -> str:
@@ -281,10 +200,6 @@ class Machines:
             return str(await running.execute("human-monitor-command", {"command-line": line}))
         except machine.MachineError as error:
             raise NetworkError(str(error)) from error
-
-    def _unhealthy(self, vmi: Obj, fault: str) -> None:
-        pod = self._store.get("pods", namespace_of(vmi), name_of(pod_spec(vmi)))
-        self._recorder.record(pod or vmi, "Unhealthy", fault, warning=True)
 
     async def dial(self, vmi: Obj, port: int, *, probe: bool = False) -> Streams:
         """A connection to a machine's port, made inside its network. Raises NetworkError or OSError."""
@@ -302,53 +217,28 @@ class Machines:
         if process is None:
             return None
         try:
-            found = await self._connect(vmi, process)
+            found = await self._starter.connect(vmi, process)
         except machine.MachineError as error:
             log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
             await processes.end_all(machine.mark(paths))
             return None
-        self._running[uid_of(vmi)] = found
+        self._take(vmi, found)
         return found
 
     # Running
 
     async def _follow(self, vmi: Obj, running: machine.Machine) -> float | None:
         if not running.facts.ended:
-            self._observe(vmi, "Running")
+            self.reports.observe(vmi, "Running")
             if running.facts.agent and vmi["metadata"].get("annotations", {}).get(START) == "cold":
                 self._warm.want(vmi)
             return None
         crashed = running.facts.ended != "shutdown"
         said = _ENDS[running.facts.ended]
         await self._clear(vmi)
-        self._observe(vmi, "Failed" if crashed else "Succeeded")
-        self.event(vmi, "Stopped", said, warning=crashed)
+        self.reports.observe(vmi, "Failed" if crashed else "Succeeded")
+        self.reports.event(vmi, "Stopped", said, warning=crashed)
         return None
-
-    def _observe(self, vmi: Obj, phase: str, problem: Problem | None = None) -> Obj:
-        """Write down what is seen of a machine, on the VMI and on its pod; the VMI as it is now."""
-        space, name, now = namespace_of(vmi), name_of(vmi), timestamp()
-        running = self.running(vmi)
-        facts = running.facts if running else machine.Facts()
-        network = self._store.get("namespaces", "", space)
-        address = self._segments.address(uid_of(network), uid_of(vmi)) if network else None
-        seen = Observed(
-            phase=phase,
-            acceleration=self._acceleration,
-            paused=facts.paused,
-            ready=facts.ready,
-            agent=facts.agent,
-            os_info=facts.os_info if facts.agent else {},
-            address=address or "",
-            mac=plan.mac_address(vmi, mac_of(uid_of(vmi))),
-            problem=problem,
-        )
-        pod_name = name_of(pod_spec(vmi))
-        pod = self._store.get("pods", space, pod_name)
-        if pod is not None:
-            self._store.update("pods", space, pod_name, lambda old: old.update(status=pod_status(vmi, old, seen, now)))
-        pod_uid = uid_of(pod) if pod else ""
-        return self._store.update(VMI, space, name, lambda old: old.update(status=vmi_status(old, seen, pod_uid, now)))
 
     # Down
 
@@ -357,14 +247,14 @@ class Machines:
         if running is not None and not running.facts.ended:
             left = grace_left(vmi, datetime.now(UTC)) if plan.has_acpi(vmi) else 0
             if left > 0:
-                self._observe(vmi, get_path(vmi, "status.phase"))
+                self.reports.observe(vmi, get_path(vmi, "status.phase"))
                 if not running.facts.powering_down:
                     running.facts.powering_down = True
                     await running.power_down()
                 return left
         ended = running.facts.ended if running else ""
         await self._clear(vmi)
-        self._observe(vmi, "Succeeded" if ended == "shutdown" else "Failed")
+        self.reports.observe(vmi, "Succeeded" if ended == "shutdown" else "Failed")
         self._store.update(VMI, namespace_of(vmi), name_of(vmi), without_finalizer(FINALIZER))
         return None
 

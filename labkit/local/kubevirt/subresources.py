@@ -119,7 +119,7 @@ class Subresources:
             raise _conflict(vmi, "VMI is already paused")
         if not await _dry_run(request):
             await machine.pause()
-            self._machines.event(vmi, "Paused", "VirtualMachineInstance paused")
+            self._machines.reports.event(vmi, "Paused", "VirtualMachineInstance paused")
         return web.Response()
 
     async def _unpause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -132,7 +132,7 @@ class Subresources:
             raise _conflict(vmi, "VM snapshot is in progress")
         if not await _dry_run(request):
             await machine.unpause()
-            self._machines.event(vmi, "Unpaused", "VirtualMachineInstance unpaused")
+            self._machines.reports.event(vmi, "Unpaused", "VirtualMachineInstance unpaused")
         return web.Response()
 
     async def _soft_reboot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Subresources:
         if not machine.facts.agent and not has_acpi(vmi):
             raise _conflict(vmi, "VMI neither have the agent connected nor the ACPI feature enabled")
         await machine.soft_reboot()
-        self._machines.event(vmi, "SoftRebooted", "VirtualMachineInstance soft rebooted")
+        self._machines.reports.event(vmi, "SoftRebooted", "VirtualMachineInstance soft rebooted")
         return web.Response()
 
     async def _reset(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -151,7 +151,7 @@ class Subresources:
         fault = f"Failed to reset non-running VMI with phase {get_path(vmi, 'status.phase')}"
         machine = self._running(vmi, internal_error(fault))
         await machine.execute("system_reset")
-        self._machines.event(vmi, "Reset", "VirtualMachineInstance reset")
+        self._machines.reports.event(vmi, "Reset", "VirtualMachineInstance reset")
         return web.Response()
 
     def _ask_guest(self, questions: Sequence[agent.Question], shown: Callable[[list[Any]], Any]) -> Handler:
