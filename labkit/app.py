@@ -24,8 +24,8 @@ from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
 from labkit.orchestrator.lifetimes import Limits
-from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.template_source import TemplateSource
+from labkit.orchestrator.work import Surroundings
 from labkit.orchestrator.worker import Controller
 from labkit.settings import Settings
 from labkit.store import LabRow, Retention, SqliteStore

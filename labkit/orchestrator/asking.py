@@ -13,7 +13,7 @@ from labkit.orchestrator import admission, lifetimes
 from labkit.orchestrator.access import Access
 from labkit.orchestrator.kinds import ALLOWED_STATES
 from labkit.orchestrator.observe import lab_state
-from labkit.orchestrator.operations import Surroundings, observe_machines
+from labkit.orchestrator.work import Surroundings, observe_machines
 from labkit.store import LabRow
 from labkit.templates import Template
 

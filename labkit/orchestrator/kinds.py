@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from labkit.model import LabState, OperationKind
 from labkit.orchestrator import changes, operations
-from labkit.orchestrator.operations import Result, Work
 from labkit.orchestrator.personal import personalise
+from labkit.orchestrator.work import Result, Work
 
 
 def start(work: Work) -> Result:

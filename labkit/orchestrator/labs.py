@@ -29,7 +29,7 @@ from labkit.orchestrator import inside, ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.life import Life
-from labkit.orchestrator.operations import Surroundings
+from labkit.orchestrator.work import Surroundings
 from labkit.templates import media_file, values
 from labkit.tickets import LIFETIME, Ticket, sign
 

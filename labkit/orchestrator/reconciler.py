@@ -13,8 +13,8 @@ from labkit.manifests import names
 from labkit.model import OperationKind
 from labkit.orchestrator import tending
 from labkit.orchestrator.observed import Watches
-from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.plan import HALF_MADE_SECONDS, Act, Desired, Step, excess, plan
+from labkit.orchestrator.work import Surroundings
 from labkit.store import Hold, LabRow
 
 BEAT_SECONDS = 5.0

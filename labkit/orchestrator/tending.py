@@ -14,8 +14,8 @@ from labkit.errors import Invalid, NotFound
 from labkit.model import OperationKind, Reservation
 from labkit.orchestrator import admission, lifetimes, spares
 from labkit.orchestrator.lifetimes import End, Warn
-from labkit.orchestrator.operations import Surroundings
 from labkit.orchestrator.waiting import tell_place
+from labkit.orchestrator.work import Surroundings
 from labkit.store import LabRow
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from labkit.cluster.lease import Lease
 from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, SetupError
 from labkit.model import Operation, OperationKind, OperationState
 from labkit.orchestrator.kinds import perform
-from labkit.orchestrator.operations import Cancelled, Interrupted, Surroundings, Work
 from labkit.orchestrator.reconciler import Reconciler
+from labkit.orchestrator.work import Cancelled, Interrupted, Surroundings, Work
 
 WORKERS = 8
 _QUEUE_SECONDS = 0.05

@@ -18,7 +18,7 @@ from labkit import app
 from labkit.model import Operation, Principal, Role
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
-from labkit.orchestrator.operations import Surroundings
+from labkit.orchestrator.work import Surroundings
 from labkit.settings import Settings, load
 from labkit.store import SqliteStore
 from tests.support.engine import EngineProcess, until

@@ -19,7 +19,7 @@ from labkit.manifests.storage import volume
 from labkit.model import MachineState, Pane, PaneType
 from labkit.orchestrator.access import Access, draw
 from labkit.orchestrator.inside import open_machine_port, run
-from labkit.orchestrator.operations import observe_machines
+from labkit.orchestrator.work import observe_machines
 from labkit.templates import Disk, File, FileSet, Image, Machine, Mount, Readiness, Service, Template, User, Volume
 from tests.manifests.objects import plan, template
 from tests.support.engine import EngineProcess, running_engine, until
