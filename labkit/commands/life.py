@@ -128,7 +128,9 @@ def restore(lab: str, name: str, yes: bool, as_json: bool) -> None:
     """Bring back what snapshot NAME keeps: what its machines' disks hold now is lost."""
     session = Session()
     lab = session.find(lab)
-    ask(f"What the disks of the machines in snapshot {name} hold now will be lost.", yes=yes)
+    kept = next((one for one in session.labs.snapshots(session.principal, lab) if one.name == name), None)
+    if kept is not None:  # else the restore is refused, and says which there are
+        ask(f"What the disks of {', '.join(kept.machines)} hold now will be lost.", yes=yes)
     _operate(session, lambda: session.labs.restore(session.principal, lab, name), as_json=as_json)
 
 

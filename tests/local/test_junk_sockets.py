@@ -101,7 +101,8 @@ def test_what_is_not_tls_gets_no_answer(guest: Guest, sent: bytes) -> None:
 )
 def test_what_is_not_http_is_refused_and_cut(guest: Guest, sent: bytes) -> None:
     with secure(guest.engine) as connection:
-        connection.sendall(sent)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # it may be cut before all is sent
+            connection.sendall(sent)
         found = answer(connection)
         assert found.split(b" ")[1:2] in ([], [b"400"], [b"401"], [b"431"], [b"505"]), found[:200]
 

@@ -116,7 +116,8 @@ def running_engine(
             engine.kill()
         for process in _processes_of(engine):
             if process.pid != os.getpid():
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         print(engine.log.read_text(errors="replace"), file=sys.stderr)
         shutil.rmtree(folder)
 
