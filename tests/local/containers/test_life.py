@@ -123,9 +123,10 @@ def test_a_pod_is_connected_again_when_its_network_was_lost(box: Box) -> None:
     box.wait("a")
     box.wait("b")
     began = box.status("b")["state"]
-    search = f"--search={box.space}.svc"
-    for process in psutil.process_iter(["cmdline"]):
-        if any(word.startswith(search) for word in process.info["cmdline"] or ()):
-            process.kill()
+    own = f"--holder-dir={box.engine.runtime}/"
+    holders = [p for p in psutil.process_iter(["cmdline"]) if any(own in word for word in p.info["cmdline"] or ())]
+    assert holders
+    for holder in holders:
+        holder.kill()
     until(lambda: "here" in box.sh("b", f"timeout 3 wget -qO- {box.get('a')['status']['podIP']}"))
     assert os.getuid() != 0 or box.status("b")["state"] == began, "root's are not even started anew"
