@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from labkit import launcher
 from labkit.folders import make_private
 from labkit.supervisor import Plan
-from tests.support.home import LABKIT, Home, eventually, new_home
-
-
-@pytest.fixture
-def home() -> Iterator[Home]:
-    found = new_home()
-    yield found
-    found.end()
+from tests.support.home import LABKIT, Home, eventually
 
 
 def test_many_commands_at_once_start_one_supervisor(home: Home) -> None:

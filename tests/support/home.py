@@ -82,6 +82,13 @@ class Home:
         """The process ids of this home's QEMUs."""
         return sorted(process.pid for process in self.processes("qemu-system"))
 
+    def wait_for_machine(self) -> int:
+        """The one machine's process, once there is one."""
+        for _ in eventually("a machine", 30):
+            if found := self.machines():
+                return found[0]
+        raise AssertionError
+
     def leftovers(self) -> list[str]:
         """What a lab would leave behind if it did: machines, networks, disks, sockets, namespaces."""
         found = [
