@@ -67,10 +67,14 @@ class Spare:
 
 @dataclass
 class Nest:
-    """A network with the spares of one set. ``space`` is the namespace (uid) that took it over, ``since`` when."""
+    """A network with the spares of one set.
+
+    ``kinds`` are their templates; ``space`` is the namespace (uid) that took it over, ``since`` when.
+    """
 
     uid: str
     name: str
+    kinds: str = ""
     spares: list[Spare] = field(default_factory=list)
     space: str = ""
     since: float = 0.0
@@ -198,14 +202,15 @@ class Spares:
 
     def _superfluous(self) -> list[Nest]:
         """What nobody has wanted of sets that were taken, and sets that are no longer to be kept."""
-        kept = {name: number for name, (_, number) in (self._by_demand() | self._by_hand).items()}
+        sets = (self._by_demand() | self._by_hand).items()
+        kept = {(name, self._kinds(machines)): number for name, (machines, number) in sets}
         found = []
         for nest in self._nests:
             if nest.space:
                 over = not nest.spares or time.monotonic() - nest.since > _LEFT_OVER_SECONDS
             else:
-                over = kept.get(nest.name, 0) <= 0
-                kept[nest.name] = kept.get(nest.name, 0) - 1
+                left = kept.get((nest.name, nest.kinds), 0)
+                over, kept[nest.name, nest.kinds] = left <= 0, left - 1
             if over:
                 found.append(nest)
         return found
@@ -228,9 +233,7 @@ class Spares:
         started: dict[str, dict[str, Obj]] = {}
         for _, space, vmi in self._demand:
             started.setdefault(space, {})[vmi["metadata"]["name"]] = vmi
-        named = [
-            ("+".join(sorted(map(self._warm.key, found.values()))), [*found.values()]) for found in started.values()
-        ]
+        named = [(self._kinds([*found.values()]), [*found.values()]) for found in started.values()]
         sets, asked = dict(named), Counter(name for name, _ in named)
         left, chosen = self._most, {}
         for name, times in asked.most_common():
@@ -238,8 +241,11 @@ class Spares:
             left -= chosen[name][1]
         return chosen
 
+    def _kinds(self, machines: Sequence[Obj]) -> str:
+        return "+".join(sorted(map(self._warm.key, machines)))
+
     async def _park(self, name: str, machines: Sequence[Obj]) -> None:
-        nest = Nest(str(uuid.uuid4()), name)
+        nest = Nest(str(uuid.uuid4()), name, self._kinds(machines))
         fresh = [_nobody(vmi) for vmi in machines]
         try:
             members = []
