@@ -72,7 +72,9 @@ class Claims:
         for name, writes in claims_of(vmi["spec"]).items():
             claim, volume = (self._store.get(kind, namespace_of(vmi), name) for kind in (PVC, DV))
             if get_path(volume, "status.phase") == "Failed":
-                said = next((c["message"] for c in get_path(volume, "status.conditions", []) if c["type"] == "Running"), "")
+                said = next(
+                    (c["message"] for c in get_path(volume, "status.conditions", []) if c["type"] == "Running"), ""
+                )
                 why = f"DataVolume {name} failed: {said}"
                 return Problem("Synchronized", "FailedDataVolumeImport", why, "Pending")
             if get_path(volume, "status.phase", "Succeeded") != "Succeeded":
