@@ -55,12 +55,8 @@ def engine(with_web: Path) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def service(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose policy allows disks that are filled from labkit's own images."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "policy.yaml").write_text(
-        "apiVersion: labkit/v1\nkind: Policy\nimages: [bundled]\ndataVolumes: [localhost/labkit/*]\n"
-    )
-    found = Service(home, engine.kubeconfig, policy_file=str(home / "policy.yaml"))
+    """A service under labkit's own policy, with a controller at work."""
+    found = Service(tmp_path_factory.mktemp("home"), engine.kubeconfig)
     with found.at_work():
         yield found
 
@@ -78,7 +74,9 @@ def lab(engine: EngineProcess, service: Service, tmp_path_factory: pytest.TempPa
     """Ada's lab, running: a spare that she has claimed, whose VM is the spare's, and whose container is not."""
     mixed = template(tmp_path_factory.mktemp("templates"), LAB, "mixed")
     held = service.labs.reserve(OPERATOR, mixed, begins=0, ends=None, labs=0, spares=1)
-    until(lambda: any(row.ready for row in service.store.spares(held.id)), 120)
+    spare = until(lambda: next((row for row in service.store.spares(held.id) if row.ready or row.fault), None), 120)
+    assert spare is not None
+    assert spare.fault == ""
     operation = service.labs.start(ADA, mixed)
     service.labs.unreserve(OPERATOR, held.id)
     before = uid(engine, operation.lab, "virtualmachineinstance", "box"), uid(engine, operation.lab, "pod", "web")
