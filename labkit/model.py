@@ -90,11 +90,12 @@ class LabState(StrEnum):
 
 @dataclass(frozen=True)
 class Credential:
-    """A sign-in that is shown to the learner beside the lab."""
+    """A sign-in that is shown to the learner beside the lab: a password, a private SSH key (OpenSSH), or both."""
 
     machine: str
     user: str
-    password: str
+    password: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)

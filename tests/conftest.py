@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from labkit import images, settings
+
 STATIC = Path(__file__).parent.parent / "labkit/static"
 PARTS = ("panes.js", "labview.js", "labview-widget.js", "progress-widget.js")
 # A template is booted beside what runs: no test is to wait for one that it did not ask for.
@@ -24,6 +26,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(by_hand)
+
+
+@pytest.fixture(scope="session")
+def with_web(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the images web and tiny."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "tiny").symlink_to(settings.load().images_dir / "tiny")
+    images.build("web", images_dir=folder, cache_dir=settings.load().cache_dir / "packages")
+    return folder
 
 
 @pytest.fixture(scope="module")

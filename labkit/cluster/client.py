@@ -16,6 +16,7 @@ import urllib3.exceptions
 from kubernetes import client, config
 from kubernetes.config import incluster_config
 
+from labkit.cluster.paths import path_of
 from labkit.cluster.refusals import refusal
 from labkit.cluster.streams import StreamTarget, pod_port_target, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
@@ -28,46 +29,6 @@ _QUOTA_SECONDS, _QUOTA_LOOK = 10.0, 0.05
 _CONNECT_SECONDS = 5.0
 _PAGE = 500
 _NAMESPACE_FILE = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
-
-_PLURALS = {
-    "Namespace": "namespaces",
-    "Secret": "secrets",
-    "Service": "services",
-    "Event": "events",
-    "Pod": "pods",
-    "ResourceQuota": "resourcequotas",
-    "LimitRange": "limitranges",
-    "ConfigMap": "configmaps",
-    "PersistentVolumeClaim": "persistentvolumeclaims",
-    "DataVolume": "datavolumes",
-    "Lease": "leases",
-    "NetworkPolicy": "networkpolicies",
-    "VirtualMachine": "virtualmachines",
-    "VirtualMachineInstance": "virtualmachineinstances",
-    "VirtualMachineSnapshot": "virtualmachinesnapshots",
-    "VirtualMachineRestore": "virtualmachinerestores",
-}
-_VERSIONS = {
-    "Lease": "coordination.k8s.io/v1",
-    "DataVolume": "cdi.kubevirt.io/v1beta1",
-    "NetworkPolicy": "networking.k8s.io/v1",
-    "VirtualMachine": "kubevirt.io/v1",
-    "VirtualMachineInstance": "kubevirt.io/v1",
-    "VirtualMachineSnapshot": "snapshot.kubevirt.io/v1beta1",
-    "VirtualMachineRestore": "snapshot.kubevirt.io/v1beta1",
-}
-
-
-def path_of(kind: str, namespace: str | None = None, name: str | None = None) -> str:
-    """The API's path of a collection, or of one object. Raises KeyError for a kind that labkit does not use."""
-    version = _VERSIONS.get(kind, "v1")
-    parts = ["apis" if "/" in version else "api", version]
-    if namespace is not None:
-        parts += ["namespaces", namespace]
-    parts.append(_PLURALS[kind])
-    if name is not None:
-        parts.append(name)
-    return "/" + "/".join(parts)
 
 
 def chosen(settings: Settings) -> Path | None:
@@ -152,14 +113,19 @@ class Cluster:
             time.sleep(_QUOTA_LOOK)
 
     def ensure(self, body: Object) -> Object:
-        """Make an object, or find the one that is there already."""
+        """Make an object, or find the one that is there already.
+
+        A quota and webhooks are asked before anybody looks whether it is: so their refusals do not say that it is not.
+        """
+        metadata = body["metadata"]
         try:
             return self.create(body)
+        except ClusterUnavailable:
+            raise
         except ClusterError as error:
-            if error.reason != "AlreadyExists":
+            found = self.get(body["kind"], metadata.get("namespace"), metadata["name"])
+            if found is None and error.reason != "AlreadyExists":
                 raise
-        metadata = body["metadata"]
-        found = self.get(body["kind"], metadata.get("namespace"), metadata["name"])
         return found if found is not None else self.create(body)
 
     def get(self, kind: str, namespace: str | None, name: str) -> Object | None:

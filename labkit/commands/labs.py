@@ -14,9 +14,9 @@ import click
 
 from labkit import app
 from labkit.commands.output import ago, as_json, print_json, print_table, until, watch
-from labkit.errors import Conflict, LabkitError, SetupError
+from labkit.errors import Conflict, LabkitError, NotFound, SetupError
 from labkit.folders import make_private
-from labkit.model import LabStatus, MachineStatus, Operation, Principal
+from labkit.model import Credential, LabStatus, MachineStatus, Operation, Principal
 from labkit.settings import Settings, load
 
 lab_argument = click.argument("lab", metavar="LAB")
@@ -114,7 +114,36 @@ def status(lab: str, as_json: bool) -> None:
     print_table(("MACHINE", "STATE", "ADDRESS", "PANES", "ACCELERATION", ""), rows, empty="No machines.")
     if found.machines:
         for credential in session.labs.credentials(session.principal, lab):
-            click.echo(f"Sign in to {credential.machine} as {credential.user} with password {credential.password}")
+            click.echo(f"Sign in to {credential.machine} as {credential.user} {_means(lab, credential)}")
+
+
+def _means(lab: str, credential: Credential) -> str:
+    """What a sign-in takes: a password, a key, or either. A key is not for a screen."""
+    key = f"with the key that `labkit key {lab} {credential.machine} {credential.user} FILE` writes"
+    password = f"with password {credential.password}"
+    return " or ".join([*[password] * bool(credential.password), *[key] * bool(credential.key)])
+
+
+@click.command()
+@lab_argument
+@click.argument("machine")
+@click.argument("user")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def key(lab: str, machine: str, user: str, file: Path) -> None:
+    """Write the private SSH key that was generated for USER of MACHINE to the new FILE, which only you can read."""
+    session = Session()
+    lab = session.find(lab)
+    found = [each for each in session.labs.credentials(session.principal, lab) if each.key]
+    wanted = next((each.key for each in found if (each.machine, each.user) == (machine, user)), None)
+    if wanted is None:
+        known = ", ".join(f"{each.user} of {each.machine}" for each in found) or "nobody"
+        raise NotFound(f"no key was generated for {user} of {machine} in lab {lab}; there is one for: {known}")
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(wanted)
+    except OSError as error:
+        raise LabkitError(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"Written. `ssh -i {file} {user}@ADDRESS` signs in from where {machine} can be reached.")
 
 
 def said(machine: MachineStatus) -> str:

@@ -9,18 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import click
 
 from labkit import app
 from labkit.commands.labs import Session, lab_argument
 from labkit.commands.output import as_json, print_json, print_table
+from labkit.commands.upkeep import put_back, yes_option
 from labkit.errors import NotFound
 from labkit.model import Event, Operation, OperationKind
 from labkit.templates.scalars import seconds
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until it is done.")
 
 
 def duration(context: click.Context, option: click.Parameter, text: str) -> float:
@@ -120,14 +119,20 @@ def snapshot(lab: str, name: str | None, only_list: bool, as_json: bool) -> None
 
 
 @click.command()
-@lab_argument
-@click.argument("name")
+@click.argument("what", metavar="LAB|BACKUP")
+@click.argument("name", required=False, metavar="[SNAPSHOT]")
 @yes_option
 @as_json
-def restore(lab: str, name: str, yes: bool, as_json: bool) -> None:
-    """Bring back what snapshot NAME keeps: what its machines' disks hold now is lost."""
+def restore(what: str, name: str | None, yes: bool, as_json: bool) -> None:
+    """Bring back what a LAB's SNAPSHOT keeps: what its machines' disks hold now is lost.
+
+    Without SNAPSHOT, put the file BACKUP in the database's place. Nothing may run: `labkit engine down --keep-labs`.
+    """
+    if name is None:
+        put_back(Path(what), yes=yes, as_json=as_json)
+        return
     session = Session()
-    lab = session.find(lab)
+    lab = session.find(what)
     kept = next((one for one in session.labs.snapshots(session.principal, lab) if one.name == name), None)
     if kept is not None:  # else the restore is refused, and says which there are
         ask(f"What the disks of {', '.join(kept.machines)} hold now will be lost.", yes=yes)

@@ -85,26 +85,25 @@ def approve(yes: bool) -> None:
     click.echo("Approved: the controller goes on within seconds.")
 
 
-@click.group()
-def backup() -> None:
-    """Copy the database, and put a copy back."""
-
-
-@backup.command()
+@click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-def create(file: Path | None) -> None:
+@as_json
+def backup(file: Path | None, as_json: bool) -> None:
     """Write a verified copy of the database to FILE (default: in the state folder), also while labs run."""
-    click.echo(f"Written and verified: {app.backup(load(), file)}")
+    written = app.backup(load(), file)
+    print_json({"file": str(written)}) if as_json else click.echo(f"Written and verified: {written}")
 
 
-@backup.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@yes_option
-def restore(file: Path, yes: bool) -> None:
-    """Put FILE in the database's place. Nothing may run: `labkit engine down --keep-labs` first."""
+def put_back(file: Path, *, yes: bool, as_json: bool) -> None:
+    """Put a backup in the database's place."""
+    if not file.is_file():
+        raise NotFound(f"there is no backup {file}; to bring back a lab's disks, name its snapshot, too")
     if not yes:
-        click.confirm("What was done since that backup will be unknown. Go on?", abort=True)
+        click.confirm("What was done since that backup will be unknown. Go on?", abort=True, err=True)
     kept = app.restore(load(), file)
+    if as_json:
+        print_json({"replaced": str(kept) if kept else None})
+        return
     click.echo(f"Restored.{f' The database before is {kept}.' if kept else ''}")
     click.echo("No lab is retired until `labkit controller approve`; `labkit controller status` shows which would be.")
 

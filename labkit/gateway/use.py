@@ -45,7 +45,6 @@ class Uses:
     def __init__(self, report: Path) -> None:
         self._report = report
         self._last: dict[str, float] = {}
-        self._reported: dict[str, float] = {}
 
     def noting(self, lab: str, kind: PaneType) -> Callable[[bytes], None]:
         """What a stream calls with every piece from its browser."""
@@ -63,16 +62,14 @@ class Uses:
             await asyncio.to_thread(self.write)
 
     def write(self) -> None:
-        """Write the report, where there is news. Labs that were not used for a day are left out."""
+        """Write the report, also where there is no news: that it is new says that somebody listens.
+
+        Labs that were not used for a day are left out."""
         oldest = time.time() - _FORGET_SECONDS
         self._last = {lab: when for lab, when in self._last.items() if when > oldest}
-        if self._last == self._reported:
-            return
         draft = self._report.with_name(self._report.name + ".new")
         try:
             draft.write_text(json.dumps(self._last))
             draft.replace(self._report)
         except OSError as error:
             log.warning("the panes' use cannot be reported, and labs in use may count as idle: %s", error)
-        else:
-            self._reported = dict(self._last)

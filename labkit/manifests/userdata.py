@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.templates import File, Machine, User, fill
@@ -13,7 +13,8 @@ from labkit.templates import File, Machine, User, fill
 
 @dataclass(frozen=True)
 class MachineAccess:
-    """The ways into one machine. `passwords` is by user name (a user without one cannot sign in by password).
+    """The ways into one machine. `passwords` is by user name (a user without one cannot sign in by password), and so
+    are `keys`, the public halves of the keys that were drawn.
 
     `check_key` is the public half of labkit's own key, as a line for authorized_keys: it goes to root alone.
 
@@ -25,13 +26,14 @@ class MachineAccess:
     check_key: str
     host_key: str
     terminal_secret: str
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def user_data(machine: Machine, access: MachineAccess, variables: Mapping[str, str]) -> str:
     """The user data of `machine`: labkit's own with the author's. It holds secrets, so it belongs in a Secret."""
     own: dict[str, Any] = {
         "hostname": machine.name,
-        "users": [_user(user, access.passwords.get(user.name)) for user in machine.users]
+        "users": [_user(user, access.passwords.get(user.name), access.keys.get(user.name)) for user in machine.users]
         + [{"name": "root", "lock_passwd": True, "ssh_authorized_keys": [access.check_key]}],
         "write_files": [_own_file(path, content) for path, content in _own_files(machine, access).items()]
         + [_file(machine, file, variables) for file in machine.files],
@@ -52,12 +54,12 @@ def _joined(own: Any, given: Any) -> Any:
     return merged + [item for item in given if not (isinstance(item, Mapping) and item.get("name", "") in known)]
 
 
-def _user(user: User, password: str | None) -> dict[str, Any]:
+def _user(user: User, password: str | None, key: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {"name": user.name, "lock_passwd": password is None, "shell": user.shell or "/bin/sh"}
     if password is not None:
         found["plain_text_passwd"] = password
-    if user.keys:
-        found["ssh_authorized_keys"] = list(user.keys)
+    if keys := [*user.keys, *filter(None, [key])]:
+        found["ssh_authorized_keys"] = keys
     if user.sudo:
         found["sudo"] = "ALL=(ALL) NOPASSWD:ALL"
     return found

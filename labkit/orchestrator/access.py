@@ -34,7 +34,9 @@ def draw(template: Template) -> dict[str, str]:
         for user in machine.users:
             password = _password() if user.password_generate else user.password
             if password is not None:
-                drawn[_password_key(machine.name, user.name)] = password
+                drawn[f"password.{machine.name}.{user.name}"] = password
+            if user.key_generate:
+                drawn[f"key.{machine.name}.{user.name}"] = _private_key()
     return drawn
 
 
@@ -64,7 +66,8 @@ class Access:
     def machine(self, machine: Machine, terminal_key: bytes) -> MachineAccess:
         """What goes into one machine's user data."""
         return MachineAccess(
-            passwords=self._passwords(machine),
+            passwords=self._of_users("password", machine),
+            keys={user: public_line(key) for user, key in self._of_users("key", machine).items()},
             check_key=public_line(self.check_key),
             host_key=self.host_key(machine.name),
             terminal_secret=names.terminal_secret(terminal_key, self.lab, machine.name),
@@ -72,14 +75,16 @@ class Access:
 
     def credentials(self, template: Template) -> list[Credential]:
         """The sign-ins that the learner is shown."""
-        return [
-            Credential(machine.name, user, password)
-            for machine in template.machines
-            for user, password in self._passwords(machine).items()
-        ]
+        found = []
+        for machine in template.machines:
+            passwords, keys = (self._of_users(what, machine) for what in ("password", "key"))
+            for user in (user.name for user in machine.users if user.name in {**passwords, **keys}):
+                found.append(Credential(machine.name, user, passwords.get(user, ""), keys.get(user, "")))
+        return found
 
-    def _passwords(self, machine: Machine) -> dict[str, str]:
-        keys = {user.name: _password_key(machine.name, user.name) for user in machine.users}
+    def _of_users(self, what: str, machine: Machine) -> dict[str, str]:
+        """What was drawn for the machine's users, by their names."""
+        keys = {user.name: f"{what}.{machine.name}.{user.name}" for user in machine.users}
         return {user: self.values[key] for user, key in keys.items() if key in self.values}
 
 
@@ -87,10 +92,6 @@ def public_line(private: str) -> str:
     """The public half of an OpenSSH private key, as a line for authorized_keys."""
     key = load_ssh_private_key(private.encode(), password=None).public_key()
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " labkit"
-
-
-def _password_key(machine: str, user: str) -> str:
-    return f"password.{machine}.{user}"
 
 
 def _private_key() -> str:

@@ -25,6 +25,8 @@ class Act(StrEnum):
     """want its end and queue a stop"""
     LOST = "lost"
     """write down that it is gone"""
+    WARN = "warn"
+    """say late that its time was up, and end it five minutes after"""
 
 
 @dataclass(frozen=True)

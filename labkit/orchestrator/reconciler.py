@@ -44,6 +44,7 @@ class Reconciler:
             Act.STOP: lambda step: around.store.queue(step.lab, OperationKind.STOP),
             Act.END: lambda step: around.store.end(step.lab, step.why, kind="half made"),
             Act.LOST: self._lost,
+            Act.WARN: lambda step: tending.warn_late(around, step.lab, time.time()),
         }
 
     def touch(self, lab: str) -> None:
@@ -79,8 +80,10 @@ class Reconciler:
         self._hold = store.hold()
         if self._hold is not None and self._hold.approved is not None:
             self._approved(self._hold, now)
-        # An end that was announced to its people is no surprise, however many there are; a restored store's word is.
-        endings = tending.ends(self._around, now)
+        # An end that was announced in time is no surprise, however many there are. One that nobody saw coming may be a
+        # clock's or an absence's doing, and a restored store's word is not trusted at all.
+        endings, late = tending.ends(self._around, now)
+        self._apply([Step(lab, Act.WARN, "its time was up before anybody could be warned") for lab in late], now)
         if self._hold is None:
             tending.end(self._around, endings)
         tending.tend_spares(self._around, now)
@@ -120,6 +123,8 @@ class Reconciler:
         self._hold = None
         for step in self._plan(hold.labs, now):
             self._do(step)
+        for lab in hold.labs:
+            tending.warn_late(self._around, lab, now)
         self._around.store.release_hold()
         self._retired.clear()
         self._begun = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,21 +22,40 @@ from labkit.store import LabRow
 _log = logging.getLogger(__name__)
 
 Ending = tuple[LabRow, End]
+_HEARD_SECONDS = 60.0
+"""A report of the panes' use that is older is none: the gateway writes one every ten seconds."""
 
 
-def ends(around: Surroundings, now: float) -> list[Ending]:
-    """The labs whose time is up. Those whose end draws near are warned."""
-    store = around.store
+def ends(around: Surroundings, now: float) -> tuple[list[Ending], list[str]]:
+    """The labs whose time is up, and those whose time was up before anybody could be warned. Those whose end draws near
+    are warned. Nobody's want of use is believed while the gateway does not report."""
+    store, heard = around.store, hears(around.activity, now)
     store.used(last_uses(around.activity))
     found: list[Ending] = []
+    late: list[str] = []
     for row in store.near_end(now, lifetimes.WARNINGS[0]):
-        match lifetimes.due(row, now):
+        match lifetimes.due(row if heard else replace(row, idle_seconds=None), now):
             case End() as end:
                 found.append((row, end))
-            case Warn() as warn:
-                _put_off(around, row, warn)
+            case Warn(until=None) as warn:
                 store.warn(row.id, warn.threshold, warn.text)
-    return found
+            case Warn():
+                late.append(row.id)
+    return found, late
+
+
+def warn_late(around: Surroundings, lab: str, now: float) -> None:
+    """Give a lab the last warning that nobody gave it in time, and put its end off for as long."""
+    row = around.store.lab(lab)
+    if row is None or row.ready is None or row.wanted == "ended":
+        return
+    match lifetimes.due(row, now):
+        case Warn(until=float() as until) as warn:
+            if row.expires is not None and row.expires < until:
+                around.store.set_expiry(lab, until)
+            if row.idle_seconds is not None:
+                around.store.used({lab: until - row.idle_seconds})
+            around.store.warn(lab, warn.threshold, warn.text)
 
 
 def end(around: Surroundings, endings: Sequence[Ending]) -> None:
@@ -46,20 +66,9 @@ def end(around: Surroundings, endings: Sequence[Ending]) -> None:
         around.store.end(row.id, why.text, kind=why.kind)
 
 
-def _put_off(around: Surroundings, row: LabRow, warn: Warn) -> None:
-    if warn.until is None:
-        return
-    if row.expires is not None and row.expires < warn.until:
-        around.store.set_expiry(row.id, warn.until)
-    if row.idle_seconds is not None:
-        around.store.used({row.id: warn.until - row.idle_seconds})
-
-
 def give_room(around: Surroundings, now: float) -> None:
     """Let in whoever waits and fits; tell the others their place."""
     store = around.store
-    if not store.somebody_waits():
-        return
     for lab in store.admit(partial(admission.admit, limits=around.limits, now=now)):
         _log.info("there is room for lab %s", lab)
         store.queue(lab, OperationKind.START)
@@ -81,10 +90,12 @@ def _tend(around: Surroundings, reservation: Reservation, now: float) -> None:
     store = around.store
     try:
         template = around.templates.load(reservation.template)
+        decided = spares.decide(reservation, store.spares(reservation.id), template.digest, now)
+        if decided.make:
+            around.templates.check(reservation.template)  # keeps this version for as long as they live
     except (NotFound, Invalid) as error:
         _log.warning("no spares for reservation %s: %s", reservation.id, error)
         return
-    decided = spares.decide(reservation, store.spares(reservation.id), template.digest, now)
     for lab in decided.end:
         store.want(lab, "ended")
         store.queue(lab, OperationKind.STOP)
@@ -96,6 +107,14 @@ def _tend(around: Surroundings, reservation: Reservation, now: float) -> None:
         store.queue(row.id, OperationKind.START)
     if decided.over:
         store.unreserve(reservation.id)
+
+
+def hears(report: Path | None, now: float) -> bool:
+    """Whether the gateway reports: else nobody knows who uses a lab."""
+    try:
+        return report is not None and now - report.stat().st_mtime < _HEARD_SECONDS
+    except OSError:
+        return False
 
 
 def last_uses(report: Path | None) -> Mapping[str, float]:

@@ -48,9 +48,14 @@ class Rules:
     policy: Policy
     bundled: Collection[str]
 
+    def own(self, reference: str) -> bool:
+        return BUNDLED in self.policy.images and reference in self.bundled
+
     def image(self, reference: str) -> bool:
-        own = BUNDLED in self.policy.images and reference in self.bundled
-        return own or allowed(reference, self.policy.images)
+        return self.own(reference) or allowed(reference, self.policy.images)
+
+    def source(self, kind: str, place: str) -> bool:
+        return (kind == "registry" and self.own(place)) or allowed(place, self.policy.sources)
 
 
 def refusals(policy: Policy, template: Template, objects: Iterable[Object], *, bundled: Collection[str]) -> list[str]:
@@ -194,7 +199,7 @@ def _volume(rules: Rules, body: Object) -> Iterator[Refusal]:
     claim = spec.get("storage") or spec.get("pvc") or spec
     for kind, source in (spec.get("source") or {}).items():
         read = SOURCES.get(kind)
-        if kind != "blank" and not (read and allowed(read(source), rules.policy.sources)):
+        if kind != "blank" and not (read and rules.source(kind, read(source))):
             yield "dataVolumes", f"a disk from {read(source) if read else kind}"
     if claim.get("storageClassName") not in (None, *rules.policy.classes):
         yield "storageClasses", f"storage class {claim['storageClassName']}"

@@ -138,9 +138,6 @@ class Lives(Protocol):
     def admit(self, decide: Decide) -> list[str]:
         """Give labs their room, decided and written in one transaction. Returns those that were admitted."""
 
-    def somebody_waits(self) -> bool:
-        """Whether any lab has no room yet."""
-
     def put_back(self, operation: str, until: float) -> None:
         """Take a lab's room away again and put its start back into the queue: not to be tried before `until`."""
 

@@ -39,10 +39,23 @@ PASSWORD = (
 )
 
 
+KEY_PAIR = (
+    Row(
+        "generate",
+        scalar(scalars.only_true),
+        "`true`: each lab gets its own pair, whose private half is shown beside it",
+        required=True,
+        example="generate: true",
+    ),
+)
+key = by_kind({ScalarNode: scalar(scalars.public_key), MappingNode: mapping(KEY_PAIR, lambda generate: None)})
+"""A public key; None where a pair is to be generated."""
+
+
 def user_from(
-    name: str, password: tuple[bool, str | None], keys: tuple[str, ...], sudo: bool, shell: str | None
+    name: str, password: tuple[bool, str | None], keys: tuple[str | None, ...], sudo: bool, shell: str | None
 ) -> User:
-    return User(name, *password, keys, sudo, shell)
+    return User(name, *password, tuple(filter(None, keys)), None in keys, sudo, shell)
 
 
 USER = (
@@ -59,7 +72,7 @@ USER = (
         "`{generate: true}` or `{value: TEXT}`; without it, nobody can sign in with one",
         default=(False, None),
     ),
-    Row("keys", listing(scalar(scalars.public_key)), "public SSH keys that may sign in", default=()),
+    Row("keys", listing(key), "public SSH keys that may sign in; `{generate: true}`: one of the lab's own", default=()),
     Row("sudo", scalar(scalars.truth), "`true`: may become root with `sudo`, without a password", default=False),
     Row("shell", scalar(scalars.guest_path), "the login shell; without it, `/bin/sh`"),
 )

@@ -84,13 +84,15 @@ class Mount:
 class User:
     """A person's account in a vm. Without a password, and none generated, nobody can sign in with one.
 
-    `keys` are lines for authorized_keys; `sudo`: may become root without a password.
+    `keys` are lines for authorized_keys, to which `key_generate` adds the lab's own; `sudo`: may become root without a
+    password.
     """
 
     name: str
     password_generate: bool = False
     password: str | None = None
     keys: tuple[str, ...] = ()
+    key_generate: bool = False
     sudo: bool = False
     shell: str | None = None
 

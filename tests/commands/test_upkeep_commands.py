@@ -43,9 +43,9 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 def test_a_backup_can_be_put_back_while_nothing_runs_and_is_marked(operator: Operator) -> None:
     target = str(operator.folder / "copy.db")
-    assert operator.types("backup", "create", target).exit_code == 0
+    assert operator.types("backup", target).exit_code == 0
     operator.store.close()
-    assert operator.types("backup", "restore", target, "--yes").exit_code == 0
+    assert operator.types("restore", target, "--yes").exit_code == 0
     status = operator.types("controller", "status", "--json")
     assert (status.exit_code, json.loads(status.output)["reason"]) == (1, "the store was put back from a backup")
     assert operator.types("controller", "approve", "--yes").exit_code == 0
@@ -54,10 +54,10 @@ def test_a_backup_can_be_put_back_while_nothing_runs_and_is_marked(operator: Ope
 
 def test_a_restore_is_refused_while_a_controller_runs(operator: Operator) -> None:
     target = str(operator.folder / "copy.db")
-    operator.types("backup", "create", target)
+    operator.types("backup", target)
     with open(operator.folder / "controller.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = operator.types("backup", "restore", target, "--yes")
+        done = operator.types("restore", target, "--yes")
     assert (done.exit_code, "engine down --keep-labs" in done.output) == (1, True)
 
 
@@ -67,7 +67,7 @@ def test_a_learner_is_found_by_identity_handed_out_and_forgotten_once_no_lab_run
     refused = operator.types("learners", "forget", "Ada", "--yes")
     assert (refused.exit_code, operator.lab.id in refused.output) == (1, True)
     operator.store.lab_ended(operator.lab.id)
-    operator.types("backup", "create")
+    operator.types("backup")
     done = operator.types("learners", "forget", "Ada", "--yes")
     assert (done.exit_code, "labkit.db.backup-" in done.output) == (0, True)
     assert operator.types("learners", "export", "hub:ada").exit_code == 1

@@ -87,6 +87,39 @@ def test_many_orphans_wait_for_a_person_who_sees_and_approves_them(site: Site) -
     assert actions.count("delete (the store knows no such lab)") == 12
 
 
+def overdue(site: Site, *, warned: bool) -> list[str]:
+    """Twelve labs whose time is up, of which their people were warned in time, or not."""
+    labs = [row(site, f"lab-{number}") for number in range(12)]
+    end = time.time() - 60
+    for lab in labs:
+        orphan(site, lab)
+        site.store._write(
+            "UPDATE lab SET expires = ?, warned = ? WHERE id = ?", end, end - 300 if warned else None, lab
+        )
+    return labs
+
+
+def test_a_class_whose_labs_were_warned_in_time_ends_together(site: Site) -> None:
+    overdue(site, warned=True)
+    with site.running():
+        until(lambda: not site.store.labs() and not site.namespaces())
+        assert site.store.hold() is None
+
+
+def test_many_labs_whose_end_nobody_saw_coming_wait_for_a_person_and_then_have_their_warning(site: Site) -> None:
+    labs = overdue(site, warned=False)
+    with site.running():
+        hold = until(site.store.hold)
+        assert set(hold.labs) == set(labs) == site.namespaces()  # type: ignore[union-attr]
+        site.store.approve(hold.labs)  # type: ignore[union-attr]
+        until(lambda: not site.store.hold())
+        ends = [row.expires - time.time() for row in site.store.labs() if row.expires]
+    assert [round(end, -1) for end in ends] == [300] * 12
+    assert {event.text[:29] for lab in labs for event in site.store.lab_events(lab)} == {
+        "This lab will end in 5 minute"
+    }
+
+
 def test_after_a_restore_nothing_is_retired_until_somebody_approves(site: Site) -> None:
     site.store.hold_back("the store was put back from a backup", {}, time.time())
     orphan(site, "orphan")

@@ -42,10 +42,10 @@ def test_typing_and_pointing_are_input_signs_of_life_are_not(kind: PaneType, sen
     assert is_input(kind, sent) is used
 
 
-def test_the_last_use_of_each_lab_is_reported_in_one_file(tmp_path: Path) -> None:
+def test_the_last_use_of_each_lab_is_reported_in_one_file_also_where_there_is_none(tmp_path: Path) -> None:
     uses = Uses(tmp_path / "activity.json")
     uses.write()
-    assert not (tmp_path / "activity.json").exists()
+    assert json.loads((tmp_path / "activity.json").read_text()) == {}
     uses.noting("one", CONSOLE)(frame(b"x"))
     uses.noting("other", VNC)(frame(NEXT_PICTURE))
     uses.write()

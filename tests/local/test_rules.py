@@ -16,6 +16,7 @@ from labkit.local.api.selectors import label_selector
 from labkit.local.api.status import ApiError
 from labkit.local.kubevirt.admission import admit_vm, admit_vmi
 from labkit.local.kubevirt.vm_plan import plan
+from labkit.local.network.dnsmasq import with_former
 from labkit.local.network.names import SegmentRecord, free_network
 from labkit.local.table import KINDS
 from tests.support.engine import machine
@@ -106,6 +107,13 @@ def test_a_machine_keeps_its_address_and_a_freed_one_is_given_again() -> None:
     assert record.addresses == {"a": "10.77.1.10", "b": "10.77.1.11"}
     assert record.with_machine("a") == record
     assert record.without_machine("a").with_machine("c").addresses["c"] == "10.77.1.10"
+
+
+def test_an_address_is_given_to_a_new_machine_though_it_is_still_leased_to_one_that_is_gone() -> None:
+    hosts = "02:00:00:00:00:0a,10.77.1.10,12h\n02:00:00:00:00:0b,10.77.1.11,12h\n"
+    leases = "1795272295 02:00:00:00:00:01 10.77.1.10 * *\n1795272295 02:00:00:00:00:0b 10.77.1.11 * *\n"
+    assert with_former(hosts, leases) == hosts.replace("0a,", "0a,02:00:00:00:00:01,")
+    assert with_former(hosts, "") == hosts
 
 
 # Admission: what KubeVirt's webhooks refuse and fill in

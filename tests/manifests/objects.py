@@ -12,7 +12,13 @@ from labkit.templates import Lifetime, Machine, Network, Template
 
 SCOPE = Scope("inst000000", "k3f9q2abcd")
 LABELS = {"labkit/installation": "inst000000", "labkit/lab": "k3f9q2abcd"}
-ACCESS = MachineAccess({"student": "abcd-efgh"}, "ssh-ed25519 AAAA labkit", "-----BEGIN KEY-----\n", "5ec4e7")
+ACCESS = MachineAccess(
+    {"student": "abcd-efgh"},
+    "ssh-ed25519 AAAA labkit",
+    "-----BEGIN KEY-----\n",
+    "5ec4e7",
+    {"ada": "ssh-ed25519 BBBB labkit"},
+)
 
 
 def meta(name: str) -> dict[str, Any]:

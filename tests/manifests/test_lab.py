@@ -178,12 +178,12 @@ def user_data_of(**more: Any) -> dict[str, Any]:
 
 
 def test_a_user_may_have_keys_a_shell_and_sudo() -> None:
-    ada = User("ada", False, None, ("ssh-ed25519 AAAA ada",), True, "/bin/bash")
+    ada = User("ada", False, None, ("ssh-ed25519 AAAA ada",), True, True, "/bin/bash")
     assert user_data_of(users=(ada,))["users"][0] == {
         "name": "ada",
         "lock_passwd": True,
         "shell": "/bin/bash",
-        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada"],
+        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada", "ssh-ed25519 BBBB labkit"],
         "sudo": "ALL=(ALL) NOPASSWD:ALL",
     }
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from labkit import images, settings
 from labkit.cluster.client import Cluster
 from labkit.manifests.lab import LabPlan, access_secret, lab_objects, machine_objects, namespace
 from labkit.manifests.scope import Scope
@@ -42,15 +41,6 @@ WEB = Machine(
 )
 PEER = Machine("peer", "container", Image("bundled", "web"), 1, 2**26, command=("sleep", "10000"))
 LAB_TEMPLATE = template(WEB, PEER, file_sets=(FileSet("keys", (File("key", "abc"),), secret=True),))
-
-
-@pytest.fixture(scope="session")
-def with_web(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the images web and tiny."""
-    folder = tmp_path_factory.mktemp("images")
-    (folder / "tiny").symlink_to(settings.load().images_dir / "tiny")
-    images.build("web", images_dir=folder, cache_dir=settings.load().cache_dir / "packages")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,15 @@ def ready(service: Service, who: Principal = ADA) -> str:
     return lab
 
 
-def tend(service: Service, now: float) -> None:
-    tending.end(service.around, tending.ends(service.around, now))
+def tend(service: Service, now: float, *, heard: bool = True) -> None:
+    report = service.around.activity
+    if report is not None and heard:
+        report.touch()
+        os.utime(report, (now, now))
+    endings, late = tending.ends(service.around, now)
+    tending.end(service.around, endings)
+    for lab in late:
+        tending.warn_late(service.around, lab, now)
     tending.tend_spares(service.around, now)
     tending.give_room(service.around, now)
 
@@ -63,6 +71,23 @@ def test_what_the_gateway_reports_keeps_a_lab_alive(service: Service) -> None:
     report.write_text(json.dumps({lab: time.time() + 900, "unknown": 1.0}))
     tend(service, time.time() + 1010)
     assert service.store.lab(lab).wanted == "running"  # type: ignore[union-attr]
+
+
+def test_nobodys_want_of_use_is_believed_while_no_gateway_reports(service: Service) -> None:
+    lab = ready(service)
+    for seconds in (110, 710, 1010):
+        tend(service, time.time() + seconds, heard=False)
+    assert notices(service, lab) == []
+    assert service.store.lab(lab).wanted == "running"  # type: ignore[union-attr]
+
+
+def test_an_end_that_nobody_saw_coming_is_announced_and_put_off(service: Service) -> None:
+    lab, late = ready(service), time.time() + 9000
+    tend(service, late)
+    assert len(notices(service, lab)) == 1
+    assert service.store.lab(lab).wanted == "running"  # type: ignore[union-attr]
+    tend(service, late + 301)
+    assert service.store.lab(lab).wanted == "ended"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": '])

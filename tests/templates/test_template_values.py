@@ -43,7 +43,7 @@ machines:
     instancetype: u1.small
     preference: windows.11
     os: windows
-    users: [{{name: ada, password: {{generate: true}}, keys: [{KEY}], sudo: true, shell: /bin/bash}}]
+    users: [{{name: ada, password: {{generate: true}}, keys: [{KEY}, {{generate: true}}], sudo: true, shell: /bin/sh}}]
     userData: {{runcmd: [[echo, "{{{{ flag }}}}"]], ntp: {{enabled: true, count: 3}}}}
     disks:
       - {{name: a, empty: 2Gi}}
@@ -94,7 +94,7 @@ DESK = Machine(
     image=Image("url", "https://example.org/x.qcow2", SUM, 5 * GIB),
     cpu=None,
     memory_bytes=None,
-    users=(User("ada", True, None, (KEY,), True, "/bin/bash"),),
+    users=(User("ada", True, None, (KEY,), True, True, "/bin/sh"),),
     files=(File("/a", "x"), File("/b", None, "files/b", b"\x00b", "0755", "ada:ada")),
     services=(Service("www", 80, "UDP"),),
     networks=(Attachment("dmz", "nets/dmz", "02:00:00:00:00:01"),),

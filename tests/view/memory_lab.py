@@ -102,7 +102,7 @@ class MemoryLab:
         return {"lab": {**lab, "created": 0.0, "ended": None}, "machines": machines, "progress": self._progress()}
 
     def _view(self) -> dict[str, Any]:
-        secrets = [{"machine": "client", "user": "student", "password": "correct-horse"}]
+        secrets = [{"machine": "client", "user": "student", "password": "correct-horse", "key": "a key\n"}]
         return {**self._status(), "credentials": secrets, "instructions": instructions(self.extra_html)}
 
     def _tick(self, step: str, done: bool) -> dict[str, Any]:

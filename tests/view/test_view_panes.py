@@ -164,6 +164,9 @@ def test_sign_in_details_are_shown_on_request_and_copied(lab_page: Page) -> None
     panel.get_by_role("button", name="Copy Password").click()
     expect(lab_page.get_by_role("button", name="Copy Password")).to_have_text("Copied")
     assert lab_page.evaluate("navigator.clipboard.readText()") == "correct-horse"
+    with lab_page.expect_download() as download:
+        panel.get_by_role("link", name="Download").click()
+    assert (download.value.suggested_filename, download.value.path().read_text()) == ("client-student.key", "a key\n")
     lab_page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
     expect(opener).to_be_focused()

@@ -33,7 +33,9 @@ export interface Machine {
 export interface Credential {
   machine: string;
   user: string;
+  /** Empty where there is none, as is `key`: a private SSH key. */
   password: string;
+  key: string;
 }
 
 export interface HtmlPart {

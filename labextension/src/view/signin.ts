@@ -1,4 +1,4 @@
-// User names and passwords of a machine, behind a button, to be copied.
+// User names, passwords and keys of a machine, behind a button, to be copied or downloaded.
 import type { Credential } from "./contract.ts";
 import { copyButton } from "./copy.ts";
 import { freshId, h, setAttribute } from "./dom.ts";
@@ -45,8 +45,15 @@ export function signIn(credentials: Credential[], say: (sentence: string) => voi
   };
 }
 
-function details({ user, password }: Credential, say: (sentence: string) => void): HTMLElement {
+function details({ machine, user, password, key }: Credential, say: (sentence: string) => void): HTMLElement {
   const row = (name: string, value: string): HTMLElement =>
     h("div", {}, h("dt", {}, name), h("dd", {}, h("code", {}, value), copyButton(name, () => value, say)));
-  return h("dl", {}, row(strings.user, user), row(strings.password, password));
+  const file = h("a", {
+    attributes: { download: `${machine}-${user}.key`, href: `data:application/octet-stream,${encodeURIComponent(key)}` },
+  }, strings.download);
+  return h(
+    "dl", {}, row(strings.user, user),
+    ...(password ? [row(strings.password, password)] : []),
+    ...(key ? [h("div", {}, h("dt", {}, strings.key), h("dd", {}, file, copyButton(strings.key, () => key, say)))] : []),
+  );
 }

@@ -90,6 +90,8 @@ export const strings = {
   noSignIn: (machine: string): string => `${machine} needs no sign-in.`,
   user: "User",
   password: "Password",
+  key: "SSH key",
+  download: "Download",
   close: "Close",
   newWindow: "New window",
   popupBlocked: "The browser did not allow a new window.",

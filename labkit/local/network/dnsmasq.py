@@ -69,6 +69,15 @@ def hosts_file(members: Iterable[Member]) -> str:
     return "".join(f"{member.mac},{member.address},12h\n" for member in members)
 
 
+def with_former(hosts: str, leases: str) -> str:
+    """``hosts_file``, in which each address also has the MAC that it is still leased to: without it, dnsmasq would keep
+    an address for the machine that had it before, which is gone (a machine that is made anew has another MAC)."""
+    leased = {line.split()[2]: line.split()[1] for line in leases.splitlines() if len(line.split()) > 3}
+    rows = [line.partition(",") for line in hosts.splitlines()]
+    macs = ((mac, leased.get(rest.partition(",")[0], mac), rest) for mac, _, rest in rows)
+    return "".join(f"{mac},{rest}\n" if mac == old else f"{mac},{old},{rest}\n" for mac, old, rest in macs)
+
+
 def options_file(search: Sequence[str]) -> str:
     """What DHCP tells of where names are looked for."""
     return f"option:domain-search,{','.join(search)}\noption:domain-name,{search[0]}\n"

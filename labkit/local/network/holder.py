@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from labkit.local.network.dnsmasq import BRIDGE, UPLINK_DNS, command
+from labkit.local.network.dnsmasq import BRIDGE, UPLINK_DNS, command, with_former
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x2, 0x1000, 0x4000
@@ -155,8 +155,10 @@ class Holder:
     def _configure(self, rules: str, files: dict[str, str]) -> None:
         _run("nft", "-f", "-", text=rules)
         self._filtered = True
+        leases = self._directory / "leases"
+        former = leases.read_text() if leases.exists() else ""
         for name, text in files.items():
-            (self._directory / name).write_text(text)
+            (self._directory / name).write_text(with_former(text, former) if name == "hosts" else text)
         for process in self._dnsmasq.values():
             process.send_signal(signal.SIGHUP)
 

@@ -72,7 +72,10 @@ class Claims:
         for name, writes in claims_of(vmi["spec"]).items():
             claim, volume = (self._store.get(kind, namespace_of(vmi), name) for kind in (PVC, DV))
             if get_path(volume, "status.phase") == "Failed":
-                why = f"DataVolume {name} failed: its condition Running says why"
+                said = next(
+                    (c["message"] for c in get_path(volume, "status.conditions", []) if c["type"] == "Running"), ""
+                )
+                why = f"DataVolume {name} failed: {said}"
                 return Problem("Synchronized", "FailedDataVolumeImport", why, "Pending")
             if get_path(volume, "status.phase", "Succeeded") != "Succeeded":
                 return Problem("DataVolumesReady", "NotAllDVsReady", "Not all of the VMI's DVs are ready", "Pending")
