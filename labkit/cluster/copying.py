@@ -25,7 +25,7 @@ async def upload(files: Files, local: Path, remote: str, tell: Tell, *, recursiv
     if not local.exists():
         raise NotFound(f"there is no {local} here")
     if local.is_dir() and not recursive:
-        raise FileRefused(f"{local} is a folder; -r copies folders", "not-a-file")
+        raise FileRefused(f"what is at {local} is a folder; -r copies folders", "not-a-file")
     return await _up(files, local, await _into(files, remote, local.resolve().name), tell)
 
 
@@ -70,7 +70,7 @@ async def download(files: Files, remote: str, local: Path, tell: Tell, *, recurs
     """Copy what is at `remote` here, into `local` where that is a folder. What was left out, as in `upload`."""
     found = await files.stat(remote)
     if found.kind == "folder" and not recursive:
-        raise FileRefused(f"{remote} is a folder; -r copies folders", "not-a-file")
+        raise FileRefused(f"what is at {remote} is a folder; -r copies folders", "not-a-file")
     name = posixpath.basename(remote.rstrip("/"))  # never a name that the machine chooses
     if local.is_dir() and name in ("", ".", ".."):
         raise FileRefused(f"name the folder that {remote} is to be copied to", "missing")
@@ -103,7 +103,7 @@ async def _fetch(files: Files, remote: str, found: Entry, local: Path, tell: Tel
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, found.mode & 0o777), "wb") as file:
             tell(local.name, 0, found.size)
-            async with contextlib.aclosing(files.read(remote)) as pieces:
+            async with contextlib.aclosing(files.read(remote, found.size)) as pieces:
                 async for piece in pieces:
                     file.write(piece)
                     tell(local.name, file.tell(), found.size)

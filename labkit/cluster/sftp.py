@@ -53,9 +53,15 @@ class Files:
     """A machine's files. Every method raises FileRefused where the machine refuses, MachineUnreachable where it is
     silent or gone."""
 
-    def __init__(self, sftp: asyncssh.SFTPClient, machine: str) -> None:
+    def __init__(self, connection: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient, machine: str) -> None:
+        self._connection = connection
         self._sftp = sftp
         self._machine = machine
+
+    @property
+    def gone(self) -> bool:
+        """Whether the session has ended."""
+        return self._connection.is_closed()
 
     async def absolute(self, path: str) -> str:
         """The path without `..`, links and the home's being implied."""
@@ -70,7 +76,7 @@ class Files:
     async def entries(self, path: str, most: int) -> list[Entry]:
         """What is in a folder, by name: of more than `most`, any `most`."""
         if (await self.stat(path)).kind != "folder":
-            raise FileRefused(f"{path} is no folder", "not-a-folder")
+            raise FileRefused(f"what is at {path} is no folder", "not-a-folder")
         found: list[Entry] = []
         async with self._asking(path):
             async for name in self._sftp.scandir(path):
@@ -86,9 +92,8 @@ class Files:
             found = await self._sftp.statvfs(path)
         return found.bavail * found.frsize
 
-    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
-        """A file's content, piece by piece, as long as it was at the beginning. The next piece comes meanwhile."""
-        size = await self.size(path)
+    async def read(self, path: str, size: int) -> AsyncGenerator[bytes, None]:
+        """The first `size` bytes of a file, piece by piece: the next one comes while one is taken."""
         async with self._asking(path):
             file = await self._sftp.open(path, "rb", encoding=None)
         coming: asyncio.Task[bytes | str] | None = None
@@ -97,7 +102,7 @@ class Files:
                 async with self._asking(path):
                     piece = await (coming or file.read(PIECE, start))
                     if len(piece) < min(PIECE, size - start):
-                        raise FileRefused(f"{path} became shorter while it was read", "failed")
+                        raise FileRefused(f"the file {path} became shorter while it was read", "failed")
                 after = start + PIECE
                 coming = asyncio.create_task(file.read(PIECE, after)) if after < size else None
                 yield cast(bytes, piece)[: size - start]
@@ -111,7 +116,7 @@ class Files:
         """The size of a file. Pipes and devices are refused: reading one may never end."""
         found = await self.stat(path)
         if found.kind != "file":
-            raise FileRefused(f"{path} is {'a folder' if found.kind == 'folder' else 'no ordinary file'}", "not-a-file")
+            raise FileRefused(f"what is at {path} is no ordinary file", "not-a-file")
         return found.size
 
     async def write(
@@ -130,8 +135,6 @@ class Files:
         """
         path = await self._place(path)
         folder = posixpath.dirname(path)
-        if limit is not None and expected > limit:
-            raise _too_large(limit)
         if expected > await self.free(folder):
             raise self._full(path)
         draft = posixpath.join(folder, f".labkit-{secrets.token_hex(8)}.part")
@@ -212,7 +215,7 @@ class Files:
                 await (self._sftp.rmdir if found.kind == "folder" else self._sftp.remove)(path)
         except FileRefused as error:
             if found.kind == "folder" and error.reason == "failed":
-                raise FileRefused(f"{path} is not empty", "not-empty") from error
+                raise FileRefused(f"the folder {path} is not empty", "not-empty") from error
             raise
 
     async def _free_name(self, path: str) -> None:
@@ -256,7 +259,7 @@ async def files(target: StreamTarget, login: Login, machine: str) -> AsyncIterat
         except (asyncssh.Error, OSError) as error:
             text = f"machine {machine} offers no files: its SSH server has no SFTP (Debian's openssh-sftp-server)"
             raise MachineUnreachable(text) from error
-        yield Files(sftp, machine)
+        yield Files(connection, sftp, machine)
 
 
 def _entry(name: str, found: asyncssh.SFTPAttrs) -> Entry:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,8 @@ from labkit.cluster.streams import StreamTarget
 from labkit.errors import MachineUnreachable
 from labkit.manifests import names
 from labkit.model import Login
+
+logging.getLogger("asyncssh").setLevel(logging.WARNING)  # else it writes several lines for each session
 
 OPEN_SECONDS = 15.0
 """For signing in: emulated machines take seconds to compute their part."""
