@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from kubernetes.config import incluster_config
 
 from labkit.cluster.paths import path_of
 from labkit.cluster.refusals import refusal
-from labkit.cluster.streams import StreamTarget, pod_port_target, stream_target
+from labkit.cluster.streams import StreamTarget, exec_target, pod_port_target, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
 from labkit.settings import Settings
 
@@ -199,6 +199,11 @@ class Cluster:
         """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
         self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
 
+    def screenshot(self, namespace: str, machine: str) -> bytes:
+        """A machine's screen as a PNG. Raises ClusterError."""
+        path = f"{_subresources(namespace)}/virtualmachineinstances/{machine}/vnc/screenshot"
+        return self._send("GET", path, accept="image/png")
+
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
         return stream_target(self.api, namespace, machine, subresource)
@@ -206,6 +211,10 @@ class Cluster:
     def pod_port_target(self, namespace: str, pod: str, port: int) -> StreamTarget:
         """Where and how to open one of a pod's TCP ports."""
         return pod_port_target(self.api, namespace, pod, port)
+
+    def exec_target(self, namespace: str, pod: str, command: Sequence[str]) -> StreamTarget:
+        """Where and how to open a command with a terminal in a pod's one container."""
+        return exec_target(self.api, namespace, pod, command, tty=True)
 
     def identity(self) -> str:
         """What tells this engine from every other: the uid of the namespace that each has from its beginning."""
@@ -231,18 +240,34 @@ class Cluster:
         found = json.loads(self._send(method, path, body=body, query=query))
         return found if isinstance(found, dict) else {}
 
-    def _send(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> bytes:
-        response = self._call(method, path, body=body, query=query)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> bytes:
+        response = self._call(method, path, body=body, query=query, accept=accept)
         try:
             return response.read() or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._silent() from error
 
-    def _call(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> Any:
         """The answer, of which nothing has been read yet. Raises what `refusal` makes of one that is none."""
         if method != "GET":
             self._permit()
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         api = self.api

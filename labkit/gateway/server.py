@@ -9,16 +9,24 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.cluster.client import Cluster, chosen
+from labkit.cluster.client import Cluster, chosen, uses_service_account
 from labkit.gateway.application import Application
+from labkit.gateway.dial import Dial
 from labkit.gateway.engine import Engine
+from labkit.gateway.files import FileLimits, Files
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
+from labkit.gateway.metrics import Metrics
+from labkit.gateway.origins import Origins
 from labkit.gateway.pages import StaticFiles
+from labkit.gateway.panes import Panes
+from labkit.gateway.sites import Sites
 from labkit.gateway.sockets import loopback_listener, unix_listener
-from labkit.gateway.tunnels import watch
+from labkit.gateway.streams import Streams
+from labkit.gateway.tunnels import Limits, Tunnels, watch
 from labkit.gateway.use import Uses
 from labkit.settings import Settings
 
@@ -33,24 +41,49 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
     Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
     cannot listen. Which engine: see `cluster.client.chosen`.
     """
-    cluster = Cluster(chosen(settings))
-    application = Application(
-        TicketKeys(settings.ticket_keys),
-        Engine(cluster),
-        lambda: terminal_key(settings.terminal_key),
-        StaticFiles(),
-        Uses(settings.activity_file),
-    )
     with contextlib.ExitStack() as stack:
         listeners = [(stack.enter_context(unix_listener(socket)), False)]
         if port is not None:
-            listeners.append((stack.enter_context(loopback_listener(port, settings.gateway_endpoint)), True))
-        asyncio.run(_serve(application, listeners, exit_with_parent=exit_with_parent))
+            listener = stack.enter_context(loopback_listener(port, settings.gateway_endpoint))
+            listeners.append((listener, True))
+            port = int(listener.getsockname()[1])
+        parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port))
+        asyncio.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
 
 
-async def _serve(
-    application: Application, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool
-) -> None:
+@dataclass(frozen=True)
+class Parts:
+    """What the process is made of."""
+
+    application: Application
+    engine: Engine
+    tunnels: Tunnels
+    uses: Uses
+
+
+def _parts(settings: Settings, engine: Engine, origins: Origins) -> Parts:
+    """Every part that has handlers, joined under one table of routes."""
+    metrics = Metrics(everybody=settings.gateway_metrics)
+    limits = Limits(settings.gateway_streams, settings.gateway_mib_per_second * 2**20)
+    keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(limits, metrics.ended), Uses(settings.activity_file)
+    dial = Dial(engine, inside=uses_service_account(settings))
+    metrics.tunnels = tunnels
+    panes = Panes(keys, engine, StaticFiles(), tunnels, origins)
+    sites = Sites(origins, engine, dial, tunnels, uses)
+    streams = Streams(engine, dial, lambda: terminal_key(settings.terminal_key), tunnels, uses)
+    transfers = FileLimits(settings.gateway_file_mib * 2**20, settings.gateway_transfers)
+    files = Files(engine, lambda: terminal_key(settings.terminal_key), tunnels, uses, transfers)
+    handlers = {
+        **panes.handlers(),
+        **sites.handlers(),
+        **files.handlers(),
+        "stream": streams.open,
+        "metrics": metrics.answer,
+    }
+    return Parts(Application(keys, engine, handlers, sites, metrics.refused), engine, tunnels, uses)
+
+
+async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,15 +91,15 @@ async def _serve(
     if exit_with_parent:
         threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
     connections: set[Connection] = set()
-    servers = [await _listen(application, listener, connections, loopback) for listener, loopback in listeners]
-    watcher = asyncio.create_task(watch(application.tunnels, application.engine))
-    reporter = asyncio.create_task(application.uses.report())
+    servers = [await _listen(parts.application, listener, connections, loopback) for listener, loopback in listeners]
+    watcher = asyncio.create_task(watch(parts.tunnels, parts.engine))
+    reporter = asyncio.create_task(parts.uses.report())
     log.info("listening on %s", ", ".join(str(listener.getsockname()) for listener, _ in listeners))
     ends = (asyncio.create_task(stop.wait()), watcher, reporter)
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.close()
-    await _drain(application, connections)
+    await _drain(parts.tunnels, connections)
     for task in (watcher, reporter):
         if task.done():
             task.result()  # it never ends by itself: this raises what ended it
@@ -85,9 +118,9 @@ async def _listen(
     return await loop.create_server(connect, sock=listener)
 
 
-async def _drain(application: Application, connections: set[Connection]) -> None:
+async def _drain(tunnels: Tunnels, connections: set[Connection]) -> None:
     """Close what is idle, end the streams, and give answers under way a little time."""
-    application.tunnels.close_all()
+    tunnels.close_all()
     for connection in tuple(connections):
         connection.close_idle()
     if answers := [connection.answering for connection in connections if connection.answering is not None]:
