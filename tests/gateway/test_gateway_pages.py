@@ -96,31 +96,33 @@ def test_a_screen_is_drawn_and_takes_keys(open_pane: Open, screen: Screen) -> No
 def test_ctrl_alt_del_has_a_button_and_so_has_releasing_the_keyboard(open_pane: Open, screen: Screen) -> None:
     page = open_pane("vnc")
     says(page, "Connected to m")
+    page.get_by_role("button", name="Keys").click()
     page.get_by_role("button", name="Ctrl+Alt+Del").click()
     eventually(lambda: (0xFFFF, True) in screen.keys)
     page.locator("canvas").click()
     page.get_by_role("button", name="Release keyboard").click()
-    expect(page.get_by_role("button", name="Reconnect")).to_be_focused()
+    expect(page.get_by_role("button", name="Paste…")).to_be_focused()
 
 
 @pytest.mark.parametrize("pane", ["terminal", "vnc"])
-def test_ctrl_shift_escape_leaves_the_machine_with_no_key_held_down(open_pane: Open, screen: Screen, pane: str) -> None:
+def test_ctrl_shift_enter_leaves_the_machine_with_no_key_held_down(open_pane: Open, screen: Screen, pane: str) -> None:
     page = open_pane(pane)
     says(page, "Connected to m")
     page.locator("canvas" if pane == "vnc" else ".xterm").last.click()
-    page.keyboard.press("Control+Shift+Escape")
-    expect(page.get_by_role("button", name="Reconnect")).to_be_focused()
+    page.keyboard.press("Control+Shift+Enter")
+    expect(page.get_by_role("button", name="Paste…")).to_be_focused()
     eventually(lambda: all((keysym, False) in screen.keys for keysym, _ in screen.keys))
-    assert (0xFF1B, True) not in screen.keys
+    assert (0xFF0D, True) not in screen.keys
 
 
 def test_the_embedding_page_types_into_the_machine(open_pane: Open, screen: Screen, gateway: Gateway) -> None:
     page = embedded(open_pane, gateway, "vnc", gateway.ticket())
     page.wait_for_function("window.heard.includes('connected')")
-    page.evaluate("frames[0].postMessage({type: 'labkit:type', text: 'echo \"Hi!\"\\n'}, location.origin)")
+    page.evaluate("frames[0].postMessage({type: 'labkit:run', id: '1', text: 'echo \"Hi!\"'}, location.origin)")
     eventually(lambda: (0xFF0D, True) in screen.keys)
     assert screen.typed == 'echo "Hi!"'
     assert screen.keys.count((0xFFE1, True)) == screen.keys.count((0xFFE1, False)) == 4
+    page.wait_for_function("window.heard.includes('labkit:done')")
 
 
 def embedded(open_pane: Open, gateway: Gateway, pane: str, ticket: str, fresh: str = "") -> Page:
@@ -185,7 +187,7 @@ def test_a_screen_that_is_opened_elsewhere_says_so_and_does_not_fight(open_pane:
     second = open_pane("vnc")
     says(second, "Connected to m")
     says(first, "opened somewhere else")
-    first.get_by_role("button", name="Reconnect").click()
+    first.locator(".notice").get_by_role("button", name="Reconnect").click()
     says(first, "Connected to m")
     says(second, "opened somewhere else")
 
@@ -209,5 +211,6 @@ def test_a_paused_machine_is_said_to_be_paused_when_its_terminal_is_asked_for_ag
     page = open_pane("terminal")
     says(page, "Connected to m")
     peer.machines["labkit-alab", "m"]["status"]["conditions"] = [{"type": "Paused", "status": "True"}]
-    page.get_by_role("button", name="Reconnect").click()
+    page.get_by_role("button", name="More").click()
+    page.locator(".panel").get_by_role("button", name="Reconnect").click()
     says(page, "m is paused")

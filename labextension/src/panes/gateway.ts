@@ -1,6 +1,7 @@
-// The two things that the page asks of the gateway, at addresses relative to its own.
+// What the page asks of the gateway, at addresses relative to its own.
 
 import { type PaneInfo, type PaneType, type Refusal, STREAM_PROTOCOLS } from "./contract.ts";
+import { strings } from "./strings.ts";
 
 export type Answer =
   | { kind: "info"; info: PaneInfo }
@@ -17,11 +18,44 @@ export async function askState(ticket: string | null): Promise<Answer> {
     const response = await fetch("state", { headers, signal, cache: "no-store", credentials: "same-origin" });
     if (response.ok) return { kind: "info", info: (await response.json()) as PaneInfo };
     const told = response.headers.get("Content-Type")?.startsWith("application/json") ?? false;
-    const refusal = told ? ((await response.json()) as Refusal) : { error: `The server answered ${response.status}.` };
+    const refusal = told ? ((await response.json()) as Refusal) : { error: strings.answered(response.status) };
     return { kind: "refused", status: response.status, refusal };
   } catch {
     return { kind: "lost" }; // no answer at all, or none that can be read: either way, worth another try
   }
+}
+
+export type Asked = { value: string } | { error: string };
+
+/** POST to an address below a pane's page, and the one word of the answer that is wanted. */
+async function ask(address: URL, word: string, headers: Record<string, string>, body?: object): Promise<Asked> {
+  try {
+    const response = await fetch(address, {
+      method: "POST",
+      // A header that a form of another site cannot send.
+      headers: { ...headers, "Labkit-Request": "1", "Content-Type": "application/json" },
+      body: JSON.stringify(body ?? {}),
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+      cache: "no-store",
+      credentials: "same-origin",
+    });
+    const said = (await response.json()) as Record<string, unknown>;
+    const value = said[word];
+    if (response.ok && typeof value === "string") return { value };
+    return { error: typeof said["error"] === "string" ? said["error"] : strings.answered(response.status) };
+  } catch {
+    return { error: strings.away };
+  }
+}
+
+/** A code that is good for one ticket to the pane at `page`, once. */
+export function askCode(page: URL, ticket: string | null): Promise<Asked> {
+  return ask(new URL("code", page), "code", ticket === null ? {} : { "Labkit-Ticket": ticket });
+}
+
+/** The ticket that a code is good for. */
+export function redeem(code: string): Promise<Asked> {
+  return ask(new URL("redeem", location.href), "ticket", {}, { code });
 }
 
 /** The pane's stream. The ticket is the second subprotocol, which no proxy echoes or logs. */
