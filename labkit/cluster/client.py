@@ -233,6 +233,11 @@ class Cluster:
         """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
         self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
 
+    def screenshot(self, namespace: str, machine: str) -> bytes:
+        """A machine's screen as a PNG. Raises ClusterError."""
+        path = f"{_subresources(namespace)}/virtualmachineinstances/{machine}/vnc/screenshot"
+        return self._send("GET", path, accept="image/png")
+
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
         return stream_target(self.api, namespace, machine, subresource)
@@ -265,18 +270,34 @@ class Cluster:
         found = json.loads(self._send(method, path, body=body, query=query))
         return found if isinstance(found, dict) else {}
 
-    def _send(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> bytes:
-        response = self._call(method, path, body=body, query=query)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> bytes:
+        response = self._call(method, path, body=body, query=query, accept=accept)
         try:
             return response.read() or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._silent() from error
 
-    def _call(self, method: str, path: str, *, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> Any:
         """The answer, of which nothing has been read yet. Raises what `refusal` makes of one that is none."""
         if method != "GET":
             self._permit()
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         api = self.api

@@ -6,48 +6,26 @@ stranger learns nothing of which labs and machines exist.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from labkit.gateway.machines import Denied, MachinePane
 from labkit.gateway.routes import PanePath
 from labkit.manifests import names
 from labkit.model import MachineState, PaneType
 from labkit.tickets import SUBPROTOCOL_PREFIX, Ticket, TicketError
 
-STREAM_PROTOCOLS = {PaneType.TERMINAL: "tty", PaneType.CONSOLE: "plain.kubevirt.io", PaneType.VNC: "plain.kubevirt.io"}
+STREAM_PROTOCOLS = {
+    PaneType.TERMINAL: "tty",
+    PaneType.EXEC: "tty",
+    PaneType.CONSOLE: "plain.kubevirt.io",
+    PaneType.VNC: "plain.kubevirt.io",
+}
 """The WebSocket subprotocol that a browser offers first, and the only one that is echoed."""
 
-_CONTAINER_PANES = (PaneType.TERMINAL,)
+REQUEST_HEADER = "Labkit-Request"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-
-
-class Denied(Exception):
-    """A refusal. `status` is HTTP's, `reason` a stable word for programs, the text one sentence for people."""
-
-    def __init__(self, status: int, reason: str, text: str, **extra: object) -> None:
-        super().__init__(text)
-        self.status = status
-        self.reason = reason
-        self.extra = extra
-
-    def body(self) -> dict[str, object]:
-        """The refusal as JSON."""
-        return {"error": str(self), **({"reason": self.reason} if self.reason else {}), **self.extra}
-
-
-@dataclass(frozen=True)
-class MachinePane:
-    """A pane that a machine really has, and the state its machine is in. `address` says whether it has reported one."""
-
-    type: PaneType
-    title: str
-    state: MachineState
-    address: str = ""
-    port: int | None = None
-    container: bool = False
 
 
 def check_origin(origin: str | None, host: str | None) -> None:
@@ -57,7 +35,7 @@ def check_origin(origin: str | None, host: str | None) -> None:
     (jupyter-server-proxy does). No X-Forwarded-Host is believed.
     """
     if not origin or not host or _netloc(origin) != host.lower():
-        raise Denied(403, "origin", "This stream can only be opened by a page of the same origin.")
+        raise Denied(403, "origin", "This can only be asked by a page of the same origin.")
 
 
 def check_host(host: str | None) -> None:
@@ -84,7 +62,17 @@ def ticket_of(subprotocols: Sequence[str]) -> str | None:
     return None
 
 
-def check_ticket(token: str | None, pane: PanePath, verify: Callable[[str], Ticket]) -> Ticket:
+def check_change(headers: Mapping[str, str]) -> None:
+    """What changes something is asked for by a script of our own page: by no form, and from no other origin.
+
+    The header makes a browser ask first where another origin tries (and nobody answers it). Raises Denied.
+    """
+    check_origin(headers.get("origin"), headers.get("host"))
+    if headers.get(REQUEST_HEADER.lower()) != "1":
+        raise Denied(403, "request", f"A request that changes something needs the header {REQUEST_HEADER}: 1.")
+
+
+def check_ticket(token: str | None, pane: PanePath, verify: Callable[[str], Ticket], *, control: bool) -> Ticket:
     """The ticket in `token`, if it opens `pane` as far as it can say itself. Raises Denied (403)."""
     if not token:
         raise Denied(403, "missing", "This pane needs a ticket: open it from the lab.")
@@ -97,8 +85,8 @@ def check_ticket(token: str | None, pane: PanePath, verify: Callable[[str], Tick
         raise Denied(403, "other-lab", "This ticket is for another lab.")
     if ticket.machines and pane.machine not in ticket.machines:
         raise Denied(403, "other-machine", "This ticket is for other machines of this lab.")
-    if ticket.mode != "control":
-        raise Denied(403, "view", "Watching without control is not built yet.")
+    if control and ticket.mode != "control":
+        raise Denied(403, "view", "This ticket is for watching only.")
     return ticket
 
 
@@ -125,70 +113,15 @@ def epoch_of(namespace: Mapping[str, Any]) -> int:
         raise Denied(403, "revoked", "This lab's ticket epoch cannot be read, so no ticket is honoured.") from None
 
 
-def pane_of(path: PanePath, machine: Mapping[str, Any] | None) -> MachinePane:
-    """The pane as its machine (a VirtualMachineInstance, or a container's Pod) declares it. Raises Denied (404)."""
-    if machine is None:
-        raise Denied(404, "stopped", f"The machine {path.machine} is not running.", state=MachineState.STOPPED.value)
-    declared = machine.get("metadata", {}).get("annotations", {}).get(names.PANES, "[]")
-    try:
-        found = next((pane for pane in json.loads(declared) if pane["name"] == path.pane), None)
-        kind = str(found["type"]) if found else ""
-    except (ValueError, KeyError, TypeError):
-        raise Denied(404, "no-pane", f"The panes of {path.machine} cannot be read.") from None
-    if found is None:
-        raise Denied(404, "no-pane", f"The machine {path.machine} has no pane named {path.pane}.")
-    container = machine.get("kind") == "Pod"
-    if kind not in (_CONTAINER_PANES if container else STREAM_PROTOCOLS):
-        what = "container" if container else "machine"
-        raise Denied(404, "not-built", f"A {what}'s pane of type {kind} is not served in this version.")
-    title = str(found.get("title") or path.pane)
-    state, address = (_pod_state, _pod_address) if container else (state_of, _address)
-    return MachinePane(PaneType(kind), title, state(machine), address(machine), found.get("port"), container)
-
-
-def _pod_state(pod: Mapping[str, Any]) -> MachineState:
-    """A container's state in labkit's words."""
-    match pod.get("status", {}).get("phase"):
-        case "Running":
-            return MachineState.RUNNING
-        case "Failed" | "Succeeded" | "Unknown":
-            return MachineState.FAILED
-        case _:
-            return MachineState.STARTING
-
-
-def _pod_address(pod: Mapping[str, Any]) -> str:
-    return str(pod.get("status", {}).get("podIP") or "")
-
-
-def state_of(vmi: Mapping[str, Any]) -> MachineState:
-    """A machine's state in labkit's words. A paused machine keeps the phase Running; only the condition tells."""
-    status = vmi.get("status", {})
-    conditions = {entry.get("type"): entry.get("status") for entry in status.get("conditions", ())}
-    match status.get("phase"):
-        case "Running" if conditions.get("Paused") == "True":
-            return MachineState.PAUSED
-        case "Running":
-            return MachineState.RUNNING
-        case "Succeeded":
-            return MachineState.STOPPED
-        case "Failed" | "Unknown":
-            return MachineState.FAILED
-        case _:
-            return MachineState.STARTING
-
-
-def _address(vmi: Mapping[str, Any]) -> str:
-    interfaces = vmi.get("status", {}).get("interfaces") or [{}]
-    return str(interfaces[0].get("ipAddress") or "")
-
-
 def check_open(path: PanePath, pane: MachinePane, offered: Sequence[str]) -> None:
     """Whether the pane's stream can be opened now, by a browser that offers these subprotocols. Raises Denied."""
-    if not offered or offered[0] != STREAM_PROTOCOLS[pane.type]:
-        raise Denied(400, "protocol", f"This pane speaks the subprotocol {STREAM_PROTOCOLS[pane.type]}.")
+    protocol = STREAM_PROTOCOLS.get(pane.type)
+    if protocol is None:
+        raise Denied(404, "no-stream", "This pane is a web page: it has no stream.")
+    if not offered or offered[0] != protocol:
+        raise Denied(400, "protocol", f"This pane speaks the subprotocol {protocol}.")
     running = pane.state is MachineState.RUNNING or (
-        pane.state is MachineState.PAUSED and pane.type is not PaneType.TERMINAL
+        pane.state is MachineState.PAUSED and pane.type in (PaneType.VNC, PaneType.CONSOLE)
     )
     if not running:
         raise Denied(409, "", f"The machine {path.machine} is {pane.state}.", state=pane.state.value)

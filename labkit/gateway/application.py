@@ -1,168 +1,126 @@
-"""The answers: a request in, a response or a stream out. The order of the checks is access.py's."""
+"""From a request to its handler: what the route table says a request must bring is checked here, once for all.
+
+The order of the checks is access.py's. A handler gets `Asked`: what was checked, as values.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
-from labkit.cluster.streams import PROTOCOL
-from labkit.errors import ClusterError, SetupError
-from labkit.gateway import access, pages, responses, routes
-from labkit.gateway.access import Denied, MachinePane
+from labkit.gateway import access, responses, routes
 from labkit.gateway.engine import Engine
-from labkit.gateway.http import Request, Upgrade
+from labkit.gateway.http import Answer, Request, Upgrade
 from labkit.gateway.keys import TicketKeys
-from labkit.gateway.responses import Response
-from labkit.gateway.splice import Splice
-from labkit.gateway.terminal import TerminalTunnel, open_terminal
-from labkit.gateway.tunnels import Tunnel, Tunnels
-from labkit.gateway.upstream import open_stream
-from labkit.gateway.use import Uses
-from labkit.manifests import names
-from labkit.model import MachineState, PaneType
+from labkit.gateway.machines import Denied, MachinePane, pane_of
+from labkit.gateway.routes import Bears, Match, Needs
 from labkit.tickets import HEADER, Ticket
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request that may be answered. `ticket` and `pane` are there where its row needs a ticket, `token` is the
+    ticket as it came (a secret), `body` the whole body where its row sets a size for it."""
+
+    request: Request
+    match: Match
+    token: str = field(default="", repr=False)
+    permitted: tuple[Ticket, MachinePane] | None = None
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket; only where the row needs one."""
+        assert self.permitted is not None  # noqa: S101  (the table says so, and a test walks it)
+        return self.permitted[0]
+
+    @property
+    def pane(self) -> MachinePane:
+        """The pane; only where the row needs a ticket."""
+        assert self.permitted is not None  # noqa: S101
+        return self.permitted[1]
+
+    def json(self) -> Mapping[str, object]:
+        """The body as a JSON object. Raises Denied (400)."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise Denied(400, "body", "The request's body must be a JSON object.")
+        return found
+
+
+Handler = Callable[[Asked], Awaitable[Answer]]
+
+
 class Application:
-    """Everything the gateway answers. `terminal_key` reads the key anew each time: a lab's start may have made it."""
+    """Everything the gateway answers. `handlers` has a function for each row of the table, by its name."""
 
-    def __init__(
-        self, keys: TicketKeys, engine: Engine, terminal_key: Callable[[], bytes], files: pages.StaticFiles, uses: Uses
-    ) -> None:
-        self.uses = uses
+    def __init__(self, keys: TicketKeys, engine: Engine, handlers: Mapping[str, Handler]) -> None:
         self._keys = keys
-        self.engine = engine
-        self._terminal_key = terminal_key
-        self._files = files
-        self.tunnels = Tunnels()
+        self._engine = engine
+        self._handlers = {row.handler: handlers[row.handler] for row in routes.TABLE}
 
-    async def __call__(self, request: Request) -> Response | Upgrade:
+    async def __call__(self, request: Request) -> Answer:
         """The answer to one request, and its line in the log (which holds no query, header or ticket)."""
         begun = time.monotonic()
-        route = routes.route(request.method, request.path)
+        found = routes.match(request.method, request.path)
+        reason = ""
         try:
             if request.loopback_port:
                 access.check_host(request.headers.get("host"))
-            answer = await self._answer(route, request)
+            answer = await self._answer(found, request)
         except Denied as denied:
-            answer = responses.as_json(denied.status, denied.body())
-        status = answer.status if isinstance(answer, Response) else 101
-        spent = (time.monotonic() - begun) * 1000
-        log.info("%s %s %d %.0f ms", request.method[:8], routes.label(route), status, spent)
+            answer, reason = responses.as_json(denied.status, denied.body()), f" {denied.reason}"
+        status = 101 if isinstance(answer, Upgrade) else answer.status
+        label = found.label if isinstance(found, Match) else "(no page)"
+        log.info("%s %s %d%s %.0f ms", request.method[:8], label, status, reason, (time.monotonic() - begun) * 1000)
         return answer
 
-    async def _answer(self, route: routes.Route, request: Request) -> Response | Upgrade:
-        match route:
-            case routes.Shell():
-                return pages.shell()
-            case routes.Static(file):
-                return self._files.answer(file, request.headers)
-            case routes.State(pane):
-                return await self._state(pane, request)
-            case routes.Stream(pane):
-                return await self._stream(pane, request)
-            case routes.Alive():
-                return responses.as_text(200, "alive")
-            case routes.Ready():
-                return await self._ready()
-            case routes.Refused(status, error, location):
-                headers = {"Location": location} if location else {}
-                return Response(status, f"{error}\n".encode(), headers=headers)
+    async def _answer(self, found: Match | routes.NoMatch, request: Request) -> Answer:
+        if isinstance(found, routes.NoMatch):
+            if found.methods:
+                return responses.as_text(405, f"Only {', '.join(found.methods)} is answered here.")
+            return responses.as_text(404, "There is no such page.")
+        row = found.row
+        if row.changes or row.bears is Bears.SUBPROTOCOL:
+            access.check_origin(request.headers.get("origin"), request.headers.get("host"))
+        if row.changes:
+            access.check_change(request.headers)
+        if request.body is not None and row.body == 0:
+            raise Denied(400, "body", "A request here has no body.")
+        token = self._token(row, request)
+        permitted = None
+        if row.needs in (Needs.VIEW, Needs.CONTROL):
+            permitted = await self._permitted(found, token)
+        body = await _whole(request, row.body) if row.body else b""
+        return await self._handlers[row.handler](Asked(request, found, token or "", permitted, body))
 
-    async def _ready(self) -> Response:
-        if not self._keys.ready:
-            raise Denied(503, "keys", "There is no key to verify tickets with yet: start a lab, which makes one.")
-        await self.engine.answers()
-        return responses.as_text(200, "ready")
+    def _token(self, row: routes.Row, request: Request) -> str | None:
+        if row.bears is Bears.SUBPROTOCOL:
+            return access.ticket_of(responses.offered(request.headers))
+        return request.headers.get(HEADER.lower())
 
-    async def _permitted(self, path: routes.PanePath, token: str | None) -> tuple[Ticket, MachinePane]:
-        ticket = access.check_ticket(token, path, self._keys.verify)
-        access.check_lab(ticket, await self.engine.namespace(path.lab))
-        return ticket, access.pane_of(path, await self.engine.machine(path.lab, path.machine))
-
-    async def _state(self, path: routes.PanePath, request: Request) -> Response:
-        ticket, pane = await self._permitted(path, request.headers.get(HEADER.lower()))
-        body = {
-            "type": pane.type.value,
-            "title": pane.title,
-            "machine": path.machine,
-            "pane": path.pane,
-            "state": pane.state.value,
-            "mode": ticket.mode,
-            "streams": self.tunnels.count(path),
-        }
-        return responses.as_json(200, body)
-
-    async def _stream(self, path: routes.PanePath, request: Request) -> Response | Upgrade:
-        key = _websocket_key(request)
-        access.check_origin(request.headers.get("origin"), request.headers.get("host"))
-        offered = [part.strip() for part in request.headers.get("sec-websocket-protocol", "").split(",")]
-        ticket, pane = await self._permitted(path, access.ticket_of(offered))
-        access.check_open(path, pane, offered)
-        headers = responses.switch_headers(key, offered[0])
-        try:
-            if pane.type is PaneType.TERMINAL:
-                return await self._terminal(path, pane, ticket, headers)
-            return await self._spliced(path, pane, ticket, headers)
-        except ClusterError as error:
-            log.warning("the stream %s of %s cannot be opened: %s", path.pane, path.machine, error)
-            state = MachineState.STARTING if pane.type is PaneType.TERMINAL else pane.state
-            text = f"The {pane.type} of {path.machine} does not answer yet."
-            raise Denied(503, "stream", text, state=state.value) from error
-        except SetupError as error:
-            log.error("%s", error)
-            raise Denied(503, "setup", "The gateway lacks a key; the operator's log says which.") from error
-
-    async def _spliced(
-        self, path: routes.PanePath, pane: MachinePane, ticket: Ticket, headers: list[tuple[str, str]]
-    ) -> Upgrade:
-        target = await self.engine.target(path.lab, path.machine, pane.type.value)
-        upstream, early_down = await open_stream(target, PROTOCOL)
-        splice = Splice(lambda: self.tunnels.discard(tunnel), self.uses.noting(path.lab, pane.type))
-        tunnel = Tunnel(path, ticket, splice.close)
-
-        def attach(browser: asyncio.Transport, early_up: bytes) -> None:
-            self.tunnels.add(tunnel)
-            splice.start(browser, early_up, upstream, early_down)
-
-        return Upgrade(headers, attach, upstream.abort)
-
-    async def _terminal(
-        self, path: routes.PanePath, pane: MachinePane, ticket: Ticket, headers: list[tuple[str, str]]
-    ) -> Upgrade:
-        secret = names.terminal_secret(self._terminal_key(), path.lab, path.machine)
-        port = pane.port or names.TERMINAL_PORT
-        target = await self.engine.port(path.lab, path.machine, port, container=pane.container)
-        outer, early_down = await open_terminal(target, secret)
-        terminal = TerminalTunnel(
-            outer, early_down, lambda: self.tunnels.discard(tunnel), self.uses.noting(path.lab, pane.type)
-        )
-        tunnel = Tunnel(path, ticket, terminal.close)
-
-        def attach(browser: asyncio.Transport, early_up: bytes) -> None:
-            self.tunnels.add(tunnel)
-            terminal.start(browser, early_up)
-
-        return Upgrade(headers, attach, terminal.close)
+    async def _permitted(self, found: Match, token: str | None) -> tuple[Ticket, MachinePane]:
+        path = found.pane
+        control = found.row.needs is Needs.CONTROL
+        ticket = access.check_ticket(token, path, self._keys.verify, control=control)
+        access.check_lab(ticket, await self._engine.namespace(path.lab))
+        return ticket, pane_of(path, await self._engine.machine(path.lab, path.machine))
 
 
-def _websocket_key(request: Request) -> str:
-    """The Sec-WebSocket-Key of a request that is a WebSocket's opening. Raises Denied (426, 400)."""
-    headers = request.headers
-    connection = {part.strip().lower() for part in headers.get("connection", "").split(",")}
-    asks = headers.get("upgrade", "").lower() == "websocket" and "upgrade" in connection
-    if request.method != "GET" or not asks or headers.get("sec-websocket-version") != "13":
-        raise Denied(426, "", "This address is a WebSocket, version 13.")
-    key = headers.get("sec-websocket-key", "")
-    try:
-        if len(base64.b64decode(key, validate=True)) == 16:
-            return key
-    except binascii.Error:
-        pass
-    raise Denied(400, "", "The WebSocket's key is malformed.")
+async def _whole(request: Request, most: int) -> bytes:
+    """The whole body. Raises Denied (413)."""
+    body = b""
+    if request.body is not None:
+        async for piece in request.body:
+            body += piece
+            if len(body) > most:
+                raise Denied(413, "body", f"The request's body is larger than {most} bytes.")
+    return body

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from labkit.cluster.client import Cluster
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
-from labkit.gateway.access import Denied
+from labkit.gateway.machines import Denied
 from labkit.manifests.names import namespace_of
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,10 @@ class Engine:
     async def target(self, lab: str, machine: str, subresource: str) -> StreamTarget:
         """Where to open a stream, with a token that is good now (renewing one may run a program, so: in a thread)."""
         return await _asked(lambda: self._cluster.stream_target(namespace_of(lab), machine, subresource))
+
+    async def screenshot(self, lab: str, machine: str) -> bytes:
+        """A machine's screen as a PNG. Watching by it never cuts off who holds the screen."""
+        return await _asked(lambda: self._cluster.screenshot(namespace_of(lab), machine))
 
     async def answers(self) -> None:
         """Return if the engine answers at all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 CSP = "; ".join(
@@ -34,7 +34,7 @@ _WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer. `headers` come beside SECURITY_HEADERS; `cache` is Cache-Control."""
+    """A whole answer. `headers` come beside SECURITY_HEADERS, or in their place; `cache` is Cache-Control."""
 
     status: int
     body: bytes = b""
@@ -44,12 +44,18 @@ class Response:
 
     def all_headers(self) -> list[tuple[str, str]]:
         """Every header of this answer but the framing ones."""
-        return [
-            *SECURITY_HEADERS.items(),
-            ("Content-Type", self.type),
-            ("Cache-Control", self.cache),
-            *self.headers.items(),
-        ]
+        own = {"Content-Type": self.type, "Cache-Control": self.cache}
+        return list({**SECURITY_HEADERS, **own, **self.headers}.items())
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An answer whose body comes in pieces, each taken when the one before has found room. `headers` are all there
+    are: a body without a Content-Length is sent in chunks. `pieces` is closed whatever becomes of the answer."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    pieces: AsyncGenerator[bytes, None]
 
 
 def as_json(status: int, value: Mapping[str, object]) -> Response:
@@ -60,6 +66,11 @@ def as_json(status: int, value: Mapping[str, object]) -> Response:
 def as_text(status: int, text: str) -> Response:
     """One line of text."""
     return Response(status, f"{text}\n".encode())
+
+
+def offered(headers: Mapping[str, str]) -> list[str]:
+    """The WebSocket subprotocols that a request offers, in its order."""
+    return [part.strip() for part in headers.get("sec-websocket-protocol", "").split(",")]
 
 
 def accept_of(key: str) -> str:

@@ -1,15 +1,84 @@
-"""What a request asks for, by its method and path. Pure."""
+"""The route table: everything that the gateway answers on labkit's own origin, a row each. Pure.
+
+A row says what a request must bring before its handler is called, so that no handler can forget to ask, and a test can
+walk the table. What a machine serves (`http` panes) is on origins of its own: see `sites.py`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-_LAB = r"[a-z][a-z0-9]{2,30}"
-_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_PANE = re.compile(rf"/panes/({_LAB})/({_NAME})/({_NAME})/(state|stream)?")
-_PANE_BARE = re.compile(rf"/panes/({_LAB})/({_NAME})/({_NAME})")
-_STATIC = re.compile(r"/static/([a-z0-9]+(?:[.-][a-z0-9]+)*\.(?:js|css))")
+_PARTS = {
+    "lab": r"[a-z][a-z0-9]{2,30}",
+    "machine": r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    "pane": r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    "file": r"[a-z0-9]+(?:[.-][a-z0-9]+)*\.(?:js|css)",
+}
+
+
+class Needs(StrEnum):
+    """What a request must hold. A ticket is checked with all that stands behind it: lab, epoch, machine, pane."""
+
+    NOTHING = "nothing"
+    VIEW = "view"
+    CONTROL = "control"
+    CODE = "code"
+    OPERATOR = "operator"
+
+
+class Bears(StrEnum):
+    """Where the ticket stands."""
+
+    HEADER = "header"
+    SUBPROTOCOL = "subprotocol"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One route. `handler` names a function of the application's; `pattern` has `{names}` of _PARTS, matched whole.
+
+    Every method but GET changes something: it needs the header `Labkit-Request: 1` and a page of the same origin. A
+    request has a body only where `body` says how many bytes of it may come (None: as many as the handler allows).
+    """
+
+    handler: str
+    method: str
+    pattern: str
+    needs: Needs
+    bears: Bears = Bears.HEADER
+    body: int | None = 0
+    expression: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = re.split(r"\{(\w+)\}", self.pattern)
+        fixed = [re.escape(text) for text in parts[::2]]
+        named = [f"(?P<{name}>{_PARTS[name]})" for name in parts[1::2]]
+        whole = "".join(text for pair in zip(fixed, [*named, ""], strict=True) for text in pair)
+        object.__setattr__(self, "expression", re.compile(whole))
+
+    @property
+    def changes(self) -> bool:
+        """Whether a request of this row changes something."""
+        return self.method != "GET"
+
+
+_PANE = "/panes/{lab}/{machine}/{pane}"
+_CODE_BYTES = 256
+
+TABLE = (
+    Row("alive", "GET", "/livez", Needs.NOTHING),
+    Row("ready", "GET", "/readyz", Needs.NOTHING),
+    Row("static", "GET", "/static/{file}", Needs.NOTHING),
+    Row("slash", "GET", _PANE, Needs.NOTHING),
+    Row("page", "GET", f"{_PANE}/", Needs.NOTHING),
+    Row("state", "GET", f"{_PANE}/state", Needs.VIEW),
+    Row("stream", "GET", f"{_PANE}/stream", Needs.VIEW, Bears.SUBPROTOCOL),
+    Row("screenshot", "GET", f"{_PANE}/screenshot", Needs.VIEW),
+    Row("code", "POST", f"{_PANE}/code", Needs.VIEW),
+    Row("redeem", "POST", f"{_PANE}/redeem", Needs.CODE, body=_CODE_BYTES),
+)
 
 
 @dataclass(frozen=True)
@@ -22,84 +91,38 @@ class PanePath:
 
 
 @dataclass(frozen=True)
-class Shell:
-    """The page of a pane: the same bytes for every pane."""
+class Match:
+    """A row and what its pattern's names stand for."""
 
-    pane: PanePath
+    row: Row
+    values: dict[str, str]
 
+    @property
+    def pane(self) -> PanePath:
+        """The pane that the path names; for rows below `/panes/…` only."""
+        return PanePath(self.values["lab"], self.values["machine"], self.values["pane"])
 
-@dataclass(frozen=True)
-class State:
-    """What a pane is and whether its machine runs."""
-
-    pane: PanePath
-
-
-@dataclass(frozen=True)
-class Stream:
-    """The bytes of a pane, over a WebSocket."""
-
-    pane: PanePath
+    @property
+    def label(self) -> str:
+        """The route for a log line: rebuilt from what matched, so that it holds nothing that a request made up."""
+        return self.row.pattern.format(**self.values)
 
 
 @dataclass(frozen=True)
-class Static:
-    """A built file: a bare file name, never a path."""
+class NoMatch:
+    """No such page (404), or not by this method (405, with those that there are)."""
 
-    file: str
-
-
-@dataclass(frozen=True)
-class Alive:
-    """/livez: the process serves."""
+    methods: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Ready:
-    """/readyz: it can also verify tickets and reach the engine."""
+def match(method: str, path: str) -> Match | NoMatch:
+    """The row of `method` on `path` (no query; percent signs are never decoded: no path of ours holds one).
 
-
-@dataclass(frozen=True)
-class Refused:
-    """No such page (404), no such method (405), or an address that lacks its last slash (308, relative `location`)."""
-
-    status: int
-    error: str
-    location: str = ""
-
-
-Route = Shell | State | Stream | Static | Alive | Ready | Refused
-
-_FIXED: dict[str, Route] = {"/livez": Alive(), "/readyz": Ready()}
-
-
-def route(method: str, path: str) -> Route:
-    """The route of `method` on `path` (no query; percent signs are never decoded: no path of ours holds one)."""
-    if method not in ("GET", "HEAD"):
-        return Refused(405, "Only GET and HEAD are answered here: nothing behind this server is changed by a request.")
-    if path in _FIXED:
-        return _FIXED[path]
-    if found := _PANE.fullmatch(path):
-        pane = PanePath(found[1], found[2], found[3])
-        return State(pane) if found[4] == "state" else Stream(pane) if found[4] == "stream" else Shell(pane)
-    if found := _PANE_BARE.fullmatch(path):
-        return Refused(308, "The address of a pane ends with a slash.", location=f"{found[3]}/")
-    if found := _STATIC.fullmatch(path):
-        return Static(found[1])
-    return Refused(404, "There is no such page.")
-
-
-def label(route: Route) -> str:
-    """The route for a log line: rebuilt from what matched, so that it holds nothing that a request made up."""
-    match route:
-        case Shell(pane) | State(pane) | Stream(pane):
-            last = {Shell: "", State: "state", Stream: "stream"}[type(route)]
-            return f"/panes/{pane.lab}/{pane.machine}/{pane.pane}/{last}"
-        case Static(file):
-            return f"/static/{file}"
-        case Alive():
-            return "/livez"
-        case Ready():
-            return "/readyz"
-        case _:
-            return "(no page)"
+    HEAD is GET without the body.
+    """
+    asked = "GET" if method == "HEAD" else method
+    found = [(row, hit) for row in TABLE if (hit := row.expression.fullmatch(path))]
+    for row, hit in found:
+        if row.method == asked:
+            return Match(row, hit.groupdict())
+    return NoMatch(tuple(row.method for row, _ in found))

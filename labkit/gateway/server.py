@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.cluster.client import Cluster, chosen
@@ -17,8 +18,10 @@ from labkit.gateway.engine import Engine
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
 from labkit.gateway.pages import StaticFiles
+from labkit.gateway.panes import Panes
 from labkit.gateway.sockets import loopback_listener, unix_listener
-from labkit.gateway.tunnels import watch
+from labkit.gateway.streams import Streams
+from labkit.gateway.tunnels import Tunnels, watch
 from labkit.gateway.use import Uses
 from labkit.settings import Settings
 
@@ -33,24 +36,34 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
     Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
     cannot listen. Which engine: see `cluster.client.chosen`.
     """
-    cluster = Cluster(chosen(settings))
-    application = Application(
-        TicketKeys(settings.ticket_keys),
-        Engine(cluster),
-        lambda: terminal_key(settings.terminal_key),
-        StaticFiles(),
-        Uses(settings.activity_file),
-    )
+    parts = _parts(settings, Engine(Cluster(chosen(settings))))
     with contextlib.ExitStack() as stack:
         listeners = [(stack.enter_context(unix_listener(socket)), False)]
         if port is not None:
             listeners.append((stack.enter_context(loopback_listener(port, settings.gateway_endpoint)), True))
-        asyncio.run(_serve(application, listeners, exit_with_parent=exit_with_parent))
+        asyncio.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
 
 
-async def _serve(
-    application: Application, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool
-) -> None:
+@dataclass(frozen=True)
+class Parts:
+    """What the process is made of."""
+
+    application: Application
+    engine: Engine
+    tunnels: Tunnels
+    uses: Uses
+
+
+def _parts(settings: Settings, engine: Engine) -> Parts:
+    """Every part that has handlers, joined under one table of routes."""
+    keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(), Uses(settings.activity_file)
+    panes = Panes(keys, engine, StaticFiles(), tunnels)
+    streams = Streams(engine, lambda: terminal_key(settings.terminal_key), tunnels, uses)
+    handlers = {**panes.handlers(), "stream": streams.open}
+    return Parts(Application(keys, engine, handlers), engine, tunnels, uses)
+
+
+async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,15 +71,15 @@ async def _serve(
     if exit_with_parent:
         threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
     connections: set[Connection] = set()
-    servers = [await _listen(application, listener, connections, loopback) for listener, loopback in listeners]
-    watcher = asyncio.create_task(watch(application.tunnels, application.engine))
-    reporter = asyncio.create_task(application.uses.report())
+    servers = [await _listen(parts.application, listener, connections, loopback) for listener, loopback in listeners]
+    watcher = asyncio.create_task(watch(parts.tunnels, parts.engine))
+    reporter = asyncio.create_task(parts.uses.report())
     log.info("listening on %s", ", ".join(str(listener.getsockname()) for listener, _ in listeners))
     ends = (asyncio.create_task(stop.wait()), watcher, reporter)
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.close()
-    await _drain(application, connections)
+    await _drain(parts.tunnels, connections)
     for task in (watcher, reporter):
         if task.done():
             task.result()  # it never ends by itself: this raises what ended it
@@ -85,9 +98,9 @@ async def _listen(
     return await loop.create_server(connect, sock=listener)
 
 
-async def _drain(application: Application, connections: set[Connection]) -> None:
+async def _drain(tunnels: Tunnels, connections: set[Connection]) -> None:
     """Close what is idle, end the streams, and give answers under way a little time."""
-    application.tunnels.close_all()
+    tunnels.close_all()
     for connection in tuple(connections):
         connection.close_idle()
     if answers := [connection.answering for connection in connections if connection.answering is not None]:

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from labkit.gateway.access import Denied, epoch_of, lab_lives
+from labkit.gateway.access import epoch_of, lab_lives
 from labkit.gateway.engine import Engine
+from labkit.gateway.machines import Denied
 from labkit.gateway.routes import PanePath
 from labkit.tickets import Ticket
 

@@ -10,10 +10,11 @@ from labkit.model import Pane
 
 
 def panes_text(panes: Iterable[Pane]) -> str:
-    """A JSON list of {name, type, title, port?}."""
+    """A JSON list of {name, type, title, port?, path?}."""
     return json.dumps([_pane(pane) for pane in panes])
 
 
 def _pane(pane: Pane) -> Object:
     found = {"name": pane.name, "type": pane.type.value, "title": pane.title}
-    return found if pane.port is None else {**found, "port": pane.port}
+    more = {"port": pane.port, "path": pane.path or None}
+    return found | {key: value for key, value in more.items() if value is not None}

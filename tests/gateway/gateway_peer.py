@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 TOKEN = "peer-token"
+PICTURE = b"\x89PNG peer"
 
 
 class Peer:
@@ -121,6 +122,8 @@ class Peer:
             case ["apis", "kubevirt.io", "v1", "namespaces", namespace, "virtualmachineinstances", name]:
                 return found(self.machines.get((namespace, name)))
             case ["apis", "subresources.kubevirt.io", "v1", "namespaces", namespace, _, name, *rest]:
+                if rest == ["vnc", "screenshot"]:
+                    return answer(200, PICTURE, "image/png")
                 return await self._before_stream(connection, namespace, name, rest)
         return refusal(404, f"nothing at {request.path}")
 
@@ -154,9 +157,9 @@ def plain(connection: ServerConnection, offered: Any) -> Any:
     return "plain.kubevirt.io" if "plain.kubevirt.io" in offered else None
 
 
-def answer(status: int, body: object) -> Response:
-    data = json.dumps(body).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(data)), "Connection": "close"})
+def answer(status: int, body: object, kind: str = "application/json") -> Response:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = Headers({"Content-Type": kind, "Content-Length": str(len(data)), "Connection": "close"})
     return Response(status, http.HTTPStatus(status).phrase, headers, data)
 
 

@@ -46,15 +46,24 @@ class Gateway:
     def ticket(self, lab: str = LAB, *, seconds: float = 300, **claims: Any) -> str:
         return tickets.sign(tickets.Ticket(lab, "someone", time.time() + seconds, **claims), self.key)
 
-    def get(self, path: str, ticket: str | None = None, *, method: str = "GET", **headers: str) -> tuple[int, Any, Any]:
+    def get(
+        self, path: str, ticket: str | None = None, *, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> tuple[int, Any, Any]:
         """Status, headers and body (JSON where it is)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         with contextlib.closing(connection):
-            connection.request(method, path, headers={**({"Labkit-Ticket": ticket} if ticket else {}), **headers})
+            connection.request(
+                method, path, body=body or None, headers={**({"Labkit-Ticket": ticket} if ticket else {}), **headers}
+            )
             answer = connection.getresponse()
             body = answer.read()
             is_json = answer.headers.get_content_type() == "application/json"
             return answer.status, answer.headers, json.loads(body) if is_json else body
+
+    def post(self, path: str, ticket: str | None = None, body: bytes = b"", **headers: str) -> tuple[int, Any, Any]:
+        """A request that changes something, as a script of our own page asks it."""
+        own = {"Origin": f"http://127.0.0.1:{self.port}", "Labkit-Request": "1", "Labkit-Ticket": ticket or ""}
+        return self.get(path, method="POST", body=body, **{key: text for key, text in (own | headers).items() if text})
 
     @property
     def log(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labkit.gateway import access
-from labkit.gateway.access import Denied, MachinePane
+from labkit.gateway.machines import Denied, MachinePane, pane_of
 from labkit.gateway.routes import PanePath
 from labkit.model import MachineState, PaneType
 from labkit.tickets import Ticket
@@ -80,13 +80,13 @@ def test_the_ticket_is_the_second_subprotocol_and_no_other() -> None:
     ],
 )
 def test_a_machine_is_told_in_labkits_words(object_: dict[str, Any], state: MachineState) -> None:
-    assert access.pane_of(PATH, object_).state is state
+    assert pane_of(PATH, object_).state is state
 
 
 @pytest.mark.parametrize("panes", ["not a list", [], [{"name": "other", "type": "vnc"}], [{"name": "console"}], [3]])
 def test_a_pane_that_its_machine_does_not_declare_is_not_there(panes: Any) -> None:
     with pytest.raises(Denied) as denied:
-        access.pane_of(PATH, vmi("Running", panes=panes))
+        pane_of(PATH, vmi("Running", panes=panes))
     assert denied.value.status == 404
 
 

@@ -5,24 +5,39 @@ from __future__ import annotations
 import pytest
 
 from labkit.gateway import routes
-from labkit.gateway.routes import PanePath
+from labkit.gateway.routes import Match, NoMatch, PanePath
 
-PANE = PanePath("alab", "web-1", "console")
+PANE = "/panes/alab/web-1/console"
+
+
+def handler(method: str, path: str) -> str | None:
+    found = routes.match(method, path)
+    return found.row.handler if isinstance(found, Match) else None
 
 
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("/panes/alab/web-1/console/", routes.Shell(PANE)),
-        ("/panes/alab/web-1/console/state", routes.State(PANE)),
-        ("/panes/alab/web-1/console/stream", routes.Stream(PANE)),
-        ("/static/panes.js", routes.Static("panes.js")),
-        ("/livez", routes.Alive()),
-        ("/readyz", routes.Ready()),
+        (f"{PANE}/", "page"),
+        (f"{PANE}/state", "state"),
+        (f"{PANE}/stream", "stream"),
+        (f"{PANE}/screenshot", "screenshot"),
+        ("/static/panes.js", "static"),
+        ("/livez", "alive"),
+        ("/readyz", "ready"),
     ],
 )
-def test_each_address_has_one_meaning(path: str, found: routes.Route) -> None:
-    assert routes.route("GET", path) == routes.route("HEAD", path) == found
+def test_each_address_has_one_meaning(path: str, found: str) -> None:
+    assert handler("GET", path) == handler("HEAD", path) == found
+
+
+def test_no_two_rows_answer_the_same_address() -> None:
+    filled = dict.fromkeys(("lab", "machine", "pane"), "alab") | {"file": "a.js"}
+    for row in routes.TABLE:
+        path = row.pattern.format(**filled)
+        assert [other for other in routes.TABLE if other.method == row.method and other.expression.fullmatch(path)] == [
+            row
+        ]
 
 
 @pytest.mark.parametrize(
@@ -47,20 +62,22 @@ def test_each_address_has_one_meaning(path: str, found: routes.Route) -> None:
     ],
 )
 def test_everything_else_is_no_page(path: str) -> None:
-    assert isinstance(found := routes.route("GET", path), routes.Refused)
-    assert found.status == 404
+    assert routes.match("GET", path) == NoMatch()
 
 
-def test_a_pane_without_its_last_slash_leads_to_the_one_with_it_by_a_relative_address() -> None:
-    found = routes.route("GET", "/panes/alab/web-1/console")
-    assert found == routes.Refused(308, "The address of a pane ends with a slash.", "console/")
+def test_a_path_names_its_pane() -> None:
+    found = routes.match("GET", f"{PANE}/state")
+    assert isinstance(found, Match)
+    assert found.pane == PanePath("alab", "web-1", "console")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "get"])
-def test_nothing_but_reading_is_answered(method: str) -> None:
-    assert getattr(routes.route(method, "/livez"), "status", None) == 405
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "get"])
+def test_a_method_that_an_address_does_not_have_is_told_from_no_page(method: str) -> None:
+    assert routes.match(method, "/livez") == NoMatch(("GET",))
+    assert routes.match(method, f"{PANE}/code") == NoMatch(("POST",))
 
 
-def test_a_log_line_holds_nothing_that_a_request_made_up() -> None:
-    assert routes.label(routes.route("GET", "/panes/alab/web-1/console/state")) == "/panes/alab/web-1/console/state"
-    assert routes.label(routes.route("GET", "/secret\x1b[2J")) == "(no page)"
+def test_a_log_line_holds_only_what_matched() -> None:
+    found = routes.match("GET", f"{PANE}/state")
+    assert isinstance(found, Match)
+    assert found.label == f"{PANE}/state"

@@ -22,7 +22,6 @@ REFUSED: dict[str, tuple[Callable[[Gateway], str | None], str]] = {
     "another lab's": (lambda gateway: gateway.ticket("blab"), "other-lab"),
     "another machine's": (lambda gateway: gateway.ticket(machines=("n",)), "other-machine"),
     "of an old epoch": (lambda gateway: gateway.ticket(epoch=2), "revoked"),
-    "for watching": (lambda gateway: gateway.ticket(mode="view", epoch=3), "view"),
 }
 
 
