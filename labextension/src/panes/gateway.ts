@@ -33,8 +33,8 @@ async function ask(address: URL, word: string, headers: Record<string, string>, 
     const response = await fetch(address, {
       method: "POST",
       // A header that a form of another site cannot send.
-      headers: { ...headers, "Labkit-Request": "1", "Content-Type": "application/json" },
-      body: JSON.stringify(body ?? {}),
+      headers: { ...headers, "Labkit-Request": "1" },
+      body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
       cache: "no-store",
       credentials: "same-origin",
@@ -58,11 +58,33 @@ export function redeem(code: string): Promise<Asked> {
   return ask(new URL("redeem", location.href), "ticket", {}, { code });
 }
 
-/** The pane's stream. The ticket is the second subprotocol, which no proxy echoes or logs. */
-export function openStream(type: PaneType, ticket: string): WebSocket {
-  const address = new URL("stream", location.href);
-  address.protocol = address.protocol.replace("http", "ws");
-  address.hash = "";
-  address.search = "";
-  return new WebSocket(address, [STREAM_PROTOCOLS[type], `labkit.ticket.${ticket}`]);
+/** A pane's bytes, for one try. The ticket travels where no proxy echoes or logs it. */
+export class Line {
+  constructor(
+    private readonly type: PaneType,
+    private readonly ticket: string,
+    private readonly heard: () => void,
+  ) {}
+
+  /** The stream. The ticket is its second subprotocol. */
+  socket(): WebSocket {
+    const address = new URL("stream", location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.hash = "";
+    address.search = "";
+    const socket = new WebSocket(address, [STREAM_PROTOCOLS[this.type], `labkit.ticket.${this.ticket}`]);
+    socket.addEventListener("message", this.heard);
+    return socket;
+  }
+
+  /** The screen as a picture; null where there is none. */
+  async screenshot(): Promise<Blob | null> {
+    try {
+      const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+      const response = await fetch("screenshot", { headers: { "Labkit-Ticket": this.ticket }, signal, cache: "no-store" });
+      return response.ok ? await response.blob() : null;
+    } catch {
+      return null;
+    }
+  }
 }

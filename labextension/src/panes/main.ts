@@ -15,9 +15,11 @@ import { settings } from "./settings.ts";
 import { strings } from "./strings.ts";
 import { TextView } from "./text.ts";
 import { type Action, Refused, type View } from "./view.ts";
+import { WatchView } from "./watch.ts";
 import { openWindow } from "./window.ts";
 
-const TICKET_WITHIN_MS = 10_000;
+/** Milliseconds: a page around this one asks its server, another window may not be there at all. */
+const TICKET_WITHIN = { framed: 10_000, alone: 2_000 };
 
 const brought = broughtBy(location.hash);
 if (location.hash !== "") history.replaceState(null, "", location.pathname + location.search);
@@ -45,6 +47,7 @@ const forWindow: readonly Action[] = embedder.there ? [] : [
     run: () => void openWindow(new URL(location.href), session.ticket, remark),
   },
 ];
+for (const type of ["keydown", "pointerdown"]) page.place.addEventListener(type, () => session.touched(), { capture: true });
 document.body.classList.toggle("framed", embedder.there);
 
 const session = new Session(brought.ticket, {
@@ -54,7 +57,7 @@ const session = new Session(brought.ticket, {
   },
   view: (info) => (view ??= makeView(info)),
   greeting: ({ machine }) => (watch ? strings.watching(machine) : strings.connected(machine, strings.hint)),
-  freshTicket: () => embedder.ticket(TICKET_WITHIN_MS),
+  freshTicket: () => embedder.ticket(embedder.there ? TICKET_WITHIN.framed : TICKET_WITHIN.alone),
 });
 
 /** Made when the kind of pane is known; it never changes. */
@@ -69,9 +72,9 @@ function makeView(info: PaneInfo): View {
   document.body.dataset["pane"] = info.type;
   watch = info.mode === "view";
   const made: View =
-    info.type === "vnc"
-      ? new ScreenView(page.place, label, { leave, remark, copy })
-      : new TextView(page.place, info.type, label, { leave, copy });
+    info.type !== "vnc" ? new TextView(page.place, info.type, label, { leave, remark, copy })
+    : watch ? new WatchView(page.place, label)
+    : new ScreenView(page.place, label, { leave, remark, copy });
   const paste: Action = { label: strings.paste, title: strings.pasteTitle, run: () => void openPaste(made, label) };
   const choices = settings(made.settings, prefs, (chosen) => {
     prefs = chosen;

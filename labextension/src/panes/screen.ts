@@ -3,6 +3,7 @@
 import RFB from "@novnc/novnc";
 import { h } from "../view/dom.ts";
 import { ALTGR, CHORDS, type Key, type Press, SHIFT, chord, presses } from "./keys.ts";
+import type { Line } from "./gateway.ts";
 import { Panel } from "./panel.ts";
 import type { Prefs } from "./prefs.ts";
 import { save } from "./save.ts";
@@ -40,13 +41,14 @@ export class ScreenView implements View {
     this.elements = [new Panel(strings.keys, strings.keysTitle, h("div", { class: "keys" }, ...keys)).element];
     this.more = [
       { label: strings.screenshot, title: strings.screenshotTitle, run: () => this.screenshot() },
-      { label: strings.machineClipboard, title: strings.machineClipboardTitle, run: () => host.copy(this.clipboard) },
+      { label: strings.machineClipboard, title: strings.machineClipboardTitle, run: () => this.copyClipboard() },
     ];
     // Before noVNC sees it: else the machine would get the keys, and the page none.
     place.addEventListener("keydown", (event) => this.key(event), { capture: true });
   }
 
-  open(socket: WebSocket, listener: Listener): void {
+  open(line: Line, listener: Listener): void {
+    const socket = line.socket();
     const rfb = new RFB(this.place, socket, { shared: true });
     rfb.background = "transparent";
     this.rfb = rfb;
@@ -164,6 +166,11 @@ export class ScreenView implements View {
     for (const press of presses(event.key, this.prefs.layout).presses) this.press(press);
     for (const { keysym, code } of held) this.rfb?.sendKey(keysym, code, true);
     return true;
+  }
+
+  private copyClipboard(): void {
+    if (this.clipboard === "") this.host.remark(strings.noClipboard);
+    else this.host.copy(this.clipboard);
   }
 
   private screenshot(): void {

@@ -2,7 +2,7 @@
 
 import { delay, takenOver } from "./backoff.ts";
 import type { PageState, PaneInfo, PaneType } from "./contract.ts";
-import { type Answer, askState, openStream } from "./gateway.ts";
+import { type Answer, Line, askState } from "./gateway.ts";
 import { strings } from "./strings.ts";
 import type { View } from "./view.ts";
 
@@ -20,6 +20,8 @@ export interface Surroundings {
 
 const POLL_MS = 2_500;
 const STABLE_MS = 5_000;
+/** How long a machine may leave a key unanswered before we ask whether it is paused: a stream tells nothing of that. */
+const UNANSWERED_MS = 2_000;
 /** Panes that are a connection into the machine: many may have one, and a paused machine takes none. */
 const DIALLED: readonly PaneType[] = ["terminal", "exec"];
 /** Refusals that a new ticket may cure. */
@@ -34,6 +36,7 @@ export class Session {
   private readonly lifetimes: number[] = [];
   private wake: () => void = () => {};
   private view: View | null = null;
+  private unanswered = 0;
 
   constructor(
     public ticket: string | null,
@@ -62,6 +65,36 @@ export class Session {
     this.around.say("connecting", strings.connecting);
     this.view?.close();
     this.wake();
+  }
+
+  /** Somebody pressed a key or a button of the mouse in the pane. */
+  touched(): void {
+    if (this.view !== null && this.unanswered === 0) this.askLater();
+  }
+
+  private askLater(): void {
+    this.unanswered = window.setTimeout(() => void this.askWhetherPaused(), UNANSWERED_MS);
+  }
+
+  private answeredBy(): void {
+    window.clearTimeout(this.unanswered);
+    this.unanswered = 0;
+  }
+
+  /** The stream is open and silent: say whether the machine is paused, and go on asking while it is. */
+  private async askWhetherPaused(): Promise<void> {
+    const { view } = this;
+    const answer = await this.answer();
+    if (view === null || view !== this.view || this.unanswered === 0) return;
+    this.unanswered = 0;
+    if (answer.kind !== "info") return;
+    this.greet(answer.info);
+    if (answer.info.state === "paused") this.askLater();
+  }
+
+  private greet(info: PaneInfo): void {
+    if (info.state === "paused") this.around.say("paused", strings.connectedPaused(info.machine));
+    else this.around.say("connected", this.around.greeting(info));
   }
 
   private async attempt(): Promise<Next> {
@@ -112,16 +145,17 @@ export class Session {
     this.asked = false;
     let aliveAt = 0;
     await new Promise<void>((resolve) => {
-      view.open(openStream(info.type, this.ticket ?? ""), {
+      view.open(new Line(info.type, this.ticket ?? "", () => this.answeredBy()), {
         alive: () => {
           if (aliveAt > 0) return;
           aliveAt = performance.now();
-          if (info.state === "paused") this.around.say("paused", strings.connectedPaused(info.machine));
-          else this.around.say("connected", this.around.greeting(info));
+          this.greet(info);
         },
         ended: resolve,
       });
     });
+    this.view = null;
+    this.answeredBy();
     if (aliveAt === 0) {
       this.failures += 1;
       this.around.say("starting", strings.notYet(strings.names[info.type], info.machine));

@@ -18,6 +18,7 @@ export const strings = {
   connecting: "Connecting…",
   connected: (machine: string, hint: string): string => `Connected to ${machine}. ${hint}`.trim(),
   watching: (machine: string): string => `Watching ${machine}: what you type goes nowhere.`,
+  silent: "Connected. The console is silent so far: Enter may wake it.",
   connectedPaused: (machine: string): string => `Connected; ${machine} is paused.`,
   starting: (machine: string): string => `${machine} is starting…`,
   paused: (machine: string): string => `${machine} is paused. It goes on from the lab's page.`,
@@ -44,7 +45,7 @@ export const strings = {
   popupBlocked: "The browser did not allow a new window.",
   windowRefused: (why: string): string => `No new window: ${why}`,
   copied: "Copied.",
-  nothingSelected: "Nothing is selected.",
+  nothingSelected: "There is nothing to copy: select something first.",
 
   paste: "Paste…",
   pasteTitle: "Send text to the machine (Ctrl+Shift+V)",
@@ -76,6 +77,7 @@ export const strings = {
   screenshotTitle: "Save the machine's screen as a PNG file",
   machineClipboard: "Copy its clipboard",
   machineClipboardTitle: "Copy what the machine last put on its clipboard",
+  noClipboard: "The machine has put nothing on a clipboard that it shares.",
   clipboardChanged: "The machine put text on its clipboard: More, “Copy its clipboard”.",
 
   find: "Find",

@@ -6,6 +6,7 @@ import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { h } from "../view/dom.ts";
 import { Find } from "./find.ts";
+import type { Line } from "./gateway.ts";
 import type { Prefs } from "./prefs.ts";
 import { Replay } from "./replay.ts";
 import { strings } from "./strings.ts";
@@ -23,6 +24,7 @@ const CONSOLE_SIZE: Size = { columns: 80, rows: 24 };
 /** What the pane needs of the page around it. */
 export interface TextHost {
   leave(): void;
+  remark(text: string): void;
   copy(text: string): void;
 }
 
@@ -68,7 +70,8 @@ export class TextView implements View {
     new ResizeObserver(() => this.resize()).observe(place);
   }
 
-  open(socket: WebSocket, listener: Listener): void {
+  open(line: Line, listener: Listener): void {
+    const socket = line.socket();
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.waiting = 0;
@@ -79,7 +82,7 @@ export class TextView implements View {
     socket.onopen = () => {
       for (const message of this.wire.opened(this.size)) this.send(message);
       // A console may have nothing to say. Staying open for a while is then its sign of life.
-      if (this.kind === "console") silence = window.setTimeout(() => listener.alive(), SILENCE_MS);
+      if (this.kind === "console") silence = window.setTimeout(() => this.silent(listener), SILENCE_MS);
     };
     socket.onmessage = (event: MessageEvent<ArrayBuffer | string>) => {
       if (typeof event.data === "string") return;
@@ -136,8 +139,13 @@ export class TextView implements View {
       screenReaderMode: prefs.reader === "on",
       disableStdin: watch || prefs.input === "off",
     });
-    this.place.dataset["look"] = prefs.theme;
+    if (this.place.parentElement) this.place.parentElement.dataset["look"] = prefs.theme;
     this.resize();
+  }
+
+  private silent(listener: Listener): void {
+    listener.alive();
+    this.host.remark(strings.silent);
   }
 
   private get size(): Size {

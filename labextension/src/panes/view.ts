@@ -1,6 +1,7 @@
 // What a kind of pane is to the page: something that shows one stream after another in the same place.
 
 import type { Reason } from "./contract.ts";
+import type { Line } from "./gateway.ts";
 import type { Name, Prefs } from "./prefs.ts";
 
 /** How a stream tells the page of itself. */
@@ -26,8 +27,8 @@ export class Refused extends Error {
 }
 
 export interface View {
-  /** Open a stream with this WebSocket, not yet open. */
-  open(socket: WebSocket, listener: Listener): void;
+  /** Open the pane's stream. */
+  open(line: Line, listener: Listener): void;
   /** End the stream, if one is open; its listener hears of it. */
   close(): void;
   /** Type text into the machine, all of it or nothing. Rejects with Refused. */
