@@ -37,6 +37,7 @@ export class Session {
   private wake: () => void = () => {};
   private view: View | null = null;
   private unanswered = 0;
+  private paused = false;
 
   constructor(
     public ticket: string | null,
@@ -69,32 +70,39 @@ export class Session {
 
   /** Somebody pressed a key or a button of the mouse in the pane. */
   touched(): void {
-    if (this.view !== null && this.unanswered === 0) this.askLater();
+    if (this.view !== null && this.unanswered === 0) this.askIn(UNANSWERED_MS);
   }
 
-  private askLater(): void {
-    this.unanswered = window.setTimeout(() => void this.askWhetherPaused(), UNANSWERED_MS);
+  /** The machine sent something: an answer. (The screen of a paused one is sent too.) */
+  private heard(): void {
+    if (!this.paused) this.forget();
   }
 
-  private answeredBy(): void {
+  private askIn(ms: number): void {
+    this.unanswered = window.setTimeout(() => void this.askWhetherPaused(), ms);
+  }
+
+  private forget(): void {
     window.clearTimeout(this.unanswered);
     this.unanswered = 0;
   }
 
-  /** The stream is open and silent: say whether the machine is paused, and go on asking while it is. */
+  /** The stream is open: say whether the machine is paused, and go on asking while it is. */
   private async askWhetherPaused(): Promise<void> {
-    const { view } = this;
+    const { view, unanswered } = this;
     const answer = await this.answer();
-    if (view === null || view !== this.view || this.unanswered === 0) return;
+    if (view === null || view !== this.view || unanswered !== this.unanswered) return;
     this.unanswered = 0;
-    if (answer.kind !== "info") return;
-    this.greet(answer.info);
-    if (answer.info.state === "paused") this.askLater();
+    if (answer.kind === "info") this.greet(answer.info);
+    else if (this.paused) this.askIn(POLL_MS);
   }
 
   private greet(info: PaneInfo): void {
-    if (info.state === "paused") this.around.say("paused", strings.connectedPaused(info.machine));
-    else this.around.say("connected", this.around.greeting(info));
+    this.paused = info.state === "paused";
+    if (this.paused) {
+      this.around.say("paused", strings.connectedPaused(info.machine));
+      this.askIn(POLL_MS);
+    } else this.around.say("connected", this.around.greeting(info));
   }
 
   private async attempt(): Promise<Next> {
@@ -145,7 +153,7 @@ export class Session {
     this.asked = false;
     let aliveAt = 0;
     await new Promise<void>((resolve) => {
-      view.open(new Line(info.type, this.ticket ?? "", () => this.answeredBy()), {
+      view.open(new Line(info.type, this.ticket ?? "", () => this.heard()), {
         alive: () => {
           if (aliveAt > 0) return;
           aliveAt = performance.now();
@@ -155,7 +163,8 @@ export class Session {
       });
     });
     this.view = null;
-    this.answeredBy();
+    this.paused = false;
+    this.forget();
     if (aliveAt === 0) {
       this.failures += 1;
       this.around.say("starting", strings.notYet(strings.names[info.type], info.machine));
