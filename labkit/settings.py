@@ -36,6 +36,10 @@ class Settings:
     warm: str = "8:6"
     spares: int = 0
     gateway_port: int = 0
+    gateway_streams: int = 64
+    gateway_mib_per_second: float = 64.0
+    gateway_metrics: bool = False
+    panes_origin: str = ""
     idle_minutes: float = 30.0
     start_timeout: float = 600.0
     engine_timeout: float = 30.0
@@ -175,8 +179,12 @@ def _convert(name: str, value: object) -> object:
             return Path(str(value)).expanduser().absolute()
         if kind == "int":
             return int(str(value))
+        if kind == "bool":
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
         if kind == "float":
             return float(str(value))
+    except KeyError:
+        raise SettingsError(f"setting {name}: {value!r} is neither true nor false") from None
     except ValueError:
         raise SettingsError(f"setting {name}: {value!r} is not a number") from None
     return str(value)

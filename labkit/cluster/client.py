@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from kubernetes import client, config
 from kubernetes.config import incluster_config
 
 from labkit.cluster.refusals import refusal
-from labkit.cluster.streams import StreamTarget, pod_port_target, stream_target
+from labkit.cluster.streams import StreamTarget, exec_target, pod_port_target, stream_target
 from labkit.errors import ClusterError, ClusterUnavailable, SetupError
 from labkit.settings import Settings
 
@@ -245,6 +245,10 @@ class Cluster:
     def pod_port_target(self, namespace: str, pod: str, port: int) -> StreamTarget:
         """Where and how to open one of a pod's TCP ports."""
         return pod_port_target(self.api, namespace, pod, port)
+
+    def exec_target(self, namespace: str, pod: str, command: Sequence[str]) -> StreamTarget:
+        """Where and how to open a command with a terminal in a pod's one container."""
+        return exec_target(self.api, namespace, pod, command, tty=True)
 
     def identity(self) -> str:
         """What tells this engine from every other: the uid of the namespace that each has from its beginning."""

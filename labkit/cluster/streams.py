@@ -53,10 +53,14 @@ def pod_port_target(api: client.ApiClient, namespace: str, pod: str, port: int) 
     return _target(api, f"/api/v1/{_path(namespace, 'pods', pod)}/portforward?ports={port}", (CHANNELS,))
 
 
-def exec_target(api: client.ApiClient, namespace: str, pod: str, command: Sequence[str]) -> StreamTarget:
-    """The target of a command, with input and both outputs, in a pod of one container. Asks nothing of the engine."""
+def exec_target(
+    api: client.ApiClient, namespace: str, pod: str, command: Sequence[str], *, tty: bool = False
+) -> StreamTarget:
+    """The target of a command in a pod of one container: with input and both outputs, or (`tty`) with a terminal, where
+    both are one. Asks nothing of the engine."""
+    output = "tty" if tty else "stderr"
     query = urlencode(
-        [("stdin", "true"), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+        [("stdin", "true"), ("stdout", "true"), (output, "true"), *(("command", word) for word in command)]
     )
     return _target(api, f"/api/v1/{_path(namespace, 'pods', pod)}/exec?{query}", (CHANNELS_THAT_END, CHANNELS))
 

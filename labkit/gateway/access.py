@@ -40,12 +40,21 @@ def check_origin(origin: str | None, host: str | None) -> None:
 
 def check_host(host: str | None) -> None:
     """On a loopback port, only loopback names: a web page must not reach it under its own name. Raises Denied."""
-    try:
-        name = urlsplit(f"//{host or ''}").hostname or ""
-    except ValueError:  # a bracket that is never closed
-        name = ""
-    if name not in LOOPBACK_HOSTS and not name.endswith(".localhost"):
+    if not loopback_name(host) and not host_name(host).endswith(".localhost"):
         raise Denied(403, "host", "This server answers only to localhost.")
+
+
+def loopback_name(host: str | None) -> bool:
+    """Whether a request was sent to this computer's own name or address."""
+    return host_name(host) in LOOPBACK_HOSTS
+
+
+def host_name(host: str | None) -> str:
+    """The name in a Host header, in small letters; "" where there is none."""
+    try:
+        return urlsplit(f"//{host or ''}").hostname or ""
+    except ValueError:  # a bracket that is never closed
+        return ""
 
 
 def _netloc(origin: str) -> str | None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from labkit.gateway import access, responses, routes
 from labkit.gateway.engine import Engine
@@ -59,27 +60,49 @@ class Asked:
 Handler = Callable[[Asked], Awaitable[Answer]]
 
 
-class Application:
-    """Everything the gateway answers. `handlers` has a function for each row of the table, by its name."""
+class Sites(Protocol):
+    """What answers on the origins of machines' own pages."""
 
-    def __init__(self, keys: TicketKeys, engine: Engine, handlers: Mapping[str, Handler]) -> None:
+    def named(self, request: Request) -> str:
+        """The first word of the host that the request is for, where that is a machine's origin; else ""."""
+
+    async def answer(self, site: str, request: Request) -> Answer:
+        """The machine's answer. Raises Denied."""
+
+
+class Application:
+    """Everything the gateway answers. `handlers` has a function for each row of the table, by its name; `sites` answers
+    on machines' own origins; `refused` is told the cause of each refusal."""
+
+    def __init__(
+        self,
+        keys: TicketKeys,
+        engine: Engine,
+        handlers: Mapping[str, Handler],
+        sites: Sites,
+        refused: Callable[[str], None],
+    ) -> None:
         self._keys = keys
         self._engine = engine
+        self._sites = sites
+        self._refused = refused
         self._handlers = {row.handler: handlers[row.handler] for row in routes.TABLE}
 
     async def __call__(self, request: Request) -> Answer:
         """The answer to one request, and its line in the log (which holds no query, header or ticket)."""
         begun = time.monotonic()
-        found = routes.match(request.method, request.path)
+        site = self._sites.named(request)
+        found = routes.NoMatch() if site else routes.match(request.method, request.path)
         reason = ""
         try:
             if request.loopback_port:
                 access.check_host(request.headers.get("host"))
-            answer = await self._answer(found, request)
+            answer = await (self._sites.answer(site, request) if site else self._answer(found, request))
         except Denied as denied:
             answer, reason = responses.as_json(denied.status, denied.body()), f" {denied.reason}"
+            self._refused(denied.reason)
         status = 101 if isinstance(answer, Upgrade) else answer.status
-        label = found.label if isinstance(found, Match) else "(no page)"
+        label = found.label if isinstance(found, Match) else f"(site {site})" if site else "(no page)"
         log.info("%s %s %d%s %.0f ms", request.method[:8], label, status, reason, (time.monotonic() - begun) * 1000)
         return answer
 
@@ -99,7 +122,7 @@ class Application:
         permitted = None
         if row.needs in (Needs.VIEW, Needs.CONTROL):
             permitted = await self._permitted(found, token)
-        body = await _whole(request, row.body) if row.body else b""
+        body = await whole(request, row.body) if row.body else b""
         return await self._handlers[row.handler](Asked(request, found, token or "", permitted, body))
 
     def _token(self, row: routes.Row, request: Request) -> str | None:
@@ -115,7 +138,7 @@ class Application:
         return ticket, pane_of(path, await self._engine.machine(path.lab, path.machine))
 
 
-async def _whole(request: Request, most: int) -> bytes:
+async def whole(request: Request, most: int) -> bytes:
     """The whole body. Raises Denied (413)."""
     body = b""
     if request.body is not None:

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 from labkit.gateway.machines import Denied
-from labkit.gateway.routes import PanePath
 
 LIFETIME = 60.0
 MOST = 4096
@@ -23,9 +22,9 @@ class Codes(Generic[T]):
     """The codes that were made and not yet used, each with what it stands for. The oldest goes where there are MOST."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[PanePath, float, T]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[object, float, T]] = OrderedDict()
 
-    def make(self, pane: PanePath, value: T) -> str:
+    def make(self, pane: object, value: T) -> str:
         """A new code for `value`."""
         while self._kept and (len(self._kept) >= MOST or next(iter(self._kept.values()))[1] < time.monotonic()):
             self._kept.popitem(last=False)
@@ -33,7 +32,7 @@ class Codes(Generic[T]):
         self._kept[code] = pane, time.monotonic() + LIFETIME, value
         return code
 
-    def redeem(self, code: str, pane: PanePath) -> T:
+    def redeem(self, code: str, pane: object) -> T:
         """What `code` stands for; it is used up whatever comes of it. Raises Denied (403)."""
         found = self._kept.pop(code, None)
         if found is None or found[0] != pane or found[1] < time.monotonic():

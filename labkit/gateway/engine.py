@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from labkit.cluster.client import Cluster
@@ -16,6 +17,7 @@ from labkit.manifests.names import namespace_of
 log = logging.getLogger(__name__)
 
 _SECONDS = 10.0
+RECENT_SECONDS = 2.0
 T = TypeVar("T")
 
 
@@ -24,6 +26,7 @@ class Engine:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._seen: dict[tuple[str, str], tuple[float, asyncio.Future[Any]]] = {}
 
     async def namespace(self, lab: str) -> dict[str, Any] | None:
         """The lab's namespace, or None."""
@@ -38,11 +41,26 @@ class Engine:
             )
         )
 
+    async def recent(self, lab: str, machine: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Namespace and machine as they were at most RECENT_SECONDS ago: a web page asks for many things at once."""
+        now, key = time.monotonic(), (lab, machine)
+        self._seen = {kept: found for kept, found in self._seen.items() if found[0] > now - RECENT_SECONDS}
+        if key not in self._seen:
+            self._seen[key] = now, asyncio.ensure_future(self._both(lab, machine))
+        return await asyncio.shield(self._seen[key][1])
+
+    async def _both(self, lab: str, machine: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        return await self.namespace(lab), await self.machine(lab, machine)
+
     async def port(self, lab: str, machine: str, port: int, *, container: bool) -> StreamTarget:
         """Where to open a TCP port of a machine."""
         if not container:
             return await self.target(lab, machine, f"portforward/{port}")
         return await _asked(lambda: self._cluster.pod_port_target(namespace_of(lab), machine, port))
+
+    async def shell(self, lab: str, machine: str, command: Sequence[str]) -> StreamTarget:
+        """Where to open a command with a terminal in a container."""
+        return await _asked(lambda: self._cluster.exec_target(namespace_of(lab), machine, command))
 
     async def target(self, lab: str, machine: str, subresource: str) -> StreamTarget:
         """Where to open a stream, with a token that is good now (renewing one may run a program, so: in a thread)."""

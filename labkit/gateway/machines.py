@@ -12,8 +12,8 @@ from labkit.manifests import names
 from labkit.model import MachineState, PaneType
 
 _SERVED = {
-    "VirtualMachineInstance": (PaneType.TERMINAL, PaneType.CONSOLE, PaneType.VNC),
-    "Pod": (PaneType.TERMINAL,),
+    "VirtualMachineInstance": tuple(kind for kind in PaneType if kind is not PaneType.EXEC),
+    "Pod": (PaneType.TERMINAL, PaneType.EXEC, PaneType.HTTP),
 }
 """The kinds of panes that there are, by the kind of machine."""
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.gateway.responses import Response, as_text
+from labkit.gateway.responses import CSP, Response, as_text
 
 STATIC = Path(__file__).parent.parent / "static"
 """Where `npm run build` puts the browser parts; the wheel carries them."""
@@ -29,9 +29,13 @@ _SHELL = b"""<!doctype html>
 """
 
 
-def shell() -> Response:
-    """The page of any pane. It holds nothing of any lab; the ticket in its address never reaches this server."""
-    return Response(200, _SHELL, "text/html; charset=utf-8")
+def shell(frames: str) -> Response:
+    """The page of any pane. It holds nothing of any lab; the ticket in its address never reaches this server.
+
+    `frames` are the origins of machines' pages, which it may hold in a frame; "" for none.
+    """
+    policy = {"Content-Security-Policy": f"{CSP}; frame-src {frames}"} if frames else {}
+    return Response(200, _SHELL, "text/html; charset=utf-8", headers=policy)
 
 
 class StaticFiles:

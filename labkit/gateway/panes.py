@@ -8,7 +8,9 @@ from labkit.gateway.codes import Codes
 from labkit.gateway.engine import Engine
 from labkit.gateway.keys import TicketKeys
 from labkit.gateway.machines import Denied
+from labkit.gateway.origins import Origins
 from labkit.gateway.responses import Response
+from labkit.gateway.sites import LIMITS
 from labkit.gateway.tunnels import Tunnels
 from labkit.model import MachineState, PaneType
 
@@ -16,7 +18,10 @@ from labkit.model import MachineState, PaneType
 class Panes:
     """What is asked of a pane beside its stream."""
 
-    def __init__(self, keys: TicketKeys, engine: Engine, files: pages.StaticFiles, tunnels: Tunnels) -> None:
+    def __init__(
+        self, keys: TicketKeys, engine: Engine, files: pages.StaticFiles, tunnels: Tunnels, origins: Origins
+    ) -> None:
+        self._origins = origins
         self._keys = keys
         self._engine = engine
         self._files = files
@@ -54,10 +59,12 @@ class Panes:
         return Response(308, text, headers={"Location": f"{asked.match.pane.pane}/"})
 
     async def _page(self, asked: Asked) -> Response:
-        return pages.shell()
+        return pages.shell(self._origins.pattern(asked.request.headers.get("host")))
 
     async def _state(self, asked: Asked) -> Response:
         path, pane = asked.match.pane, asked.pane
+        origin = self._origins.of(path, asked.request.headers.get("host"))
+        site = {"origin": origin, "limits": "" if origin else LIMITS} if pane.type is PaneType.HTTP else {}
         body = {
             "type": pane.type.value,
             "title": pane.title,
@@ -65,7 +72,8 @@ class Panes:
             "pane": path.pane,
             "state": pane.state.value,
             "mode": asked.ticket.mode,
-            "streams": self._tunnels.count(path),
+            "streams": len(self._tunnels.of(path)),
+            **site,
         }
         return responses.as_json(200, body)
 

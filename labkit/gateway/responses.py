@@ -85,5 +85,5 @@ def switch_headers(key: str, protocol: str) -> list[tuple[str, str]]:
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Accept", accept_of(key)),
-        ("Sec-WebSocket-Protocol", protocol),
+        *([("Sec-WebSocket-Protocol", protocol)] if protocol else []),
     ]

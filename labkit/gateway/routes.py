@@ -70,12 +70,15 @@ _CODE_BYTES = 256
 TABLE = (
     Row("alive", "GET", "/livez", Needs.NOTHING),
     Row("ready", "GET", "/readyz", Needs.NOTHING),
+    Row("metrics", "GET", "/metrics", Needs.OPERATOR),
     Row("static", "GET", "/static/{file}", Needs.NOTHING),
     Row("slash", "GET", _PANE, Needs.NOTHING),
     Row("page", "GET", f"{_PANE}/", Needs.NOTHING),
     Row("state", "GET", f"{_PANE}/state", Needs.VIEW),
     Row("stream", "GET", f"{_PANE}/stream", Needs.VIEW, Bears.SUBPROTOCOL),
     Row("screenshot", "GET", f"{_PANE}/screenshot", Needs.VIEW),
+    Row("preview", "GET", f"{_PANE}/preview", Needs.CONTROL),
+    Row("visit", "POST", f"{_PANE}/visit", Needs.CONTROL),
     Row("code", "POST", f"{_PANE}/code", Needs.VIEW),
     Row("redeem", "POST", f"{_PANE}/redeem", Needs.CODE, body=_CODE_BYTES),
 )

@@ -12,16 +12,20 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.cluster.client import Cluster, chosen
+from labkit.cluster.client import Cluster, chosen, uses_service_account
 from labkit.gateway.application import Application
+from labkit.gateway.dial import Dial
 from labkit.gateway.engine import Engine
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
+from labkit.gateway.metrics import Metrics
+from labkit.gateway.origins import Origins
 from labkit.gateway.pages import StaticFiles
 from labkit.gateway.panes import Panes
+from labkit.gateway.sites import Sites
 from labkit.gateway.sockets import loopback_listener, unix_listener
 from labkit.gateway.streams import Streams
-from labkit.gateway.tunnels import Tunnels, watch
+from labkit.gateway.tunnels import Limits, Tunnels, watch
 from labkit.gateway.use import Uses
 from labkit.settings import Settings
 
@@ -36,11 +40,13 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
     Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
     cannot listen. Which engine: see `cluster.client.chosen`.
     """
-    parts = _parts(settings, Engine(Cluster(chosen(settings))))
     with contextlib.ExitStack() as stack:
         listeners = [(stack.enter_context(unix_listener(socket)), False)]
         if port is not None:
-            listeners.append((stack.enter_context(loopback_listener(port, settings.gateway_endpoint)), True))
+            listener = stack.enter_context(loopback_listener(port, settings.gateway_endpoint))
+            listeners.append((listener, True))
+            port = int(listener.getsockname()[1])
+        parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port))
         asyncio.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
 
 
@@ -54,13 +60,18 @@ class Parts:
     uses: Uses
 
 
-def _parts(settings: Settings, engine: Engine) -> Parts:
+def _parts(settings: Settings, engine: Engine, origins: Origins) -> Parts:
     """Every part that has handlers, joined under one table of routes."""
-    keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(), Uses(settings.activity_file)
-    panes = Panes(keys, engine, StaticFiles(), tunnels)
-    streams = Streams(engine, lambda: terminal_key(settings.terminal_key), tunnels, uses)
-    handlers = {**panes.handlers(), "stream": streams.open}
-    return Parts(Application(keys, engine, handlers), engine, tunnels, uses)
+    metrics = Metrics(everybody=settings.gateway_metrics)
+    limits = Limits(settings.gateway_streams, settings.gateway_mib_per_second * 2**20)
+    keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(limits, metrics.ended), Uses(settings.activity_file)
+    dial = Dial(engine, inside=uses_service_account(settings))
+    metrics.tunnels = tunnels
+    panes = Panes(keys, engine, StaticFiles(), tunnels, origins)
+    sites = Sites(origins, engine, dial, tunnels, uses)
+    streams = Streams(engine, dial, lambda: terminal_key(settings.terminal_key), tunnels, uses)
+    handlers = {**panes.handlers(), **sites.handlers(), "stream": streams.open, "metrics": metrics.answer}
+    return Parts(Application(keys, engine, handlers, sites, metrics.refused), engine, tunnels, uses)
 
 
 async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool) -> None:

@@ -9,50 +9,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
-from labkit.cluster.portforward import Stream, connect_port
-from labkit.cluster.streams import StreamTarget
-from labkit.errors import ClusterError, ClusterUnavailable
+from labkit.cluster.portforward import Stream
+from labkit.errors import ClusterUnavailable
 from labkit.gateway.splice import WRITE_HIGH, close_lingering
+from labkit.gateway.tunnels import Tunnel
 from labkit.gateway.upstream import OPEN_SECONDS, ClientHandshake
 
 log = logging.getLogger(__name__)
 
 _READ_SIZE = 64 * 1024
-_QUEUE = 16
 
 
-async def open_terminal(target: StreamTarget, secret: str) -> tuple[Stream, bytes]:
-    """Open the port and ttyd behind it: the outer WebSocket and ttyd's bytes that came with the inner handshake.
+def terminal_handshake(secret: str) -> ClientHandshake:
+    """What ttyd is asked. A Host of its own: ttyd is no part of any site."""
+    return ClientHandshake("terminal", f"/{secret}/ws", "tty", {})
 
-    Raises ClusterUnavailable where nothing answers there (yet), ClusterError where engine or ttyd refuses.
+
+async def greet(opening: Awaitable[Stream], handshake: ClientHandshake) -> tuple[Stream, bytes]:
+    """A WebSocket within a stream to a port: the stream and the bytes that came with the handshake.
+
+    Raises ClusterUnavailable where nothing answers there (yet), ClusterError where the engine or the server refuses.
     """
+    outer = await opening
     try:
         async with asyncio.timeout(OPEN_SECONDS):
-            return await _open(target, secret)
-    except InvalidStatus as error:
-        status = error.response.status_code
-        kind = ClusterError if status in (401, 403, 404) else ClusterUnavailable
-        raise kind("nothing answers on the terminal's port", status=status) from error
-    except (OSError, InvalidHandshake, ConnectionClosed) as error:  # TimeoutError is an OSError
-        raise ClusterUnavailable("nothing answers on the terminal's port") from error
-
-
-async def _open(target: StreamTarget, secret: str) -> tuple[Stream, bytes]:
-    outer = await connect_port(target, None, queue=_QUEUE)
-    try:
-        return outer, await _greet(outer, secret)
+            return outer, await _greet(outer, handshake)
+    except (OSError, ConnectionClosed) as error:  # TimeoutError is an OSError
+        outer.transport.abort()
+        raise ClusterUnavailable("nothing answers on the machine's port") from error
     except BaseException:
         outer.transport.abort()
         raise
 
 
-async def _greet(outer: Stream, secret: str) -> bytes:
-    """The inner handshake. A Host of its own: ttyd is no part of any site."""
-    handshake = ClientHandshake("terminal", f"/{secret}/ws", "tty", {})
+async def _greet(outer: Stream, handshake: ClientHandshake) -> bytes:
     await outer.send(handshake.request)
     while True:
         message = await outer.recv()
@@ -63,16 +57,18 @@ async def _greet(outer: Stream, secret: str) -> bytes:
 
 
 class TerminalTunnel:
-    """Browser and terminal joined by two pumps; the first to end closes both. `on_closed` is called once, and `note`
+    """Browser and stream joined by two pumps; the first to end closes both. `on_closed` is called once, and `note`
     with every piece from the browser."""
 
     def __init__(
         self,
+        tunnel: Tunnel,
         outer: Stream,
         early: bytes,
         on_closed: Callable[[], None],
-        note: Callable[[bytes], None] = lambda data: None,
+        note: Callable[[bytes], None],
     ) -> None:
+        self._tunnel = tunnel
         self._note = note
         self._outer = outer
         self._early = early
@@ -89,7 +85,9 @@ class TerminalTunnel:
         browser.set_write_buffer_limits(high=WRITE_HIGH)
         writer = asyncio.StreamWriter(browser, protocol, reader, asyncio.get_running_loop())
         reader.feed_data(early)
-        writer.write(self._early)
+        if self._early:
+            self._tunnel.sent_down(self._early)
+            writer.write(self._early)
         self._browser = browser
         browser.resume_reading()
         self._task = asyncio.get_running_loop().create_task(self._run(reader, writer))
@@ -122,11 +120,17 @@ class TerminalTunnel:
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             while data := await reader.read(_READ_SIZE):
                 self._note(data)
+                wait = self._tunnel.sent_up(len(data))
                 await self._outer.send(data)
+                if wait:
+                    await asyncio.sleep(wait)
 
     async def _down(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             async for message in self._outer:
                 if isinstance(message, bytes):
+                    wait = self._tunnel.sent_down(message)
                     writer.write(message)
                     await writer.drain()
+                    if wait:
+                        await asyncio.sleep(wait)

@@ -25,10 +25,13 @@ _MAX_REFUSAL = 64 * 1024
 
 
 class ClientHandshake:
-    """The client's half of the handshake as bytes in, bytes out. Shared by the engine's streams and ttyd within one."""
+    """The client's half of the handshake as bytes in, bytes out. Shared by the engine's streams and what is within one.
+
+    `protocol` are the subprotocols to offer, "" for none; `agreed` is the one that the other side has chosen."""
 
     def __init__(self, host: str, path: str, protocol: str, headers: Mapping[str, str]) -> None:
         self._protocol = protocol
+        self.agreed = ""
         self._key = base64.b64encode(secrets.token_bytes(16)).decode()
         self._h11 = h11.Connection(h11.CLIENT)
         self._refusal: h11.Response | None = None
@@ -39,8 +42,7 @@ class ClientHandshake:
             "Connection": "Upgrade",
             "Sec-WebSocket-Key": self._key,
             "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Protocol": protocol,
-        }
+        } | ({"Sec-WebSocket-Protocol": protocol} if protocol else {})
         request = h11.Request(method="GET", target=path, headers=[*own.items(), *headers.items()])
         self.request = (self._h11.send(request) or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
         """The bytes to send."""
@@ -72,9 +74,10 @@ class ClientHandshake:
 
     def _check(self, event: h11.InformationalResponse) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+        self.agreed = headers.get("sec-websocket-protocol", "")
         good = (
             headers.get("sec-websocket-accept") == accept_of(self._key)
-            and headers.get("sec-websocket-protocol", self._protocol) == self._protocol
+            and self.agreed in ("", *(part.strip() for part in self._protocol.split(",")))
             and "sec-websocket-extensions" not in headers
         )
         if not good:

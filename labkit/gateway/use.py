@@ -36,7 +36,7 @@ def is_input(kind: PaneType, data: bytes) -> bool:
     first = data[mask_at + 4] ^ data[mask_at]
     if kind is PaneType.VNC:
         return first in _RFB_INPUT
-    return kind is not PaneType.TERMINAL or first == _TTYD_INPUT
+    return kind not in (PaneType.TERMINAL, PaneType.EXEC) or first == _TTYD_INPUT
 
 
 class Uses:
@@ -52,9 +52,13 @@ class Uses:
 
         def note(data: bytes) -> None:
             if is_input(kind, data):
-                self._last[lab] = time.time()
+                self.used(lab)
 
         return note
+
+    def used(self, lab: str) -> None:
+        """Somebody has used a lab's pane now."""
+        self._last[lab] = time.time()
 
     async def report(self) -> None:
         """Write the report every REPORT_SECONDS, until cancelled."""

@@ -37,6 +37,7 @@ class Peer:
         self.streams: dict[str, Callable[[ServerConnection], Any]] = {"console": echo}
         self.open: list[ServerConnection] = []
         self.port = 0
+        self.asked_streams = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._dialled: dict[ServerConnection, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
@@ -47,12 +48,13 @@ class Peer:
         for machine in machines:
             self.add_machine(lab, machine)
 
-    def add_machine(self, lab: str, machine: str, phase: str = "Running", port: int = 7681) -> None:
-        """A machine in the phase `phase`; its terminal is on the port `port` of this host."""
+    def add_machine(self, lab: str, machine: str, phase: str = "Running", port: int = 7681, site: int = 1) -> None:
+        """A machine in the phase `phase`; its terminal is on the port `port` of this host, its page on `site`."""
         panes = [
             {"name": "terminal", "type": "terminal", "title": "Terminal", "port": port},
             {"name": "console", "type": "console", "title": "Console"},
             {"name": "vnc", "type": "vnc", "title": "Screen"},
+            {"name": "site", "type": "http", "title": "Site", "port": site, "path": "/start"},
         ]
         status = {"phase": phase, "interfaces": [{"ipAddress": "127.0.0.1"}]}
         body = {"metadata": {"annotations": {"labkit/panes": json.dumps(panes)}}, "status": status}
@@ -123,6 +125,7 @@ class Peer:
                 return found(self.machines.get((namespace, name)))
             case ["apis", "subresources.kubevirt.io", "v1", "namespaces", namespace, _, name, *rest]:
                 if rest == ["vnc", "screenshot"]:
+                    self.asked_streams += 1
                     return answer(200, PICTURE, "image/png")
                 return await self._before_stream(connection, namespace, name, rest)
         return refusal(404, f"nothing at {request.path}")
@@ -132,6 +135,7 @@ class Peer:
     ) -> Response | None:
         if (namespace, name) not in self.machines:
             return refusal(404, "no such machine")
+        self.asked_streams += 1
         if rest[0] == "portforward":
             try:
                 self._dialled[connection] = await asyncio.open_connection("127.0.0.1", int(rest[1]))
