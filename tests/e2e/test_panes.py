@@ -92,6 +92,7 @@ def test_text_is_typed_into_a_screen_from_its_login_on(home: Home, pages: dict[s
     rows(pages["terminal"]).to_contain_text(SPECIAL)
 
 
+@pytest.mark.slow
 def test_keys_can_send_their_characters_where_the_keyboards_differ(pages: dict[str, Page]) -> None:
     canvas = pages["vnc"].locator("canvas")
     press = "(c, t) => c.dispatchEvent(new KeyboardEvent(t, {key: 'z', code: 'KeyY', bubbles: true, cancelable: true}))"
@@ -145,6 +146,7 @@ def test_a_new_window_takes_the_screen_over_and_its_address_is_worth_nothing(pag
     popup.value.close()
 
 
+@pytest.mark.slow
 def test_only_looking_sends_nothing(pages: dict[str, Page]) -> None:
     page = pages["terminal"]
     choose(page, "Keyboard and mouse", "off")
@@ -157,6 +159,7 @@ def test_only_looking_sends_nothing(pages: dict[str, Page]) -> None:
     assert "unwanted" not in page.locator(".xterm-rows").inner_text()
 
 
+@pytest.mark.slow
 def test_a_pause_is_seen_when_a_key_is_not_answered_and_so_is_its_end(home: Home, pages: dict[str, Page]) -> None:
     types(pages["console"], "\n")
     rows(pages["console"]).to_contain_text("login:")

@@ -1,6 +1,6 @@
 // What the page, the gateway and the embedding page say to each other. Types only, and the few pure readings of them.
 
-export type PaneType = "terminal" | "console" | "exec" | "vnc";
+export type PaneType = "terminal" | "console" | "exec" | "vnc" | "http";
 export type MachineState = "starting" | "running" | "paused" | "stopped" | "failed";
 
 /** What the gateway answers to `state`. */
@@ -13,6 +13,8 @@ export interface PaneInfo {
   mode: "control" | "view";
   /** How many streams of this pane are open through the gateway. */
   streams: number;
+  /** Of an http pane: what its page cannot do here, in words; empty where it has an origin of its own. */
+  limits?: string;
 }
 
 /** What the gateway answers where it refuses. */
@@ -33,7 +35,7 @@ export type PageState =
   | "forbidden";
 
 /** Why something asked of the machine was not done, or not to its end. */
-export type Reason = "not-connected" | "view-only" | "untypable" | "cut" | "cancelled";
+export type Reason = "not-connected" | "view-only" | "no-keys" | "untypable" | "cut" | "cancelled";
 
 export type ToParent =
   | { type: "labkit:ready" }
@@ -48,7 +50,7 @@ export type Order =
   | { type: "labkit:focus"; id: string };
 export type FromParent = { type: "labkit:ticket"; ticket: string } | { type: "labkit:theme"; dark: boolean } | Order;
 
-export const STREAM_PROTOCOLS: Record<PaneType, string> = {
+export const STREAM_PROTOCOLS: Record<Exclude<PaneType, "http">, string> = {
   terminal: "tty",
   exec: "tty",
   console: "plain.kubevirt.io",

@@ -72,6 +72,7 @@ export class Line {
     address.protocol = address.protocol.replace("http", "ws");
     address.hash = "";
     address.search = "";
+    if (this.type === "http") throw new Error("a page has no stream");
     const socket = new WebSocket(address, [STREAM_PROTOCOLS[this.type], `labkit.ticket.${this.ticket}`]);
     socket.addEventListener("message", this.heard);
     return socket;
@@ -79,10 +80,33 @@ export class Line {
 
   /** The screen as a picture; null where there is none. */
   async screenshot(): Promise<Blob | null> {
+    const response = await this.get("screenshot");
+    return response?.ok ? await response.blob() : null;
+  }
+
+  /** The address of a machine's own page, good once. */
+  visit(): Promise<Asked> {
+    return ask(new URL("visit", location.href), "url", { "Labkit-Ticket": this.ticket });
+  }
+
+  /** The text of a machine's own page. */
+  async preview(): Promise<Asked> {
+    const response = await this.get("preview");
+    if (response === null) return { error: strings.away };
+    if (response.ok) return { value: await response.text() };
+    return { error: ((await response.json()) as Refusal).error };
+  }
+
+  /** Whether the machine runs, as far as is known. */
+  async runs(): Promise<boolean> {
+    const answer = await askState(this.ticket);
+    return answer.kind === "info" && answer.info.state === "running";
+  }
+
+  private async get(what: string): Promise<Response | null> {
     try {
       const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-      const response = await fetch("screenshot", { headers: { "Labkit-Ticket": this.ticket }, signal, cache: "no-store" });
-      return response.ok ? await response.blob() : null;
+      return await fetch(what, { headers: { "Labkit-Ticket": this.ticket }, signal, cache: "no-store" });
     } catch {
       return null;
     }

@@ -11,6 +11,7 @@ import { PasteDialog } from "./paste.ts";
 import { recall, remember } from "./prefs.ts";
 import { ScreenView } from "./screen.ts";
 import { Session } from "./session.ts";
+import { SiteView } from "./site.ts";
 import { settings } from "./settings.ts";
 import { strings } from "./strings.ts";
 import { TextView } from "./text.ts";
@@ -56,7 +57,10 @@ const session = new Session(brought.ticket, {
     embedder.tell({ type: "labkit:state", state });
   },
   view: (info) => (view ??= makeView(info)),
-  greeting: ({ machine }) => (watch ? strings.watching(machine) : strings.connected(machine, strings.hint)),
+  greeting: ({ machine }) => {
+    if (watch) return strings.watching(machine);
+    return strings.connected(machine, view?.takesKeys ? strings.hint : "");
+  },
   freshTicket: () => embedder.ticket(embedder.there ? TICKET_WITHIN.framed : TICKET_WITHIN.alone),
 });
 
@@ -72,7 +76,8 @@ function makeView(info: PaneInfo): View {
   document.body.dataset["pane"] = info.type;
   watch = info.mode === "view";
   const made: View =
-    info.type !== "vnc" ? new TextView(page.place, info.type, label, { leave, remark, copy })
+    info.type === "http" ? new SiteView(page.place, label, info.limits ?? "", remark)
+    : info.type !== "vnc" ? new TextView(page.place, info.type, label, { leave, remark, copy })
     : watch ? new WatchView(page.place, label)
     : new ScreenView(page.place, label, { leave, remark, copy });
   const paste: Action = { label: strings.paste, title: strings.pasteTitle, run: () => void openPaste(made, label) };
@@ -82,7 +87,8 @@ function makeView(info: PaneInfo): View {
     made.apply(prefs, watch);
   });
   const release: Action = { label: strings.release, title: strings.releaseTitle, run: leave };
-  page.tools(paste, made.elements, choices, [...made.more, ...forWindow], release);
+  const keys = made.takesKeys;
+  page.tools(keys ? [paste] : [], made.elements, choices, [...made.more, ...forWindow], keys ? [release] : []);
   made.apply(prefs, watch);
   return made;
 }

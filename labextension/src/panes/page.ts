@@ -35,11 +35,15 @@ export class Page {
 
   /** The toolbar of a pane, once it is known what the pane is. */
   tools(
-    paste: Action, elements: readonly HTMLElement[], settings: HTMLElement, more: readonly Action[], release: Action,
+    first: readonly Action[],
+    elements: readonly HTMLElement[],
+    settings: HTMLElement,
+    more: readonly Action[],
+    last: readonly Action[],
   ): void {
     const actions = h("div", { class: "actions" }, ...[this.reconnect, ...more].map(actionButton));
     const panel = new Panel(strings.more, strings.moreTitle, h("div", {}, settings, actions));
-    this.buttons.replaceChildren(actionButton(paste), ...elements, panel.element, actionButton(release));
+    this.buttons.replaceChildren(...first.map(actionButton), ...elements, panel.element, ...last.map(actionButton));
   }
 
   name(title: string): void {

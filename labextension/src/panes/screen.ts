@@ -23,6 +23,7 @@ export interface ScreenHost {
 
 export class ScreenView implements View {
   readonly settings = ["fit", "quality", "input", "layout", "keys", "pace"] as const;
+  readonly takesKeys = true;
   readonly elements: readonly HTMLElement[];
   readonly more: readonly Action[];
   private rfb: RFB | null = null;

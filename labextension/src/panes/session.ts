@@ -23,7 +23,7 @@ const STABLE_MS = 5_000;
 /** How long a machine may leave a key unanswered before we ask whether it is paused: a stream tells nothing of that. */
 const UNANSWERED_MS = 2_000;
 /** Panes that are a connection into the machine: many may have one, and a paused machine takes none. */
-const DIALLED: readonly PaneType[] = ["terminal", "exec"];
+const DIALLED: readonly PaneType[] = ["terminal", "exec", "http"];
 /** Refusals that a new ticket may cure. */
 const CURABLE = ["missing", "expired", "invalid", "revoked"];
 
@@ -133,7 +133,7 @@ export class Session {
 
   /** Whether we just lost the stream to somebody else: where only one may hold it, the newest wins. */
   private cutByAnother(info: PaneInfo): boolean {
-    if (this.asked || DIALLED.includes(info.type) || this.lifetimes.length === 0) return false;
+    if (this.asked || info.mode === "view" || DIALLED.includes(info.type) || this.lifetimes.length === 0) return false;
     return takenOver(info.streams, this.lifetimes);
   }
 
@@ -167,7 +167,8 @@ export class Session {
     this.forget();
     if (aliveAt === 0) {
       this.failures += 1;
-      this.around.say("starting", strings.notYet(strings.names[info.type], info.machine));
+      const why = info.mode === "view" ? strings.unwatched : strings.notYet(strings.names[info.type], info.machine);
+      this.around.say("starting", why);
       return { after: delay(this.failures, Math.random()) };
     }
     const lifetime = performance.now() - aliveAt;

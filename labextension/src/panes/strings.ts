@@ -5,7 +5,7 @@ import type { PaneType } from "./contract.ts";
 /** The chord that takes the keyboard from the machine: see keyboard.ts for why this one. */
 export const LEAVE = "Ctrl+Shift+Enter";
 
-const names: Record<PaneType, string> = { vnc: "screen", console: "console", terminal: "terminal", exec: "shell" };
+const names: Record<PaneType, string> = { vnc: "screen", console: "console", terminal: "terminal", exec: "shell", http: "page" };
 
 export const strings = {
   tools: "Pane tools",
@@ -26,6 +26,7 @@ export const strings = {
   failed: (machine: string): string => `${machine} has failed.`,
   takenOver: (name: string): string => `This ${name} was opened somewhere else. “Reconnect” takes it back.`,
   notYet: (name: string, machine: string): string => `The ${name} of ${machine} does not answer yet; trying again.`,
+  unwatched: "Nobody has this pane open: there is nothing to watch yet.",
   cut: "The connection was cut; looking why…",
   away: "The network or the server is away.",
   again: (why: string): string => `${why} Trying again.`,
@@ -66,6 +67,7 @@ export const strings = {
   refusals: {
     "not-connected": "Nothing was typed: the machine is not connected.",
     "view-only": "Nothing was typed: this pane is for watching only.",
+    "no-keys": "Nothing was typed: this pane is a page to look at.",
     untypable: "Nothing was typed: the machine's keyboard lacks some of these characters.",
     cut: "Not all was typed: the connection was cut.",
     cancelled: "Typing was stopped.",

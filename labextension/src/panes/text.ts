@@ -30,6 +30,7 @@ export interface TextHost {
 
 export class TextView implements View {
   readonly settings = ["size", "theme", "reader", "input"] as const;
+  readonly takesKeys = true;
   readonly elements: readonly HTMLElement[];
   readonly more: readonly Action[] = [];
   readonly sharesClipboard = false;
@@ -42,6 +43,7 @@ export class TextView implements View {
   private finish: () => void = () => {};
   private waiting = 0;
   private held = false;
+  private watch = false;
 
   constructor(
     private readonly place: HTMLElement,
@@ -134,6 +136,7 @@ export class TextView implements View {
   }
 
   apply(prefs: Prefs, watch: boolean): void {
+    this.watch = watch;
     Object.assign(this.terminal.options, LOOKS[prefs.theme], {
       fontSize: Number(prefs.size),
       screenReaderMode: prefs.reader === "on",
@@ -145,7 +148,7 @@ export class TextView implements View {
 
   private silent(listener: Listener): void {
     listener.alive();
-    this.host.remark(strings.silent);
+    if (!this.watch) this.host.remark(strings.silent);
   }
 
   private get size(): Size {

@@ -44,6 +44,8 @@ export interface View {
   /** Stop typing. */
   stop(): void;
   focus(): void;
+  /** Whether keys go to the machine: then text can be sent too, and the keyboard has to be released. */
+  readonly takesKeys: boolean;
   /** Let go of the keyboard. */
   release(): void;
   /** Take up what was chosen, now and whenever it changes; `watch`: nothing may reach the machine. */

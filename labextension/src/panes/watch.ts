@@ -12,6 +12,7 @@ const PAUSE_MS = 1_000;
 
 export class WatchView implements View {
   readonly settings = [] as const;
+  readonly takesKeys = false;
   readonly elements = [];
   readonly sharesClipboard = false;
   readonly more: readonly Action[] = [

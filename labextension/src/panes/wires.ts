@@ -36,7 +36,7 @@ const TERMINAL: Wire = {
   held: (hold) => [hold ? ttyd.pause() : ttyd.resume()],
 };
 
-export type TextType = Exclude<PaneType, "vnc">;
+export type TextType = Exclude<PaneType, "vnc" | "http">;
 
 /** The gateway speaks a shell's stream to us as a terminal's. */
 export const WIRES: Record<TextType, Wire> = { console: CONSOLE, terminal: TERMINAL, exec: TERMINAL };
