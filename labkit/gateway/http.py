@@ -92,6 +92,13 @@ class Connection(asyncio.Protocol):
         self._open.add(self)
         self._abort_after(HEADER_SECONDS)
 
+    def _late(self) -> None:
+        """What was waited for did not come. That headers do not end is worth a line, that nothing comes is none."""
+        if self._transport is not None:
+            if self._h11.their_state is h11.IDLE and self._h11.trailing_data[0]:
+                log.info("refused: the request did not come in time")
+            self._transport.abort()
+
     def connection_lost(self, error: Exception | None) -> None:
         self._leave()
         if self._task is not None:
@@ -263,7 +270,7 @@ class Connection(asyncio.Protocol):
     def _abort_after(self, seconds: float) -> None:
         self._cancel_timer()
         if self._transport is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._late)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

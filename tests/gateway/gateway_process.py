@@ -72,7 +72,11 @@ class Gateway:
 
 @contextlib.contextmanager
 def gateway_process(
-    folder: Path, kubeconfig: Path, *options: str, key: tickets.SigningKey | None = None
+    folder: Path,
+    kubeconfig: Path,
+    *options: str,
+    key: tickets.SigningKey | None = None,
+    environ: dict[str, str] | None = None,
 ) -> Iterator[Gateway]:
     """`labkit gateway` with its state in `folder`; its keys are written first, as a lab's start does."""
     key = key or tickets.SigningKey.generate()
@@ -81,7 +85,7 @@ def gateway_process(
     (keys / "tickets.jwks.json").write_text(json.dumps(tickets.jwks([key])))
     (keys / "terminal.key").write_bytes(TERMINAL_KEY)
     names = {"LABKIT_STATE_DIR": folder, "LABKIT_KUBECONFIG": kubeconfig, "LABKIT_RUNTIME_ROOT": folder / "run"}
-    environ = {**os.environ, **{name: str(value) for name, value in names.items()}}
+    environ = {**os.environ, **(environ or {}), **{name: str(value) for name, value in names.items()}}
     socket = folder / "run" / "g.sock"
     command = [sys.executable, "-m", "labkit.cli", "gateway", "--socket", str(socket), "--port", "0", *options]
     with (folder / "log").open("wb") as log:
