@@ -5,6 +5,7 @@ import "./panes.css";
 import { copyText } from "../view/copy.ts";
 import { type Order, type PaneInfo, type Reason, broughtBy, namesIn } from "./contract.ts";
 import { Embedder } from "./embedder.ts";
+import { FilesDialog } from "./files.ts";
 import { redeem } from "./gateway.ts";
 import { Page } from "./page.ts";
 import { PasteDialog } from "./paste.ts";
@@ -31,6 +32,7 @@ const page = new Page(`${names.machine} · ${names.pane}`, {
 });
 const remark = (text: string): void => page.remark(text);
 const dialog = new PasteDialog(remark);
+const files = new FilesDialog(() => session.goodTicket());
 let prefs = recall();
 let view: View | null = null;
 let watch = false;
@@ -88,7 +90,8 @@ function makeView(info: PaneInfo): View {
   });
   const release: Action = { label: strings.release, title: strings.releaseTitle, run: leave };
   const keys = made.takesKeys;
-  page.tools(keys ? [paste] : [], made.elements, choices, [...made.more, ...forWindow], keys ? [release] : []);
+  const forFiles: Action = { label: strings.files.button, title: strings.files.buttonTitle, run: () => files.open() };
+  page.tools(keys ? [paste] : [], made.elements, choices, [...(keys && !watch ? [forFiles] : []), ...made.more, ...forWindow], keys ? [release] : []);
   made.apply(prefs, watch);
   return made;
 }

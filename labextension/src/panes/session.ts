@@ -58,6 +58,12 @@ export class Session {
     this.wake();
   }
 
+  /** A ticket that is good now, as far as one can be had. */
+  async goodTicket(): Promise<string> {
+    await this.answer();
+    return this.ticket ?? "";
+  }
+
   /** The button: end the stream if one is open, and open it again. */
   reconnect(): void {
     this.failures = 0;

@@ -90,6 +90,19 @@ export const strings = {
   close: "Close",
   found: (index: number, count: number): string => (count === 0 ? "not found" : `${index + 1} of ${count}`),
 
+  files: {
+    button: "Files",
+    buttonTitle: "Copy files to and from the machine",
+    title: "Files of the machine",
+    upload: "Upload…",
+    progress: "Transfer",
+    size: (bytes: number): string => (bytes < 2048 ? `${bytes} bytes` : `${Math.round(bytes / 1024).toLocaleString("en")} KiB`),
+    moved: (done: number, all: number): string => `${Math.round(done / 1024)} of ${Math.round(all / 1024)} KiB`,
+    saved: (name: string): string => `${name} is there.`,
+    brokenOff: (name: string): string => `${name} was broken off.`,
+    incomplete: (path: string, count: number): string => `${path}: only the first ${count} are shown.`,
+  },
+
   settings: {
     fit: { label: "Picture", choices: { scale: "Scaled to fit", follow: "Machine follows the window", full: "Full size" } },
     quality: { label: "Connection", choices: { slow: "Slow: fewer bytes", normal: "Normal", best: "Best: least work" } },
