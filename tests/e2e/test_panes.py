@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import socket
+import socketserver
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -157,6 +160,50 @@ def test_only_looking_sends_nothing(pages: dict[str, Page]) -> None:
     types(page, "echo wan''ted\n")
     rows(page).to_contain_text("wanted")
     assert "unwanted" not in page.locator(".xterm-rows").inner_text()
+
+
+class ImpatientProxy(socketserver.BaseRequestHandler):
+    """Passes bytes on and cuts a connection on which none came for 40 s; labkit promises to survive 60."""
+
+    target = 0
+    cut = 0
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", type(self).target)) as other:
+            ways = {self.request: other, other: self.request}
+            while ready := select.select(list(ways), [], [], 40)[0]:
+                for one in ready:
+                    if not (data := one.recv(65536)):
+                        return
+                    ways[one].sendall(data)
+            type(self).cut += 1
+
+
+@pytest.mark.slow
+def test_panes_live_on_behind_a_proxy_that_cuts_what_is_silent(
+    home: Home, browser: Browser, pages: dict[str, Page]
+) -> None:
+    links = home.json("open", "hello-lab", "--print")
+    ImpatientProxy.target = int(re.findall(r":(\d+)/", links[0]["url"])[0])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), ImpatientProxy) as proxy:
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever).start()
+        context = browser.new_context()
+        behind = [context.new_page() for _ in links]
+        sockets: list[object] = []
+        for page, link in zip(behind, links, strict=True):
+            page.on("websocket", sockets.append)
+            page.goto(re.sub(r":\d+/", f":{proxy.server_address[1]}/", link["url"]))
+            says(page, "Connected")
+        opened = len(sockets)
+        behind[0].wait_for_timeout(90_000)
+        for page in behind:
+            says(page, "Connected")
+        assert len(sockets) == opened, "no stream was opened again"
+        context.close()
+        proxy.shutdown()
+    for pane in ("console", "vnc"):  # which the windows above took over
+        pages[pane].locator(".notice").get_by_role("button", name="Reconnect").click()
 
 
 @pytest.mark.slow
