@@ -7,6 +7,8 @@ LabkitError                 anything labkit refuses or fails at; its text is one
 ├── NotBuilt                a part of the interface that this version does not implement
 ├── Invalid                 bad input; carries every fault found, each with its place
 ├── SetupError              the machine lacks something; the text says the remedy
+├── MachineUnreachable      no session in a lab's machine could be had
+├── FileRefused             a lab's machine refused something about a file; `reason` says why
 └── ClusterError            the engine refused or could not be reached
     └── ClusterUnavailable  worth trying again
 """
@@ -43,6 +45,19 @@ class NotBuilt(LabkitError):
 
 class SetupError(LabkitError):
     """The machine lacks something that labkit needs."""
+
+
+class MachineUnreachable(LabkitError):
+    """No session in a lab's machine could be had; the text says why, in a sentence for the learner."""
+
+
+class FileRefused(LabkitError):
+    """Something about a file of a lab's machine was refused. `reason` is a stable word for programs: missing, denied,
+    exists, not-empty, not-a-file, not-a-folder, full, too-large, failed."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class ClusterError(LabkitError):

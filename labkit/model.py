@@ -231,6 +231,16 @@ class PaneLink:
 
 
 @dataclass(frozen=True)
+class Login:
+    """How to sign in to a machine over SSH. `key` is a private key, `host_key` the machine's public one (both OpenSSH):
+    with it, nothing has to be trusted at the first connection."""
+
+    user: str
+    key: str = field(repr=False)
+    host_key: str
+
+
+@dataclass(frozen=True)
 class Reservation:
     """Room kept for `labs` labs of an activity, from `begins` to `ends` (None: for ever); and `spares`, labs without a
     learner that are kept ready meanwhile. `memory` is one lab's, in bytes."""

@@ -39,6 +39,8 @@ class Settings:
     gateway_streams: int = 64
     gateway_mib_per_second: float = 64.0
     gateway_metrics: bool = False
+    gateway_file_mib: int = 1024
+    gateway_transfers: int = 4
     panes_origin: str = ""
     idle_minutes: float = 30.0
     start_timeout: float = 600.0

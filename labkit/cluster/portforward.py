@@ -1,9 +1,9 @@
-"""A byte stream to a machine's port through the engine, for programs that wait for their bytes (SSH).
+"""A byte stream to a machine's port through the engine, for programs that wait for their bytes.
 
 One WebSocket of a `portforward` (KubeVirt's for a VM, a pod's for a container) is dressed as a socket: as much of one
-as paramiko uses. The WebSocket itself lives on an event loop in a thread of this module's: a TLS connection must not be
-read and written by two threads at once, and paramiko does just that. There is no half-close: either end's close ends
-both directions, as KubeVirt has it.
+as a program with a thread for each direction uses. The WebSocket itself lives on an event loop in a thread of this
+module's: a TLS connection must not be read and written by two threads at once. There is no half-close: either end's
+close ends both directions, as KubeVirt has it.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _soon(coroutine: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+def soon(coroutine: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+    """What a coroutine will give, run beside the streams."""
     return asyncio.run_coroutine_threadsafe(coroutine, _loop())
 
 
 def finished(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """What a coroutine gives, run beside the streams; for callers that wait."""
-    return _soon(coroutine).result()
+    return soon(coroutine).result()
 
 
 class PortForward:
@@ -96,7 +97,7 @@ class PortForward:
         while True:
             # What was asked for before a time-out is still on its way: asking anew would lose it.
             if self._coming is None:
-                self._coming = _soon(self._connection.recv())
+                self._coming = soon(self._connection.recv())
             try:
                 message = self._coming.result(self._timeout)
             except (ConnectionClosed, ConnectionError):
@@ -109,7 +110,7 @@ class PortForward:
     def send(self, data: bytes) -> int:
         """Send all of `data`; its length. Waits while the machine does not read. Raises ConnectionError at the end."""
         try:
-            _soon(self._connection.send(bytes(data))).result()
+            soon(self._connection.send(bytes(data))).result()
         except ConnectionClosed as error:
             raise ConnectionResetError("the machine's port was closed") from error
         return len(data)
@@ -192,7 +193,7 @@ def open_pod_port(api: client.ApiClient, namespace: str, pod: str, port: int, ti
 
 def _opened(target: StreamTarget, called: str, timeout: float) -> PortForward:
     try:
-        connection = _soon(connect_port(target, timeout, queue=_QUEUE)).result()
+        connection = soon(connect_port(target, timeout, queue=_QUEUE)).result()
     except InvalidStatus as error:
         about = f"{called} cannot be reached: "
         raise refusal(error.response.status_code, bytes(error.response.body or b""), about=about) from error

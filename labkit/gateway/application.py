@@ -16,7 +16,7 @@ from labkit.gateway import access, responses, routes
 from labkit.gateway.engine import Engine
 from labkit.gateway.http import Answer, Request, Upgrade
 from labkit.gateway.keys import TicketKeys
-from labkit.gateway.machines import Denied, MachinePane, pane_of
+from labkit.gateway.machines import Denied, MachineLogin, MachinePane, login_of, pane_of
 from labkit.gateway.routes import Bears, Match, Needs
 from labkit.tickets import HEADER, Ticket
 
@@ -25,13 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that may be answered. `ticket` and `pane` are there where its row needs a ticket, `token` is the
-    ticket as it came (a secret), `body` the whole body where its row sets a size for it."""
+    """A request that may be answered. `ticket` and `pane` are there where its row needs a ticket, `login` where it is
+    about a machine's files; `token` is the ticket as it came (a secret), `body` the whole body where its row sets a
+    size for it."""
 
     request: Request
     match: Match
     token: str = field(default="", repr=False)
-    permitted: tuple[Ticket, MachinePane] | None = None
+    permitted: tuple[Ticket, MachinePane | MachineLogin] | None = None
     body: bytes = field(default=b"", repr=False)
 
     @property
@@ -42,8 +43,16 @@ class Asked:
 
     @property
     def pane(self) -> MachinePane:
-        """The pane; only where the row needs a ticket."""
+        """The pane; only where the row needs a ticket and names a pane."""
         assert self.permitted is not None  # noqa: S101
+        assert isinstance(self.permitted[1], MachinePane)  # noqa: S101
+        return self.permitted[1]
+
+    @property
+    def login(self) -> MachineLogin:
+        """The way in to the machine; only where the row needs a ticket and names no pane."""
+        assert self.permitted is not None  # noqa: S101
+        assert isinstance(self.permitted[1], MachineLogin)  # noqa: S101
         return self.permitted[1]
 
     def json(self) -> Mapping[str, object]:
@@ -130,12 +139,12 @@ class Application:
             return access.ticket_of(responses.offered(request.headers))
         return request.headers.get(HEADER.lower())
 
-    async def _permitted(self, found: Match, token: str | None) -> tuple[Ticket, MachinePane]:
+    async def _permitted(self, found: Match, token: str | None) -> tuple[Ticket, MachinePane | MachineLogin]:
         path = found.pane
         control = found.row.needs is Needs.CONTROL
         ticket = access.check_ticket(token, path, self._keys.verify, control=control)
         access.check_lab(ticket, await self._engine.namespace(path.lab))
-        return ticket, pane_of(path, await self._engine.machine(path.lab, path.machine))
+        return ticket, (pane_of if path.pane else login_of)(path, await self._engine.machine(path.lab, path.machine))
 
 
 async def whole(request: Request, most: int) -> bytes:

@@ -68,6 +68,30 @@ def pane_of(path: PanePath, machine: Mapping[str, Any] | None) -> MachinePane:
     return MachinePane(PaneType(kind), title, state(machine), address(machine), port, container, opens)
 
 
+@dataclass(frozen=True)
+class MachineLogin:
+    """The way in to a running machine: its uid, and what its annotation says of the account in it."""
+
+    uid: str
+    annotation: str
+
+
+def login_of(path: PanePath, machine: Mapping[str, Any] | None) -> MachineLogin:
+    """The way in to a machine that runs. Raises Denied (404, 409)."""
+    if machine is None:
+        raise Denied(404, "stopped", f"The machine {path.machine} is not running.", state=MachineState.STOPPED.value)
+    if machine.get("kind") == "Pod":
+        raise Denied(404, "not-built", "The files of a container are not served in this version.")
+    annotation = machine["metadata"].get("annotations", {}).get(names.LOGIN)
+    if annotation is None:
+        raise Denied(404, "no-login", f"The machine {path.machine} has no account for a learner.")
+    state = state_of(machine)
+    if state is not MachineState.RUNNING or not _address(machine):
+        told = MachineState.STARTING if state is MachineState.RUNNING else state
+        raise Denied(409, "", f"The machine {path.machine} is {told}.", state=told.value)
+    return MachineLogin(str(machine["metadata"]["uid"]), str(annotation))
+
+
 def _pod_state(pod: Mapping[str, Any]) -> MachineState:
     """A container's state in labkit's words."""
     match pod.get("status", {}).get("phase"):

@@ -65,6 +65,7 @@ class Row:
 
 
 _PANE = "/panes/{lab}/{machine}/{pane}"
+_FILES = "/files/{lab}/{machine}"
 _CODE_BYTES = 256
 
 TABLE = (
@@ -81,12 +82,19 @@ TABLE = (
     Row("visit", "POST", f"{_PANE}/visit", Needs.CONTROL),
     Row("code", "POST", f"{_PANE}/code", Needs.VIEW),
     Row("redeem", "POST", f"{_PANE}/redeem", Needs.CODE, body=_CODE_BYTES),
+    Row("folder", "GET", f"{_FILES}/folder", Needs.CONTROL),
+    Row("make-folder", "POST", f"{_FILES}/folder", Needs.CONTROL),
+    Row("download", "GET", f"{_FILES}/content", Needs.CONTROL),
+    Row("upload", "PUT", f"{_FILES}/content", Needs.CONTROL, body=None),
+    Row("remove", "DELETE", f"{_FILES}/content", Needs.CONTROL),
+    Row("rename", "POST", f"{_FILES}/rename", Needs.CONTROL),
 )
 
 
 @dataclass(frozen=True)
 class PanePath:
-    """One pane of one machine of one lab, as its path names it: nothing of it is known to exist."""
+    """One pane of one machine of one lab, as its path names it (`pane` is "" where it names a machine): nothing of it
+    is known to exist."""
 
     lab: str
     machine: str
@@ -102,8 +110,8 @@ class Match:
 
     @property
     def pane(self) -> PanePath:
-        """The pane that the path names; for rows below `/panes/…` only."""
-        return PanePath(self.values["lab"], self.values["machine"], self.values["pane"])
+        """The pane that the path names; for rows below `/panes/…` and `/files/…` only."""
+        return PanePath(self.values["lab"], self.values["machine"], self.values.get("pane", ""))
 
     @property
     def label(self) -> str:

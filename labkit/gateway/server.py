@@ -16,6 +16,7 @@ from labkit.cluster.client import Cluster, chosen, uses_service_account
 from labkit.gateway.application import Application
 from labkit.gateway.dial import Dial
 from labkit.gateway.engine import Engine
+from labkit.gateway.files import FileLimits, Files
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
 from labkit.gateway.metrics import Metrics
@@ -70,7 +71,15 @@ def _parts(settings: Settings, engine: Engine, origins: Origins) -> Parts:
     panes = Panes(keys, engine, StaticFiles(), tunnels, origins)
     sites = Sites(origins, engine, dial, tunnels, uses)
     streams = Streams(engine, dial, lambda: terminal_key(settings.terminal_key), tunnels, uses)
-    handlers = {**panes.handlers(), **sites.handlers(), "stream": streams.open, "metrics": metrics.answer}
+    transfers = FileLimits(settings.gateway_file_mib * 2**20, settings.gateway_transfers)
+    files = Files(engine, lambda: terminal_key(settings.terminal_key), tunnels, uses, transfers)
+    handlers = {
+        **panes.handlers(),
+        **sites.handlers(),
+        **files.handlers(),
+        "stream": streams.open,
+        "metrics": metrics.answer,
+    }
     return Parts(Application(keys, engine, handlers, sites, metrics.refused), engine, tunnels, uses)
 
 

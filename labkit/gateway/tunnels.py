@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from weakref import WeakValueDictionary
 
 from labkit.gateway.access import epoch_of, lab_lives
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 _AT_ONCE = 4
+
+
+class Traffic(StrEnum):
+    """What passes beside the panes' streams."""
+
+    FILES = "files"
+
+
 _WATCHED = (PaneType.CONSOLE, PaneType.TERMINAL, PaneType.EXEC)
 
 
@@ -59,7 +68,7 @@ class Pace:
 class Tunnel:
     """One stream, from the moment in which it may be opened. `close` may be called more than once."""
 
-    def __init__(self, pane: PanePath, ticket: Ticket, kind: PaneType, paces: tuple[Pace, ...]) -> None:
+    def __init__(self, pane: PanePath, ticket: Ticket, kind: PaneType | Traffic, paces: tuple[Pace, ...]) -> None:
         self.pane = pane
         self.ticket = ticket
         self.kind = kind
@@ -95,7 +104,7 @@ class Tunnels:
         self._on_end = on_end
         self._paces: WeakValueDictionary[tuple[str, str], Pace] = WeakValueDictionary()
 
-    def enter(self, pane: PanePath, ticket: Ticket, kind: PaneType) -> Tunnel:
+    def enter(self, pane: PanePath, ticket: Ticket, kind: PaneType | Traffic) -> Tunnel:
         """Count a stream in, before anything is opened for it. Raises Denied (429)."""
         counts = Counter(t.ticket.learner for t in self._open), Counter(t.pane.lab for t in self._open)
         for whose, count in (("You have", counts[0][ticket.learner]), ("This lab has", counts[1][pane.lab])):

@@ -84,7 +84,7 @@ def machine_objects(plan: LabPlan, machine: Machine) -> list[Object]:
         data = {"userdata": user_data(machine, access, plan.variables)}
         secret = scope.object("v1", "Secret", names.userdata_secret(machine.name), stringData=data)
         own = storage.own_volumes(scope, machine, plan.site)
-        return [secret, *own, virtual_machine(scope, plan.template, machine, plan.site)]
+        return [secret, *own, virtual_machine(scope, plan.template, machine, plan.site, access.host_public)]
     secrets = [files.files_secret(scope, machine, access, plan.variables)] if files.placed(machine) else []
     return [*secrets, pod(scope, machine, plan.site, plan.variables)]
 

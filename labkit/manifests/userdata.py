@@ -18,20 +18,23 @@ class MachineAccess:
     `check_key` is the public half of labkit's own key, as a line for authorized_keys: it goes to root alone.
 
     `host_key` is the machine's SSH host key (OpenSSH, private), given to it so that labkit can tell the machine from
-    an impostor at the first connection.
+    an impostor at the first connection; `host_public` is its public half. `learner_key`, a line for authorized_keys,
+    goes to the first user.
     """
 
     passwords: Mapping[str, str]
     check_key: str
     host_key: str
     terminal_secret: str
+    learner_key: str
+    host_public: str
 
 
 def user_data(machine: Machine, access: MachineAccess, variables: Mapping[str, str]) -> str:
     """The user data of `machine`: labkit's own with the author's. It holds secrets, so it belongs in a Secret."""
     own: dict[str, Any] = {
         "hostname": machine.name,
-        "users": [_user(user, access.passwords.get(user.name)) for user in machine.users]
+        "users": [_user(user, access.passwords.get(user.name), _keys(machine, user, access)) for user in machine.users]
         + [{"name": "root", "lock_passwd": True, "ssh_authorized_keys": [access.check_key]}],
         "write_files": [_own_file(path, content) for path, content in _own_files(machine, access).items()]
         + [_file(machine, file, variables) for file in machine.files],
@@ -52,12 +55,17 @@ def _joined(own: Any, given: Any) -> Any:
     return merged + [item for item in given if not (isinstance(item, Mapping) and item.get("name", "") in known)]
 
 
-def _user(user: User, password: str | None) -> dict[str, Any]:
+def _keys(machine: Machine, user: User, access: MachineAccess) -> list[str]:
+    """The keys of a user: the author's, and labkit's own of the account that is the learner's."""
+    return [*user.keys, *([access.learner_key] if user is machine.users[0] else [])]
+
+
+def _user(user: User, password: str | None, keys: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"name": user.name, "lock_passwd": password is None, "shell": user.shell or "/bin/sh"}
     if password is not None:
         found["plain_text_passwd"] = password
-    if user.keys:
-        found["ssh_authorized_keys"] = list(user.keys)
+    if keys:
+        found["ssh_authorized_keys"] = keys
     if user.sudo:
         found["sudo"] = "ALL=(ALL) NOPASSWD:ALL"
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.manifests import names
+from labkit.manifests import login, names
 from labkit.manifests.disks import disks, volumes
 from labkit.manifests.overrides import merged
 from labkit.manifests.panes import panes_text
@@ -18,12 +18,12 @@ _GRACE_SECONDS = 5
 _POD_NETWORK = "default"
 
 
-def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Site) -> Object:
+def virtual_machine(scope: Scope, template: Template, machine: Machine, site: Site, host_key: str) -> Object:
     """The VirtualMachine. It is not started anew when its guest is switched off, only where it crashed."""
-    metadata = {
-        "labels": scope.labels(machine.name),
-        "annotations": {names.PANES: panes_text(machine.panes)},
-    }
+    annotations = {names.PANES: panes_text(machine.panes)}
+    if machine.users:
+        annotations[names.LOGIN] = login.written(machine.users[0].name, host_key)
+    metadata = {"labels": scope.labels(machine.name), "annotations": annotations}
     own = machine_spec(template, machine, site)
     spec: Object = {"runStrategy": "RerunOnFailure", "template": {"metadata": metadata, "spec": own}}
     for key, kind in (("instancetype", "Instancetype"), ("preference", "Preference")):

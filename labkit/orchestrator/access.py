@@ -7,17 +7,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_private_key,
-)
-
 from labkit.errors import Conflict
 from labkit.manifests import names
+from labkit.manifests.login import learner_key, new_key, public_line
 from labkit.manifests.userdata import MachineAccess
 from labkit.model import Credential
 from labkit.templates import Machine, Template
@@ -28,9 +20,9 @@ _CHECK_KEY = "check-key"
 
 def draw(template: Template) -> dict[str, str]:
     """New random values for a lab of `template`, by the key each has in the lab's Secret."""
-    drawn = {_CHECK_KEY: _private_key()}
+    drawn = {_CHECK_KEY: new_key()}
     for machine in template.machines:
-        drawn[f"host-key.{machine.name}"] = _private_key()
+        drawn[f"host-key.{machine.name}"] = new_key()
         for user in machine.users:
             password = _password() if user.password_generate else user.password
             if password is not None:
@@ -68,6 +60,8 @@ class Access:
             check_key=public_line(self.check_key),
             host_key=self.host_key(machine.name),
             terminal_secret=names.terminal_secret(terminal_key, self.lab, machine.name),
+            learner_key=public_line(learner_key(terminal_key, self.lab)),
+            host_public=public_line(self.host_key(machine.name)),
         )
 
     def credentials(self, template: Template) -> list[Credential]:
@@ -83,19 +77,8 @@ class Access:
         return {user: self.values[key] for user, key in keys.items() if key in self.values}
 
 
-def public_line(private: str) -> str:
-    """The public half of an OpenSSH private key, as a line for authorized_keys."""
-    key = load_ssh_private_key(private.encode(), password=None).public_key()
-    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " labkit"
-
-
 def _password_key(machine: str, user: str) -> str:
     return f"password.{machine}.{user}"
-
-
-def _private_key() -> str:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 
 
 def _password() -> str:

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from labkit.cluster.client import Cluster
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, MachineUnreachable
 from labkit.model import CheckResult, MachineState, MachineStatus, Verdict
 from labkit.orchestrator.access import Access
 from labkit.orchestrator.inside import run
-from labkit.orchestrator.ssh import MachineUnreachable
 from labkit.templates import Check, Machine
 
 TIMEOUT_SECONDS = 30.0

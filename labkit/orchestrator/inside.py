@@ -7,11 +7,11 @@ from collections.abc import Callable
 from labkit.cluster.client import Cluster
 from labkit.cluster.podexec import run_in_pod
 from labkit.cluster.portforward import PortForward, open_pod_port, open_port
-from labkit.errors import ClusterError
+from labkit.errors import ClusterError, MachineUnreachable
 from labkit.manifests import names
 from labkit.orchestrator import ssh
 from labkit.orchestrator.access import Access
-from labkit.orchestrator.ssh import OUTPUT_LIMIT, Completed, MachineUnreachable
+from labkit.orchestrator.ssh import OUTPUT_LIMIT, Completed
 from labkit.templates import Machine
 
 

@@ -6,15 +6,17 @@ Long work answers with an Operation, whose events are read from a cursor; no cal
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from labkit.errors import Conflict, Forbidden, NotBuilt, NotFound
+from labkit.cluster.streams import StreamTarget
+from labkit.errors import Conflict, NotBuilt, NotFound
 from labkit.instructions import PageModel, load_pages, render
 from labkit.model import (
     Credential,
     Event,
     LabStatus,
-    MachineState,
+    Login,
     Operation,
     OperationKind,
     PaneLink,
@@ -22,13 +24,13 @@ from labkit.model import (
     Principal,
     Progress,
     Reservation,
-    Role,
     Snapshot,
 )
-from labkit.orchestrator import inside, ssh
+from labkit.orchestrator import ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.life import Life
+from labkit.orchestrator.reaching import Reaching
 from labkit.orchestrator.work import Surroundings
 from labkit.templates import media_file, values
 from labkit.tickets import LIFETIME, Ticket, sign
@@ -117,8 +119,14 @@ class Labs(Protocol):
     def execute(self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float) -> ssh.Completed:
         """Run a shell command as root in a machine: operators only."""
 
+    def login(self, principal: Principal, lab: str, machine: str) -> Login:
+        """How to sign in to a running machine over SSH, as the learner. NotBuilt for a container."""
 
-class DirectLabs(Life, Booking):
+    def port(self, principal: Principal, lab: str, machine: str, port: int) -> Callable[[], StreamTarget]:
+        """The way to a TCP port of a running machine: to be asked for anew at each connection."""
+
+
+class DirectLabs(Life, Booking, Reaching):
     """`Labs` on this machine's store and an engine, without a service between."""
 
     def __init__(self, around: Surroundings, keys: Keyring) -> None:
@@ -179,13 +187,3 @@ class DirectLabs(Life, Booking):
     def credentials(self, principal: Principal, lab: str) -> list[Credential]:
         row = self._row(principal, lab)
         return self._access(row).credentials(self._template(row)) if row.ended is None else []
-
-    def execute(self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float) -> ssh.Completed:
-        row = self._row(principal, lab)
-        if principal.role is not Role.OPERATOR:
-            raise Forbidden("commands as root in a machine are for operators")
-        wanted = self._template(row).machine(machine)
-        status = next(found for found in self._status(row).machines if found.name == machine)
-        if status.state is not MachineState.RUNNING:
-            raise Conflict(f"machine {machine} is {status.state.value}: commands can be run in a running one only")
-        return inside.run(self._around.cluster, self._access(row), wanted, command, timeout=timeout)

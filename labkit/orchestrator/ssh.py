@@ -1,32 +1,30 @@
-"""Commands in machines, over SSH through `portforward`. The only user of paramiko.
-
-The machine's host key was drawn by labkit and given to the machine, so the first connection already knows it; the
-client key is the lab's check key, which no learner holds.
-"""
+"""Commands in machines, as root, over SSH: with the lab's check key, which neither learner nor gateway holds."""
 
 from __future__ import annotations
 
-import io
-import socket
+import asyncio
+import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
-
-import paramiko
+from typing import TYPE_CHECKING
 
 from labkit.cluster.client import Cluster
-from labkit.cluster.portforward import open_port
-from labkit.errors import ClusterError, LabkitError
+from labkit.cluster.portforward import soon
+from labkit.cluster.streams import StreamTarget
+from labkit.errors import MachineUnreachable
 from labkit.manifests import names
-from labkit.orchestrator.access import Access, public_line
+from labkit.manifests.login import public_line
+from labkit.model import Login
+from labkit.orchestrator.access import Access
+
+if TYPE_CHECKING:
+    import asyncssh
 
 OUTPUT_LIMIT = 16 * 1024
-_CONNECT_SECONDS = 15.0
-
-
-class MachineUnreachable(LabkitError):
-    """No SSH session could be had; the text says why, in a sentence for the learner."""
+_PIECE = 32 * 1024
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,61 +50,47 @@ def run(
 
     `still` is called all the while: what it raises ends the command. Raises MachineUnreachable.
     """
-    namespace = names.namespace_of(access.lab)
+    target = cluster.stream_target(names.namespace_of(access.lab), machine, f"portforward/{names.SSH_PORT}")
+    login = Login("root", access.check_key, public_line(access.host_key(machine)))
+    running = soon(_run(target, login, machine, command, stdin.encode(), time.monotonic() + timeout))
     try:
-        stream = open_port(cluster.api, namespace, machine, names.SSH_PORT, timeout=_CONNECT_SECONDS)
-    except ClusterError as error:
-        raise MachineUnreachable(f"machine {machine} cannot be reached at the moment") from error
-    transport = None
-    try:
-        transport = paramiko.Transport(cast(socket.socket, stream))
-        transport.start_client(timeout=_CONNECT_SECONDS)
-        _same_host(transport, access.host_key(machine), machine)
-        key = paramiko.Ed25519Key.from_private_key(io.StringIO(access.check_key))
-        transport.auth_publickey("root", key)
-        channel = transport.open_session(timeout=_CONNECT_SECONDS)
-        channel.exec_command(command)
-        return _collect(channel, stdin.encode(), time.monotonic() + timeout, still)
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise MachineUnreachable(f"machine {machine} does not answer over SSH at the moment") from error
-    finally:
-        if transport is not None:
-            transport.close()
-        stream.close()
-
-
-def _same_host(transport: paramiko.Transport, private: str, machine: str) -> None:
-    expected = public_line(private).split()[:2]
-    found = transport.get_remote_server_key()
-    if [found.get_name(), found.get_base64()] != expected:
-        raise MachineUnreachable(f"machine {machine} shows another host key than the one it was given")
-
-
-def _collect(channel: paramiko.Channel, stdin: bytes, deadline: float, still: Callable[[], None]) -> Completed:
-    """Feed the command and read both its outputs until it ends, its time is up, or both limits are reached."""
-    channel.settimeout(max(deadline - time.monotonic(), 0.1))
-    channel.sendall(stdin)
-    channel.shutdown_write()
-    outputs = {"out": bytearray(), "err": bytearray()}
-    while time.monotonic() < deadline:
-        heard = False
-        if channel.recv_ready():
-            heard |= _take(channel.recv(OUTPUT_LIMIT), outputs["out"])
-        if channel.recv_stderr_ready():
-            heard |= _take(channel.recv_stderr(OUTPUT_LIMIT), outputs["err"])
-        if not heard and channel.exit_status_ready() and not channel.recv_ready() and not channel.recv_stderr_ready():
-            break
-        if not heard:
+        while not concurrent.futures.wait((running,), _LOOK_SECONDS).done:
             still()
-            channel.status_event.wait(0.02)
-    status = channel.recv_exit_status() if channel.exit_status_ready() else None
-    return Completed(status, _text(outputs["out"]), _text(outputs["err"]))
+        return running.result()
+    finally:
+        running.cancel()
 
 
-def _take(data: bytes, into: bytearray) -> bool:
-    into += data[: max(OUTPUT_LIMIT - len(into), 0)]
-    return bool(data)
+async def _run(
+    target: StreamTarget, login: Login, machine: str, command: str, stdin: bytes, deadline: float
+) -> Completed:
+    import asyncssh  # loaded when used, as is what brings it in: few commands need it
+
+    from labkit.cluster.ssh import connected
+
+    outputs = bytearray(), bytearray()
+    async with connected(target, login, machine) as connection:
+        try:
+            process = await connection.create_process(command, encoding=None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await asyncio.gather(
+                        _type(process, stdin),
+                        _collect(process.stdout, outputs[0]),
+                        _collect(process.stderr, outputs[1]),
+                    )
+                    await process.wait_closed()
+        except (asyncssh.Error, OSError) as error:
+            raise MachineUnreachable(f"machine {machine} no longer answers over SSH") from error
+        return Completed(process.exit_status, *(part.decode(errors="replace") for part in outputs))
 
 
-def _text(data: bytearray) -> str:
-    return data.decode(errors="replace")
+async def _type(process: asyncssh.SSHClientProcess[bytes], stdin: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # a command need not read what it is given
+        process.stdin.write(stdin)
+        process.stdin.write_eof()
+
+
+async def _collect(reader: asyncssh.SSHReader[bytes], into: bytearray) -> None:
+    while data := await reader.read(_PIECE):
+        into += data[: OUTPUT_LIMIT - len(into)]

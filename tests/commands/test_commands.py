@@ -91,10 +91,9 @@ def test_exec_runs_as_root_and_passes_output_and_exit_status_on(home: Home) -> N
 
 
 def test_the_learner_holds_no_key_to_the_check(home: Home) -> None:
-    keys = home.labkit(
-        "exec", "hello-lab", "box", "cat /home/student/.ssh/* 2>/dev/null; grep -rl PRIVATE /home"
-    ).stdout
-    assert keys == ""
+    both = "/root/.ssh/authorized_keys /home/student/.ssh/authorized_keys"
+    keys = home.labkit("exec", "hello-lab", "box", f"sort {both} | uniq -d; ls /home/student/.ssh").stdout
+    assert keys == "authorized_keys\n"
     readable = home.labkit("exec", "hello-lab", "box", "su student -c 'cat /etc/ssh/ssh_host_ed25519_key'")
     assert readable.returncode != 0
 

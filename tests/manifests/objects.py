@@ -12,7 +12,14 @@ from labkit.templates import Lifetime, Machine, Network, Template
 
 SCOPE = Scope("inst000000", "k3f9q2abcd")
 LABELS = {"labkit/installation": "inst000000", "labkit/lab": "k3f9q2abcd"}
-ACCESS = MachineAccess({"student": "abcd-efgh"}, "ssh-ed25519 AAAA labkit", "-----BEGIN KEY-----\n", "5ec4e7")
+ACCESS = MachineAccess(
+    passwords={"student": "abcd-efgh"},
+    check_key="ssh-ed25519 AAAA labkit",
+    host_key="-----BEGIN KEY-----\n",
+    terminal_secret="5ec4e7",
+    learner_key="ssh-ed25519 LLLL labkit",
+    host_public="ssh-ed25519 HHHH labkit",
+)
 
 
 def meta(name: str) -> dict[str, Any]:

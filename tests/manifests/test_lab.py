@@ -74,6 +74,7 @@ def test_the_virtual_machine_whole() -> None:
         '[{"name": "terminal", "type": "terminal", "title": "Terminal", "port": 7681}, '
         '{"name": "vnc", "type": "vnc", "title": "Screen"}]'
     )
+    login = '{"user": "student", "hostKey": "ssh-ed25519 HHHH labkit"}'
     assert objects(BOX)[5] == {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
@@ -83,7 +84,7 @@ def test_the_virtual_machine_whole() -> None:
             "template": {
                 "metadata": {
                     "labels": {**LABELS, "labkit/machine": "box"},
-                    "annotations": {"labkit/panes": panes},
+                    "annotations": {"labkit/panes": panes, "labkit/login": login},
                 },
                 "spec": {
                     "terminationGracePeriodSeconds": 5,
@@ -120,7 +121,13 @@ def test_user_data_is_cloud_config_with_a_json_body() -> None:
     assert json.loads(body) == {
         "hostname": "box",
         "users": [
-            {"name": "student", "lock_passwd": False, "shell": "/bin/sh", "plain_text_passwd": "abcd-efgh"},
+            {
+                "name": "student",
+                "lock_passwd": False,
+                "shell": "/bin/sh",
+                "plain_text_passwd": "abcd-efgh",
+                "ssh_authorized_keys": ["ssh-ed25519 LLLL labkit"],
+            },
             {"name": "root", "lock_passwd": True, "ssh_authorized_keys": ["ssh-ed25519 AAAA labkit"]},
         ],
         "write_files": [
@@ -183,7 +190,7 @@ def test_a_user_may_have_keys_a_shell_and_sudo() -> None:
         "name": "ada",
         "lock_passwd": True,
         "shell": "/bin/bash",
-        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada"],
+        "ssh_authorized_keys": ["ssh-ed25519 AAAA ada", "ssh-ed25519 LLLL labkit"],
         "sudo": "ALL=(ALL) NOPASSWD:ALL",
     }
 
@@ -207,5 +214,6 @@ def test_the_authors_cloud_config_is_merged_users_by_name_and_lists_one_after_th
     found = user_data_of(users=(User("ada"),), user_data=given)
     assert (found["hostname"], found["packages"]) == ("birch", ["nginx"])
     assert [user["name"] for user in found["users"]] == ["ada", "root", "eve"]
-    assert found["users"][0] == {"name": "ada", "lock_passwd": True, "shell": "/bin/sh", "groups": "adm"}
+    own = {"lock_passwd": True, "shell": "/bin/sh", "ssh_authorized_keys": ["ssh-ed25519 LLLL labkit"]}
+    assert found["users"][0] == {"name": "ada", "groups": "adm", **own}
     assert [file["path"] for file in found["write_files"]][-2:] == ["/etc/labkit/terminal-user", "/x"]

@@ -21,7 +21,7 @@ HEAD = "apiVersion: labkit/v1\nkind: Policy\n"
 
 
 def made(template: Template, site: Site) -> list[dict[str, object]]:
-    access = {machine.name: MachineAccess({}, "key", "host", "secret") for machine in template.machines}
+    access = {machine.name: MachineAccess({}, "key", "host", "secret", "key", "host") for machine in template.machines}
     known = declared(template, learner="Ada", lab="a1", seed="s")
     return lab_objects(LabPlan("i", "a123456789", template, access, site=site, variables=known))
 

@@ -88,7 +88,7 @@ def test_each_override_that_is_shown_is_merged_and_needs_just_the_rules_that_it_
     named = re.search(r"`overrides: \[([^\]]+)\]`", section)
     assert named
     rules = tuple(re.split(r",\s+", named[1]))
-    access = {machine.name: MachineAccess({}, "key", "host", "secret") for machine in template.machines}
+    access = {machine.name: MachineAccess({}, "key", "host", "secret", "key", "host") for machine in template.machines}
     objects = lab_objects(LabPlan("i", "a123456789", template, access))
     made = {body["metadata"]["name"]: body for body in objects if body["kind"] in ("Pod", "VirtualMachine")}
     for machine in template.machines:
