@@ -7,8 +7,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from gateway_page import Open
 from gateway_peer import Peer, ttyd
 from gateway_process import LAB, TERMINAL_KEY, Gateway, gateway_process
+from gateway_screen import Screen
+from playwright.sync_api import Browser, Page
 
 from labkit.manifests.names import terminal_secret
 
@@ -54,3 +57,31 @@ def gateway(running_peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("gateway")
     with gateway_process(folder, running_peer.kubeconfig(folder / "kubeconfig")) as found:
         yield found
+
+
+@pytest.fixture
+def open_pane(browser: Browser, gateway: Gateway, peer: Peer) -> Iterator[Open]:
+    """Opens a pane's page; at the end, no page may have logged a fault of its own (a policy that was violated, a
+    script that failed)."""
+    faults: list[str] = []
+    context = browser.new_context(viewport={"width": 900, "height": 600})
+
+    def open_page(pane: str, ticket: str | None = "") -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if "Policy" in message.text else None)
+        fragment = f"#ticket={gateway.ticket() if ticket == '' else ticket}" if ticket is not None else ""
+        page.goto(f"http://127.0.0.1:{gateway.port}/panes/alab/m/{pane}/{fragment}")
+        return page
+
+    yield open_page
+    context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def screen(peer: Peer) -> Screen:
+    """The machine's screen."""
+    found = Screen()
+    peer.streams["vnc"] = found
+    return found

@@ -18,6 +18,7 @@ class Screen:
 
     keys: list[tuple[int, bool]] = field(default_factory=list)
     open: list[ServerConnection] = field(default_factory=list)
+    clipboard: str = ""
     _unread: bytes = b""
 
     async def __call__(self, connection: ServerConnection) -> None:
@@ -42,7 +43,8 @@ class Screen:
             await self._read(connection, 4 * struct.unpack(">xH", await self._read(connection, 3))[0])
             return
         if kind == 6:
-            await self._read(connection, struct.unpack(">xxxI", await self._read(connection, 7))[0])
+            cut = await self._read(connection, struct.unpack(">xxxI", await self._read(connection, 7))[0])
+            self.clipboard = cut.decode("latin-1")
             return
         body = await self._read(connection, _LENGTHS[kind] - 1)
         if kind == 3 and not body[0]:  # not incremental: the whole screen, in a colour of its own
@@ -51,6 +53,11 @@ class Screen:
         elif kind == 4:
             pressed, keysym = struct.unpack(">BxxI", body)
             self.keys.append((keysym, bool(pressed)))
+
+    async def copy(self, text: str) -> None:
+        """Put text on the machine's clipboard, which it shares."""
+        data = text.encode("latin-1")
+        await self.open[-1].send(struct.pack(">BxxxI", 3, len(data)) + data)
 
     async def _read(self, connection: ServerConnection, size: int) -> bytes:
         while len(self._unread) < size:

@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
+from gateway_page import Open, embedded, says, shows
 from gateway_peer import Peer, echo
 from gateway_process import Gateway, eventually
 from gateway_screen import Screen
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 from websockets.asyncio.server import ServerConnection
 
 pytestmark = pytest.mark.e2e
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture
-def open_pane(browser: Browser, gateway: Gateway, peer: Peer) -> Iterator[Open]:
-    """Opens a pane's page; at the end, no page may have logged a fault of its own (a policy that was violated, a
-    script that failed)."""
-    faults: list[str] = []
-    context = browser.new_context(viewport={"width": 900, "height": 600})
-
-    def open_page(pane: str, ticket: str | None = "") -> Page:
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if "Policy" in message.text else None)
-        fragment = f"#ticket={gateway.ticket() if ticket == '' else ticket}" if ticket is not None else ""
-        page.goto(f"http://127.0.0.1:{gateway.port}/panes/alab/m/{pane}/{fragment}")
-        return page
-
-    yield open_page
-    context.close()
-    assert faults == []
-
-
-@pytest.fixture
-def screen(peer: Peer) -> Screen:
-    found = Screen()
-    peer.streams["vnc"] = found
-    return found
-
-
-def says(page: Page, text: str) -> None:
-    expect(page.get_by_role("status")).to_contain_text(text, timeout=15_000)
-
-
-def shows(page: Page, text: str) -> None:
-    """What the terminal has drawn, with its lines joined."""
-    expect(page.locator(".xterm-rows")).to_contain_text(text, timeout=15_000)
 
 
 def test_a_console_shows_what_the_machine_prints_and_sends_what_is_typed(open_pane: Open) -> None:
@@ -96,44 +58,33 @@ def test_a_screen_is_drawn_and_takes_keys(open_pane: Open, screen: Screen) -> No
 def test_ctrl_alt_del_has_a_button_and_so_has_releasing_the_keyboard(open_pane: Open, screen: Screen) -> None:
     page = open_pane("vnc")
     says(page, "Connected to m")
+    page.get_by_role("button", name="Keys").click()
     page.get_by_role("button", name="Ctrl+Alt+Del").click()
     eventually(lambda: (0xFFFF, True) in screen.keys)
     page.locator("canvas").click()
     page.get_by_role("button", name="Release keyboard").click()
-    expect(page.get_by_role("button", name="Reconnect")).to_be_focused()
+    expect(page.get_by_role("button", name="Paste…")).to_be_focused()
 
 
 @pytest.mark.parametrize("pane", ["terminal", "vnc"])
-def test_ctrl_shift_escape_leaves_the_machine_with_no_key_held_down(open_pane: Open, screen: Screen, pane: str) -> None:
+def test_ctrl_shift_enter_leaves_the_machine_with_no_key_held_down(open_pane: Open, screen: Screen, pane: str) -> None:
     page = open_pane(pane)
     says(page, "Connected to m")
     page.locator("canvas" if pane == "vnc" else ".xterm").last.click()
-    page.keyboard.press("Control+Shift+Escape")
-    expect(page.get_by_role("button", name="Reconnect")).to_be_focused()
+    page.keyboard.press("Control+Shift+Enter")
+    expect(page.get_by_role("button", name="Paste…")).to_be_focused()
     eventually(lambda: all((keysym, False) in screen.keys for keysym, _ in screen.keys))
-    assert (0xFF1B, True) not in screen.keys
+    assert (0xFF0D, True) not in screen.keys
 
 
 def test_the_embedding_page_types_into_the_machine(open_pane: Open, screen: Screen, gateway: Gateway) -> None:
     page = embedded(open_pane, gateway, "vnc", gateway.ticket())
     page.wait_for_function("window.heard.includes('connected')")
-    page.evaluate("frames[0].postMessage({type: 'labkit:type', text: 'echo \"Hi!\"\\n'}, location.origin)")
+    page.evaluate("frames[0].postMessage({type: 'labkit:run', id: '1', text: 'echo \"Hi!\"'}, location.origin)")
     eventually(lambda: (0xFF0D, True) in screen.keys)
     assert screen.typed == 'echo "Hi!"'
     assert screen.keys.count((0xFFE1, True)) == screen.keys.count((0xFFE1, False)) == 4
-
-
-def embedded(open_pane: Open, gateway: Gateway, pane: str, ticket: str, fresh: str = "") -> Page:
-    """A page of the same origin with the pane in a frame, that gives `fresh` when a ticket is wanted."""
-    page = open_pane("nothing")
-    html = f"""<script>window.heard = []; onmessage = (e) => {{
-      heard.push(e.data.state ?? e.data.type);
-      if (e.data.type === 'labkit:ticket-wanted' && {fresh!r})
-        e.source.postMessage({{type: 'labkit:ticket', ticket: {fresh!r}}}, location.origin); }}</script>
-      <iframe src="/panes/alab/m/{pane}/#ticket={ticket}" width="700" height="400"></iframe>"""
-    page.route("**/embedding", lambda route: route.fulfill(body=html, content_type="text/html"))
-    page.goto(f"http://127.0.0.1:{gateway.port}/embedding")
-    return page
+    page.wait_for_function("window.heard.includes('labkit:done')")
 
 
 def test_an_expired_ticket_is_replaced_by_one_from_the_embedding_page(open_pane: Open, gateway: Gateway) -> None:
@@ -185,7 +136,7 @@ def test_a_screen_that_is_opened_elsewhere_says_so_and_does_not_fight(open_pane:
     second = open_pane("vnc")
     says(second, "Connected to m")
     says(first, "opened somewhere else")
-    first.get_by_role("button", name="Reconnect").click()
+    first.locator(".notice").get_by_role("button", name="Reconnect").click()
     says(first, "Connected to m")
     says(second, "opened somewhere else")
 
@@ -209,5 +160,6 @@ def test_a_paused_machine_is_said_to_be_paused_when_its_terminal_is_asked_for_ag
     page = open_pane("terminal")
     says(page, "Connected to m")
     peer.machines["labkit-alab", "m"]["status"]["conditions"] = [{"type": "Paused", "status": "True"}]
-    page.get_by_role("button", name="Reconnect").click()
+    page.get_by_role("button", name="More").click()
+    page.locator(".panel").get_by_role("button", name="Reconnect").click()
     says(page, "m is paused")

@@ -108,6 +108,21 @@ def test_a_type_action_types_without_enter(lab_page: Page) -> None:
     expect(pane(lab_page, "client: Terminal").locator("#typed")).to_have_text('"uptime"')
 
 
+def test_what_the_pane_refuses_to_type_is_said_in_its_own_words(lab_page: Page) -> None:
+    root = pane(lab_page, "client: Terminal").locator("html")
+    root.evaluate("root => { root.dataset.refuses = 'This pane is for watching only.' }")
+    lab_page.get_by_role("button", name="2 · Reach the web server →").click()
+    lab_page.get_by_role("button", name="uptime").click()
+    expect(lab_page.get_by_text("This pane is for watching only.")).to_be_visible()
+
+
+def test_a_pane_is_told_whether_the_view_is_dark(lab_page: Page) -> None:
+    root = pane(lab_page, "client: Terminal").locator("html")
+    expect(root).to_have_attribute("data-dark", "false")
+    lab_page.emulate_media(color_scheme="dark")
+    expect(root).to_have_attribute("data-dark", "true")
+
+
 def test_an_open_action_shows_the_pane(lab_page: Page) -> None:
     lab_page.get_by_role("button", name="2 · Reach the web server →").click()
     lab_page.get_by_role("button", name="web's screen").click()
@@ -178,11 +193,11 @@ def test_a_machine_without_a_sign_in_says_so(lab_page: Page) -> None:
     expect(lab_page.get_by_text("web needs no sign-in.")).to_be_visible()
 
 
-def test_a_new_window_gets_a_ticket_of_its_own_and_no_way_back(lab_page: Page, site: Site) -> None:
+def test_a_new_window_gets_a_code_for_a_ticket_of_its_own_and_no_way_back(lab_page: Page, site: Site) -> None:
     expect(pane(lab_page, "client: Terminal").locator("#came")).to_have_text("#ticket=ticket-1")
     with lab_page.expect_popup() as popup:
         lab_page.get_by_role("button", name="New window").click()
-    expect(popup.value.locator("#came")).to_have_text("#ticket=ticket-2")
+    expect(popup.value.locator("#came")).to_have_text("#code=for-ticket-2")
     assert popup.value.evaluate("window.opener") is None
 
 

@@ -1,56 +1,86 @@
-// Text as key presses, for a machine's screen. Positions are those of a US keyboard, which is what QEMU and a
-// guest that was told nothing else assume; what is not on it is sent by its name alone.
+// Text and named keys as key presses for a machine's screen.
 
-export interface Press {
+import { type LayoutName, type Place, keysFor } from "./layouts.ts";
+
+/** One key pressed and let go while others are held. `keysym` is for servers that take no positions. */
+export interface Press extends Place {
   keysym: number;
-  /** The key's position as in KeyboardEvent.code; null where the US keyboard has no such key. */
-  code: string | null;
-  shift: boolean;
 }
 
-const ROWS: readonly [codes: readonly string[], plain: string, shifted: string][] = [
-  [
-    ["Backquote", ..."1234567890".split("").map((digit) => `Digit${digit}`), "Minus", "Equal"],
-    "`1234567890-=",
-    "~!@#$%^&*()_+",
-  ],
-  [
-    ["BracketLeft", "BracketRight", "Backslash", "Semicolon", "Quote", "Comma", "Period", "Slash", "Space"],
-    "[]\\;',./ ",
-    "{}|:\"<>?",
-  ],
-  [
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ".split("").map((letter) => `Key${letter}`),
-    "abcdefghijklmnopqrstuvwxyz",
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-  ],
-];
+export interface Key {
+  keysym: number;
+  code: string;
+}
 
-const POSITIONS = new Map<string, { code: string; shift: boolean }>(
-  ROWS.flatMap(([codes, plain, shifted]) =>
-    codes.flatMap((code, index) => [
-      [plain[index] ?? "", { code, shift: false }] as const,
-      [shifted[index] ?? "", { code, shift: true }] as const,
-    ]),
-  ).filter(([character]) => character !== ""),
-);
+export const SHIFT: Key = { keysym: 0xffe1, code: "ShiftLeft" };
+export const ALTGR: Key = { keysym: 0xfe03, code: "AltRight" };
 
-const CONTROL: Record<string, Press> = {
-  "\n": { keysym: 0xff0d, code: "Enter", shift: false },
-  "\t": { keysym: 0xff09, code: "Tab", shift: false },
-  "\b": { keysym: 0xff08, code: "Backspace", shift: false },
-  "\u001b": { keysym: 0xff1b, code: "Escape", shift: false },
+const CONTROL: Record<string, Key> = {
+  "\n": { keysym: 0xff0d, code: "Enter" },
+  "\t": { keysym: 0xff09, code: "Tab" },
+  "\b": { keysym: 0xff08, code: "Backspace" },
+  "\u001b": { keysym: 0xff1b, code: "Escape" },
+};
+/** X11's names of dead keys. */
+const DEAD: Record<string, number> = { "\u0300": 0xfe50, "\u0301": 0xfe51, "\u0302": 0xfe52, "\u0308": 0xfe57 };
+
+const plain = (key: Key): Press => ({ ...key, shift: false, altgr: false });
+
+function keysymOf(character: string): number {
+  const point = character.codePointAt(0) ?? 0;
+  return DEAD[character] ?? (point < 0x100 ? point : 0x01000000 + point);
+}
+
+/** What `text` is as key presses, and which of its characters have none on this keyboard (each once, in order). */
+export interface Typing {
+  presses: Press[];
+  left: string[];
+}
+
+/** Line ends of any kind are one Enter; control characters that no key types are passed over in silence. */
+export function presses(text: string, layout: LayoutName): Typing {
+  const left = new Set<string>();
+  const found = [...text.replace(/\r\n?/g, "\n").normalize("NFC")].flatMap((character): Press[] => {
+    const control = CONTROL[character];
+    if (control) return [plain(control)];
+    if (character < " " || character === "\u007f") return [];
+    const keys = keysFor(character, layout);
+    if (keys === null) left.add(character);
+    return (keys ?? []).map(([typed, place]) => ({ ...place, keysym: keysymOf(typed) }));
+  });
+  return { presses: found, left: [...left] };
+}
+
+const NAMED: Record<string, Key> = {
+  Ctrl: { keysym: 0xffe3, code: "ControlLeft" },
+  Alt: { keysym: 0xffe9, code: "AltLeft" },
+  Super: { keysym: 0xffeb, code: "MetaLeft" },
+  Del: { keysym: 0xffff, code: "Delete" },
+  Esc: CONTROL["\u001b"] as Key,
+  Tab: CONTROL["\t"] as Key,
+  Enter: CONTROL["\n"] as Key,
+  Backspace: CONTROL["\b"] as Key,
+  Print: { keysym: 0xff61, code: "PrintScreen" },
+  Menu: { keysym: 0xff67, code: "ContextMenu" },
+  ...Object.fromEntries(Array.from({ length: 12 }, (_, index) => [
+    `F${index + 1}`, { keysym: 0xffbe + index, code: `F${index + 1}` },
+  ])),
 };
 
-/** The key presses that type `text`. Line ends of any kind are one Enter; other control characters are left out. */
-export function presses(text: string): Press[] {
-  return [...text.replace(/\r\n?/g, "\n")].flatMap((character) => {
-    const point = character.codePointAt(0) ?? 0;
-    const control = CONTROL[character];
-    if (control) return [control];
-    if (point < 0x20 || point === 0x7f) return [];
-    const keysym = point < 0x100 ? point : 0x01000000 + point;
-    const position = POSITIONS.get(character);
-    return [{ keysym, code: position?.code ?? null, shift: position?.shift ?? false }];
+const FUNCTION_KEYS = Array.from({ length: 12 }, (_, index) => `F${index + 1}`);
+
+/** What the page offers to send, by name. */
+export const CHORDS: readonly string[] = [
+  "Ctrl+Alt+Del", "Ctrl+Alt+Backspace", "Alt+Tab", "Alt+F4", "Ctrl+Esc", "Super", "Menu", "Print", "Esc", "Tab",
+  ...FUNCTION_KEYS,
+  ...FUNCTION_KEYS.slice(0, 7).map((key) => `Ctrl+Alt+${key}`),
+];
+
+/** The keys of a chord such as "Ctrl+Alt+F2", in the order in which they go down. */
+export function chord(name: string): Key[] {
+  return name.split("+").map((part) => {
+    const key = NAMED[part];
+    if (key === undefined) throw new Error(`no key is called ${part}`);
+    return key;
   });
 }

@@ -3,13 +3,16 @@ declare module "@novnc/novnc" {
   export default class RFB extends EventTarget {
     constructor(target: HTMLElement, urlOrChannel: string | WebSocket, options?: { shared?: boolean });
     scaleViewport: boolean;
-    clipViewport: boolean;
+    resizeSession: boolean;
+    viewOnly: boolean;
+    qualityLevel: number;
+    compressionLevel: number;
     focusOnClick: boolean;
     background: string;
-    readonly capabilities: { power: boolean };
     disconnect(): void;
     sendKey(keysym: number, code: string | null, down?: boolean): void;
-    sendCtrlAltDel(): void;
+    clipboardPasteFrom(text: string): void;
+    toBlob(callback: (blob: Blob | null) => void, type?: string): void;
     focus(options?: FocusOptions): void;
     blur(): void;
   }

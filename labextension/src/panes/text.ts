@@ -1,98 +1,79 @@
-// The panes that show text: a terminal (ttyd) and a serial console, both drawn by xterm.js. What was printed stays
-// when the stream is cut and opened again.
+// The panes that show text: terminal, shell and serial console, drawn by xterm.js. What was printed stays when the
+// stream is cut and opened again.
 
 import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
+import { h } from "../view/dom.ts";
+import { Find } from "./find.ts";
+import type { Line } from "./gateway.ts";
+import type { Prefs } from "./prefs.ts";
 import { Replay } from "./replay.ts";
-import * as ttyd from "./ttyd.ts";
-import { type Action, KEEP_ALIVE_MS, type Listener, type View, leaves } from "./view.ts";
-
-/** How the bytes of a kind of text pane look on the wire. */
-interface Wire {
-  opened(size: ttyd.Size): Uint8Array[];
-  input(data: string | Uint8Array): Uint8Array;
-  resized(size: ttyd.Size): Uint8Array[];
-  keepAlive(size: ttyd.Size): Uint8Array | "";
-  output(message: ArrayBuffer): Uint8Array | null;
-  held(hold: boolean): Uint8Array[];
-}
-
-const encoder = new TextEncoder();
-
-/** KubeVirt drops text messages: input goes in binary ones, and an empty text one is a sign of life. */
-const CONSOLE: Wire = {
-  opened: () => [],
-  input: (data) => (typeof data === "string" ? encoder.encode(data) : data),
-  resized: () => [],
-  keepAlive: () => "",
-  output: (message) => new Uint8Array(message),
-  held: () => [],
-};
-
-const TERMINAL: Wire = {
-  opened: (size) => [ttyd.hello(size)],
-  input: ttyd.input,
-  resized: (size) => [ttyd.resize(size)],
-  keepAlive: ttyd.resize,
-  output: (message) => {
-    const found = ttyd.read(message);
-    return found.kind === "output" ? found.data : null;
-  },
-  held: (hold) => [hold ? ttyd.pause() : ttyd.resume()],
-};
+import { strings } from "./strings.ts";
+import { LOOKS } from "./themes.ts";
+import type { Size } from "./ttyd.ts";
+import { type Action, KEEP_ALIVE_MS, type Listener, Refused, type View, leaves } from "./view.ts";
+import { type TextType, WIRES, type Wire } from "./wires.ts";
 
 // Bytes that xterm.js has not drawn yet: above the first, ttyd is asked to wait; below the second, to go on.
 const HOLD_ABOVE = 512 * 1024;
 const GO_ON_BELOW = 64 * 1024;
 const SILENCE_MS = 700;
-const CONSOLE_SIZE: ttyd.Size = { columns: 80, rows: 24 };
+const CONSOLE_SIZE: Size = { columns: 80, rows: 24 };
+
+/** What the pane needs of the page around it. */
+export interface TextHost {
+  leave(): void;
+  remark(text: string): void;
+  copy(text: string): void;
+}
 
 export class TextView implements View {
-  readonly actions: readonly Action[];
-  readonly hint: string;
+  readonly settings = ["size", "theme", "reader", "input"] as const;
+  readonly takesKeys = true;
+  readonly elements: readonly HTMLElement[];
+  readonly more: readonly Action[] = [];
+  readonly sharesClipboard = false;
   private readonly terminal: Terminal;
   private readonly fit = new FitAddon();
+  private readonly find: Find;
   private readonly wire: Wire;
   private readonly replay = new Replay();
   private socket: WebSocket | null = null;
   private finish: () => void = () => {};
   private waiting = 0;
   private held = false;
+  private watch = false;
 
   constructor(
     private readonly place: HTMLElement,
-    private readonly kind: "terminal" | "console",
+    private readonly kind: TextType,
     label: string,
-    leave: () => void,
-    copy: (text: string) => void,
+    private readonly host: TextHost,
   ) {
-    this.actions = [
-      { label: "Copy", title: "Copy what is selected (Ctrl+Shift+C)", run: () => copy(this.terminal.getSelection()) },
-    ];
-    this.wire = kind === "terminal" ? TERMINAL : CONSOLE;
-    this.hint = kind === "console" ? "Press Enter if nothing is shown." : "Ctrl+Shift+Esc leaves it.";
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name: string): string => style.getPropertyValue(name).trim();
+    this.wire = WIRES[kind];
     this.terminal = new Terminal({
       cursorBlink: false,
       fontFamily: "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace",
-      fontSize: 14.5,
-      screenReaderMode: false,
       scrollback: 5000,
-      theme: { background: colour("--term"), foreground: colour("--term-ink") },
+      allowProposedApi: true, // the search's marks
     });
     this.terminal.loadAddon(this.fit);
+    this.find = new Find(place, this.terminal);
     this.terminal.open(place);
-    this.terminal.textarea?.setAttribute("aria-label", `${label}. Leave with Control Shift Escape.`);
+    this.terminal.textarea?.setAttribute("aria-label", `${label}. ${strings.leaveWith}`);
     this.terminal.onData((data) => this.send(this.wire.input(data)));
     this.terminal.onBinary((data) => this.send(this.wire.input(Uint8Array.from(data, (c) => c.charCodeAt(0)))));
-    this.terminal.attachCustomKeyEventHandler((event) => this.key(event, leave, copy));
+    this.terminal.attachCustomKeyEventHandler((event) => this.key(event));
+    const find = (): void => this.find.open();
+    this.elements = [
+      h("button", { attributes: { type: "button", title: strings.findTitle }, on: { click: find } }, strings.find),
+    ];
     new ResizeObserver(() => this.resize()).observe(place);
-    this.resize();
   }
 
-  open(socket: WebSocket, listener: Listener): void {
+  open(line: Line, listener: Listener): void {
+    const socket = line.socket();
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.waiting = 0;
@@ -103,7 +84,7 @@ export class TextView implements View {
     socket.onopen = () => {
       for (const message of this.wire.opened(this.size)) this.send(message);
       // A console may have nothing to say. Staying open for a while is then its sign of life.
-      if (this.kind === "console") silence = window.setTimeout(() => listener.alive(), SILENCE_MS);
+      if (this.kind === "console") silence = window.setTimeout(() => this.silent(listener), SILENCE_MS);
     };
     socket.onmessage = (event: MessageEvent<ArrayBuffer | string>) => {
       if (typeof event.data === "string") return;
@@ -128,15 +109,49 @@ export class TextView implements View {
     this.finish(); // not when the other end agrees: a paused machine does not answer
   }
 
-  type(text: string): void {
+  async type(text: string): Promise<void> {
+    if (this.socket === null) throw new Refused("not-connected");
     this.terminal.input(text.replace(/\r\n?|\n/g, "\r"));
   }
+
+  async paste(text: string): Promise<void> {
+    if (this.socket === null) throw new Refused("not-connected");
+    this.terminal.paste(text); // in brackets, where the program in the machine asked for them
+  }
+
+  preview(text: string): string[] {
+    return [strings.previewText([...text].length, text === "" ? 0 : text.split(/\r\n?|\n/).length)];
+  }
+
+  offer(): void {}
+
+  stop(): void {}
 
   focus(): void {
     this.terminal.focus();
   }
 
-  private get size(): ttyd.Size {
+  release(): void {
+    this.terminal.blur();
+  }
+
+  apply(prefs: Prefs, watch: boolean): void {
+    this.watch = watch;
+    Object.assign(this.terminal.options, LOOKS[prefs.theme], {
+      fontSize: Number(prefs.size),
+      screenReaderMode: prefs.reader === "on",
+      disableStdin: watch || prefs.input === "off",
+    });
+    if (this.place.parentElement) this.place.parentElement.dataset["look"] = prefs.theme;
+    this.resize();
+  }
+
+  private silent(listener: Listener): void {
+    listener.alive();
+    if (!this.watch) this.host.remark(strings.silent);
+  }
+
+  private get size(): Size {
     return { columns: this.terminal.cols, rows: this.terminal.rows };
   }
 
@@ -174,18 +189,19 @@ export class TextView implements View {
     for (const message of this.wire.resized(this.size)) this.send(message);
   }
 
-  private key(event: KeyboardEvent, leave: () => void, copy: (text: string) => void): boolean {
-    if (leaves(event)) {
-      event.preventDefault();
-      if (event.type === "keydown") leave();
-      return false;
-    }
-    if (event.ctrlKey && event.shiftKey && event.code === "KeyC") {
-      event.preventDefault();
-      if (event.type === "keydown") copy(this.terminal.getSelection());
-      return false;
-    }
-    // The browser's own paste: xterm.js takes the event that follows.
-    return !(event.ctrlKey && event.shiftKey && event.code === "KeyV");
+  /** Whether xterm.js may have a key event. */
+  private key(event: KeyboardEvent): boolean {
+    const { leave, copy } = this.host;
+    if (leaves(event)) return this.take(event, leave);
+    if (!event.ctrlKey || !event.shiftKey) return true;
+    if (event.code === "KeyC") return this.take(event, () => copy(this.terminal.getSelection()));
+    if (event.code === "KeyF") return this.take(event, () => this.find.open());
+    return event.code !== "KeyV"; // the browser's own paste: xterm.js takes the event that follows
+  }
+
+  private take(event: KeyboardEvent, act: () => void): false {
+    event.preventDefault();
+    if (event.type === "keydown") act();
+    return false;
   }
 }

@@ -7,7 +7,8 @@ import { strings } from "./strings.ts";
 
 /** What an action may do to its target, `machine` or `machine:pane`. Where it cannot, an Error with one sentence. */
 export interface Actions {
-  type(target: string, text: string): Promise<void>;
+  /** `run`: press Enter after it. */
+  type(target: string, text: string, run: boolean): Promise<void>;
   open(target: string): void;
 }
 
@@ -70,7 +71,7 @@ function arm(button: HTMLElement, source: HTMLElement, { actions, say }: BlockHo
   const { action, target = "" } = source.dataset;
   const act = async (): Promise<void> => {
     if (action === "open") return actions.open(target);
-    await actions.type(target, codeText(source) + (action === "run" ? "\n" : ""));
+    await actions.type(target, codeText(source), action === "run");
     say(strings.typed(target));
   };
   if (button === source && action !== "open") {

@@ -144,6 +144,14 @@ export type PaneState =
 export type FromPane =
   | { type: "labkit:ready" }
   | { type: "labkit:state"; state: PaneState }
-  | { type: "labkit:ticket-wanted" };
+  | { type: "labkit:ticket-wanted" }
+  | { type: "labkit:done"; id: string }
+  | { type: "labkit:refused"; id: string; reason: string; text: string };
+/** What a pane page is asked to do: type a text, type it and press Enter. */
+export interface Order {
+  type: "labkit:type" | "labkit:run";
+  id: string;
+  text: string;
+}
 /** What a pane page is told. */
-export type ToPane = { type: "labkit:ticket"; ticket: string } | { type: "labkit:type"; text: string };
+export type ToPane = { type: "labkit:ticket"; ticket: string } | { type: "labkit:theme"; dark: boolean } | Order;

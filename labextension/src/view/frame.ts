@@ -1,8 +1,8 @@
 // One pane in its frame: fetches the link, loads the pane page, and speaks the message contract with it.
-import type { FromPane, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
+import type { FromPane, Order, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
 import { h } from "./dom.ts";
+import { Orders } from "./orders.ts";
 import { strings } from "./strings.ts";
-import { TypingQueue } from "./typing.ts";
 
 export interface FrameHost {
   request: Request;
@@ -13,6 +13,20 @@ export interface FrameHost {
 
 /** How long a loaded frame may say nothing: then it is no pane page but, say, a sign-in or an error page. Milliseconds. */
 const SILENCE = 3000;
+
+/** An address of a pane for a window of its own, with a code that is good once: it may stay in the browser's history. */
+export async function windowAddress(
+  machine: string, pane: string, host: Pick<FrameHost, "request" | "paneUrl">,
+): Promise<string> {
+  const [page = "", fragment = ""] = (await paneAddress(machine, pane, host)).split("#");
+  const ticket = new URLSearchParams(fragment).get("ticket") ?? "";
+  const response = await fetch(new URL("code", page), {
+    method: "POST", headers: { "Labkit-Ticket": ticket, "Labkit-Request": "1" }, credentials: "same-origin",
+  });
+  const said = (await response.json()) as { code?: string; error?: string };
+  if (said.code === undefined) throw new Error(said.error ?? strings.serviceSaid(response.status));
+  return `${page}#code=${said.code}`;
+}
 
 /** A fresh address of a pane. The ticket is in the fragment: it reaches no server, no log, no Referer header. */
 export async function paneAddress(
@@ -30,7 +44,8 @@ export class PaneFrame {
   private readonly frame: HTMLIFrameElement;
   private readonly notice = h("p", { attributes: { role: "status" } });
   private readonly again = h("button", { attributes: { type: "button" }, on: { click: () => void this.load() } }, strings.tryAgain);
-  private readonly typing = new TypingQueue();
+  private readonly orders = new Orders();
+  private theme: MutationObserver | undefined;
   private heard = false;
   private silence: ReturnType<typeof setTimeout> | undefined;
   private asking: Promise<PaneLink> | undefined;
@@ -59,9 +74,9 @@ export class PaneFrame {
     this.element.inert = !visible;
   }
 
-  /** Types text as soon as the pane is connected. Rejects where it does not connect in time. */
-  type(text: string): Promise<void> {
-    const typed = this.typing.add(text, strings.notTyped(this.machine));
+  /** Types text as soon as the pane is connected. Rejects where it does not connect in time, or refuses. */
+  type(text: string, type: Order["type"]): Promise<void> {
+    const typed = this.orders.add({ type, text }, strings.notTyped(this.machine));
     if (this.state === "connected") this.flush();
     return typed;
   }
@@ -69,6 +84,7 @@ export class PaneFrame {
   close(): void {
     removeEventListener("message", this.hear);
     clearTimeout(this.silence);
+    this.theme?.disconnect();
     this.element.remove();
   }
 
@@ -97,6 +113,9 @@ export class PaneFrame {
     this.heard = true; // often before the frame's load event
     clearTimeout(this.silence);
     if (message?.type === "labkit:ticket-wanted") void this.sendTicket();
+    if (message?.type === "labkit:done") this.orders.answered(message.id);
+    if (message?.type === "labkit:refused") this.orders.answered(message.id, message.text);
+    if (message?.type === "labkit:ready") this.followTheme();
     if (message?.type !== "labkit:state") return;
     this.state = message.state;
     if (message.state === "connected") this.flush();
@@ -116,7 +135,19 @@ export class PaneFrame {
   }
 
   private flush(): void {
-    this.typing.flush((text) => this.post({ type: "labkit:type", text }));
+    this.orders.flush((order) => this.post(order));
+  }
+
+  /** Light or dark as the view is, which follows JupyterLab: a frame by itself would follow the system. */
+  private followTheme(): void {
+    const root = this.element.getRootNode();
+    if (!(root instanceof ShadowRoot)) return;
+    const { dataset } = root.host as HTMLElement;
+    const send = (): void => this.post({ type: "labkit:theme", dark: dataset["theme"] === "dark" });
+    this.theme?.disconnect();
+    this.theme = new MutationObserver(send);
+    this.theme.observe(root.host, { attributes: true, attributeFilter: ["data-theme"] });
+    send();
   }
 
   private post(message: ToPane): void {

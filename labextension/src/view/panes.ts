@@ -53,13 +53,13 @@ export class Panes implements Actions {
     this.choose(machine.name, pane.name);
   }
 
-  async type(target: string, text: string): Promise<void> {
+  async type(target: string, text: string, run: boolean): Promise<void> {
     const { machine, pane: named } = this.find(target);
     const ofType = (type: string): Pane | undefined => machine.panes.find((pane) => pane.type === type);
     const pane = named ?? ofType("terminal") ?? ofType("console");
     if (pane === undefined) throw new Error(strings.noTerminal(machine.name));
     this.choose(machine.name, pane.name);
-    await this.frameOf(machine.name, pane).type(text);
+    await this.frameOf(machine.name, pane).type(text, run ? "labkit:run" : "labkit:type");
   }
 
   close(): void {
