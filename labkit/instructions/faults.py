@@ -164,3 +164,13 @@ def _of_languages(pages: Sequence[_Page], others: Sequence[_Page]) -> Iterator[F
                 page.steps[name][0],
                 f"'{name}' is not in {original.place}; ids are the same in all languages",
             )
+
+
+def untranslated(pages: Sequence[tuple[str, str]], language: str) -> Iterator[Fault]:
+    """The gaps in other languages: no faults, since such a page is shown in the lab's own language."""
+    texts = Texts.of(pages, language)
+    written = {(text.name, text.language) for text in texts.texts if not text.shared}
+    for text in texts.pages(language):
+        for other in texts.languages:
+            if (text.name, other) not in written:
+                yield Fault(f"{FOLDER}/{text.file}", 0, f"is not written in '{other}' ({FOLDER}/{other}/{text.name})")

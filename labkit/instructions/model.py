@@ -69,6 +69,11 @@ class Page:
     def steps(self) -> tuple[StepPart, ...]:
         return tuple(part for part in self.parts if isinstance(part, StepPart))
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of its steps and questions."""
+        return frozenset(step.id for step in self.steps) | {question.id for question in self.questions}
+
     def to_json(self, *, locked: bool = False) -> dict[str, Any]:
         """What the lab view is sent: of a locked page nothing but its title and what there is to do in it."""
         head = {"id": self.id, "title": self.title, "minutes": self.minutes, "language": self.language}
@@ -102,11 +107,11 @@ class PageModel:
 
     def page_of(self, name: str) -> Page | None:
         """The page on which a step or a question stands."""
-        return next((page for page in self.pages if name in (part.id for part in (*page.steps, *page.questions))), None)
+        return next((page for page in self.pages if name in page.ids), None)
 
     def locked(self, done: Collection[str]) -> frozenset[str]:
         """The ids of the pages that are still closed to who has `done` these steps and questions."""
-        known = {part.id for page in self.pages for part in (*page.steps, *page.questions)}
+        known = frozenset().union(*(page.ids for page in self.pages))
         return frozenset(
             page.id for page in self.pages if any(name in known and name not in done for name in page.requires)
         )
