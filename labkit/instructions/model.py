@@ -78,7 +78,11 @@ class Page:
         """What the lab view is sent: of a locked page nothing but its title and what there is to do in it."""
         head = {"id": self.id, "title": self.title, "minutes": self.minutes, "language": self.language}
         steps = {step.id: step.points for step in self.steps}
-        counts = {"steps": steps, "questions": {question.id: question.points for question in self.questions}}
+        counts: dict[str, Any] = {
+            "steps": steps,
+            "questions": {question.id: question.points for question in self.questions},
+        }
+        counts["requires"] = list(self.requires)
         return {**head, **counts, "locked": locked, "parts": [] if locked else [part.to_json() for part in self.parts]}
 
 

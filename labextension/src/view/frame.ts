@@ -1,8 +1,8 @@
 // One pane in its frame: fetches the link, loads the pane page, and speaks the message contract with it.
-import type { FromPane, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
+import type { FromPane, Order, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
 import { h } from "./dom.ts";
+import { Orders } from "./orders.ts";
 import { strings } from "./strings.ts";
-import { TypingQueue } from "./typing.ts";
 
 export interface FrameHost {
   request: Request;
@@ -30,7 +30,7 @@ export class PaneFrame {
   private readonly frame: HTMLIFrameElement;
   private readonly notice = h("p", { attributes: { role: "status" } });
   private readonly again = h("button", { attributes: { type: "button" }, on: { click: () => void this.load() } }, strings.tryAgain);
-  private readonly typing = new TypingQueue();
+  private readonly orders = new Orders();
   private heard = false;
   private silence: ReturnType<typeof setTimeout> | undefined;
   private asking: Promise<PaneLink> | undefined;
@@ -59,11 +59,12 @@ export class PaneFrame {
     this.element.inert = !visible;
   }
 
-  /** Types text as soon as the pane is connected. Rejects where it does not connect in time. */
-  type(text: string): Promise<void> {
-    const typed = this.typing.add(text, strings.notTyped(this.machine));
+  /** Has the pane do something as soon as it is connected. Rejects with one sentence where it is not done in time. */
+  order(type: Order["type"], text: string): Promise<void> {
+    const done = this.orders.add(type, text, strings.notTyped(this.machine));
     if (this.state === "connected") this.flush();
-    return typed;
+    if (type === "labkit:focus") this.frame.focus();
+    return done;
   }
 
   close(): void {
@@ -97,6 +98,7 @@ export class PaneFrame {
     this.heard = true; // often before the frame's load event
     clearTimeout(this.silence);
     if (message?.type === "labkit:ticket-wanted") void this.sendTicket();
+    if (message) this.orders.hear(message);
     if (message?.type !== "labkit:state") return;
     this.state = message.state;
     if (message.state === "connected") this.flush();
@@ -116,7 +118,7 @@ export class PaneFrame {
   }
 
   private flush(): void {
-    this.typing.flush((text) => this.post({ type: "labkit:type", text }));
+    this.orders.flush((order) => this.post(order));
   }
 
   private post(message: ToPane): void {

@@ -53,7 +53,7 @@ def opening(info: str) -> Opening:
     kind, rest = found[1] or found[2], found[3] or ""
     braces = BRACES.search(rest)
     if not braces or (braces.start() and braces.end() < len(rest)):
-        return Opening(kind, rest, {})
+        return Opening(kind, rest, {}, rest if rest.startswith("{") else "")
     try:
         _, attributes = parse(braces[1])
     except ParseError:

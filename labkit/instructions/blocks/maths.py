@@ -60,7 +60,8 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
             try:
                 _mathml(placed.token.content, alone=False)
             except LatexError as error:
-                yield placed.line, f"TeX cannot be read here: {error}"
+                _, _, why = str(error).partition(": ")  # what stands before it counts letters
+                yield placed.line, f"TeX cannot be read here: {why}"
 
 
 MATHS = Block("maths", _enable, _findings)

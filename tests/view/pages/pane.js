@@ -6,7 +6,11 @@ show("came", location.hash);
 addEventListener("message", (event) => {
   if (event.origin !== location.origin || event.source !== window.parent) return;
   if (event.data.type === "labkit:ticket") show("given", event.data.ticket);
-  if (event.data.type === "labkit:type") show("typed", JSON.stringify(event.data.text));
+  const { type, id, text } = event.data;
+  if (type === "labkit:ticket") return;
+  if (text === "refuse me") return tell({ type: "labkit:refused", id, text: "The machine would not have it." });
+  show("typed", `${type.slice("labkit:".length)} ${JSON.stringify(text)}`);
+  tell({ type: "labkit:done", id });
 });
 document.getElementById("ask").addEventListener("click", () => tell({ type: "labkit:ticket-wanted" }));
 tell({ type: "labkit:ready" });
