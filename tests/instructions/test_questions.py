@@ -39,7 +39,7 @@ def test_a_number_may_differ_by_the_tolerance(given: str, right: bool) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "given"),
-    [("single", ["a", "c"]), ("single", []), ("multiple", ["x"]), ("text", []), ("text", [" "]), ("text", ["x" * 10_001])],
+    [("single", ["a", "c"]), ("single", []), ("multiple", ["x"]), ("text", []), ("text", [" "])],
 )
 def test_what_is_no_answer_is_refused(kind: str, given: list[str]) -> None:
     with pytest.raises(ValueError, match=r"choose|write"):

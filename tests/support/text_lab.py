@@ -1,4 +1,4 @@
-"""A lab of which only the text is real: a template's folder, the store, the rules of learning and the view; no machines."""
+"""A lab of which only the text is real: a folder, the store, the rules of learning and the view; no machines."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_hint_says_its_price_and_is_in_the_browser_only_once_it_is_paid(text: 
     expect(text.get_by_text("(3 points paid)")).to_be_visible()
     text.reload()
     text.get_by_text("How? (3 points paid)").click()
-    expect(text.get_by_role("button", name="ls")).to_be_visible()
+    expect(text.get_by_role("button", name="ls", exact=True)).to_be_visible()
 
 
 def test_a_locked_page_says_what_it_waits_for_and_opens_by_itself(text: Page, lab: TextLab) -> None:
@@ -161,7 +161,7 @@ def test_an_action_asks_first_interrupts_and_may_be_done_only_so_often(text: Pag
     text.get_by_role("dialog", name="Really?").get_by_role("button", name="Yes").click()
     expect(pane(text)).to_have_text('type "\\u0003"run "reboot"')
     expect(text.get_by_text("Run in box.")).to_be_visible()
-    run.click()
+    run.press("Enter")
     expect(text.get_by_text("This can be done no more often.")).to_be_visible()
 
 
