@@ -42,7 +42,7 @@ class StepPart:
 
 @dataclass(frozen=True)
 class Hint:
-    """A hint or a solution of a page. `html` is sanitised; where it costs points it stands nowhere else."""
+    """A hint or a solution of a page. Where it costs points it stands in `html` (sanitised) and nowhere else."""
 
     key: str
     page: str

@@ -58,6 +58,7 @@ def environment(source: Source, variables: Mapping[str, str], checks: Collection
         "words": words(language),
         "seed": seed,
         "page": source.id,
+        "raw": _raw,
         "html": _html,
         "boxes": 0,
         "hints": {},
@@ -117,7 +118,12 @@ def _part(section: Sequence[Token], env: Env) -> HtmlPart | StepPart:
     return StepPart(name, title, points(section[0]), name in env["checks"], _html(section[3:], env))
 
 
-def _html(tokens: Sequence[Token], env: Env) -> str:
+def _raw(tokens: Sequence[Token], env: Env) -> str:
+    """HTML that is to become a part of what will be sanitised."""
     for block in BLOCKS:
         tokens = block.prepare(tokens, env)
-    return sanitise(PARSER.renderer.render(tokens, PARSER.options, env)) if tokens else ""
+    return PARSER.renderer.render(tokens, PARSER.options, env)
+
+
+def _html(tokens: Sequence[Token], env: Env) -> str:
+    return sanitise(_raw(tokens, env)) if tokens else ""

@@ -13,7 +13,8 @@ from tests.view.memory_lab import MemoryLab
 PAGES = Path(__file__).parent / "pages"
 STATIC = Path(__file__).parents[2] / "labkit" / "static"
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
-POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' blob:; media-src 'self' blob:"
+MEDIA = "img-src 'self' blob:; media-src 'self' blob:"
+POLICY = f"default-src 'none'; script-src 'self'; connect-src 'self'; frame-src 'self'; {MEDIA}"
 
 
 class Site(ThreadingHTTPServer):

@@ -93,7 +93,7 @@ export interface AnswerState {
 export interface Progress {
   ticks: string[];
   results: Record<string, CheckResult>;
-  /** The hints that were opened, with their HTML. */
+  /** The hints that were opened, with their HTML where that is not in the page already. */
   hints: Record<string, string>;
   answers: Record<string, AnswerState>;
   /** The pages that are still closed. */

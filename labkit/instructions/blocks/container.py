@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -24,6 +25,7 @@ OPENING = re.compile(r"\s*(?:\{([a-z]+)\}|([a-z]+))(?:\s+(\S.*?))?\s*")
 BRACES = re.compile(r"(\{[^{}]*\})")
 MARKER = re.compile(r":{3,}(.*)")
 CLOSING = re.compile(r"[\s>]*:{3,}\s*")
+BOX = "container_box_open"
 ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
 
@@ -45,6 +47,7 @@ class Opening:
         return float(written) if "." in written else int(written)
 
 
+@lru_cache(maxsize=4096)
 def opening(info: str) -> Opening:
     """What stands behind the colons."""
     found = OPENING.fullmatch(info)
@@ -65,12 +68,13 @@ def replaced(
     tokens: Sequence[Token], kinds: Sequence[str], make: Callable[[Token, Sequence[Token]], str]
 ) -> Sequence[Token]:
     """`tokens` with each outermost box of `kinds` replaced by the HTML that `make` gives for its opening and inside."""
-    names = {f"container_{kind}_open" for kind in kinds}
+    if not any(token.type == BOX for token in tokens):
+        return tokens
     found: list[Token] = []
     index = 0
     while index < len(tokens):
         token = tokens[index]
-        if token.type in names:
+        if is_box(token, kinds):
             last = next(i for i in range(index + 1, len(tokens)) if _closes(tokens[i], token))
             html = make(token, tokens[index + 1 : last])
             found.append(Token("rendered", "", 0, content=html))
@@ -78,20 +82,20 @@ def replaced(
         else:
             found.append(token)
         index += 1
-    return found if len(found) != len(tokens) else tokens
+    return found
+
+
+def is_box(token: Token, kinds: Sequence[str]) -> bool:
+    """Whether a token begins a box of one of `kinds`."""
+    return token.type == BOX and opening(token.info).kind in kinds
 
 
 def _closes(token: Token, opened: Token) -> bool:
-    return token.nesting < 0 and token.level == opened.level and token.type.startswith("container_")
-
-
-def _validator(kind: str) -> Callable[[str, str], bool]:
-    return lambda parameters, _markup: opening(parameters).kind == kind
+    return token.nesting < 0 and token.level == opened.level and token.type == "container_box_close"
 
 
 def _enable(md: MarkdownIt) -> None:
-    for kind in KINDS:
-        md.use(container_plugin, kind, validate=_validator(kind))
+    md.use(container_plugin, "box", validate=lambda parameters, _: opening(parameters).kind in KINDS)
     md.add_render_rule("rendered", lambda _, tokens, index, *__: tokens[index].content)
 
 
@@ -100,7 +104,7 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
     strange = 0
     for placed in walk(source):
         token = placed.token
-        if token.type.startswith("container_") and token.nesting > 0:
+        if token.type == BOX:
             end = (token.map or (0, 0))[1]
             opened = opening(token.info)
             # An inner block of the same length takes the outer one's end: both then point at one closing line.

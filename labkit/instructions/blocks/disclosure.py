@@ -26,12 +26,13 @@ def _prepare(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
         env["boxes"] += 1
         key = written if ID.fullmatch(written) else f"{env['page']}:{env['boxes']}"
         cost = opened.number("cost")
-        html = env["html"](inside, env)
-        env["hints"][key] = Hint(key, env["page"], cost, html)
+        env["hints"][key] = Hint(key, env["page"], cost, env["html"](inside, env) if cost else "")
         title = escape(in_code(opened.title, env) or env["words"](KINDS[opened.kind]))
         data = f'data-hint="{escape(key)}"' + (f' data-cost="{cost}"' if cost else "")
         summary = f"<summary>{title}</summary>\n"
-        return f'<details class="lk-{opened.kind}" {data}>{summary}{"" if cost else html + chr(10)}</details>\n'
+        return (
+            f'<details class="lk-{opened.kind}" {data}>{summary}{"" if cost else env["raw"](inside, env)}</details>\n'
+        )
 
     return replaced(tokens, tuple(KINDS), box)
 

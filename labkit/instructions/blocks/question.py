@@ -19,19 +19,20 @@ from html import escape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from labkit.instructions.blocks.container import ID, Opening, opening, replaced
+from labkit.instructions.blocks.container import ID, Opening, is_box, opening, replaced
 from labkit.instructions.blocks.heading import plain_text
 from labkit.instructions.questions import CHOSEN, KINDS, Choice, Question, number
 from labkit.instructions.source import Block, Env, Finding, Known, Source
 from labkit.wording import did_you_mean
 
+QUESTIONS = ("quiz", "answer")
 BOX = re.compile(r"\[([ xX])\](?:\s+|$)")
 ATTEMPTS = re.compile("[1-9][0-9]?")
 
 
 def question_id(token: Token) -> str | None:
     """The id of the question that a box begins; None where it is none, or has none that can be read."""
-    if token.type not in ("container_quiz_open", "container_answer_open"):
+    if not is_box(token, QUESTIONS):
         return None
     found = opening(token.info).attributes.get("id", "")
     return found if ID.fullmatch(found) else None
@@ -47,9 +48,9 @@ def _prepare(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
         data = f'data-quiz="{escape(name)}" data-kind="{question.kind}"'
         data += f' data-points="{question.points}"' if question.points else ""
         choices = _choices(question, answers, env, shuffled=opened.attributes.get("shuffle") != "no")
-        return f'<div class="lk-quiz" {data}>\n{env["html"](text, env)}\n{choices}</div>\n'
+        return f'<div class="lk-quiz" {data}>\n{env["raw"](text, env)}{choices}</div>\n'
 
-    return replaced(tokens, ("quiz", "answer"), box)
+    return replaced(tokens, QUESTIONS, box)
 
 
 def _parts(inside: Sequence[Token]) -> tuple[Sequence[Token], list[Sequence[Token]]]:
@@ -128,7 +129,7 @@ def _choices(question: Question, answers: Sequence[Sequence[Token]], env: Env, *
         return ""
     pairs = [(choice.key, _said(item)[0]) for choice, item in zip(question.choices, answers, strict=True)]
     shown = sorted(pairs, key=lambda pair: pair[0]) if shuffled else pairs
-    lines = (f'<li data-answer="{key}">{env["html"](own, env)}</li>\n' for key, own in shown)
+    lines = (f'<li data-answer="{key}">{env["raw"](own, env).strip()}</li>\n' for key, own in shown)
     return f'<ul class="lk-answers">\n{"".join(lines)}</ul>\n'
 
 
@@ -138,7 +139,7 @@ def _enable(md: MarkdownIt) -> None:
 
 def _findings(source: Source, known: Known) -> Iterator[Finding]:
     for index, token in enumerate(source.tokens):
-        if token.type not in ("container_quiz_open", "container_answer_open"):
+        if not is_box(token, QUESTIONS):
             continue
         line = (token.map or (0, 0))[0] + 1
         last = next(
