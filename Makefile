@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VIEW_SOURCES := $(shell find labextension/src labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
 
-.PHONY: help demo test lint install clean pictures
+.PHONY: help demo test lint install clean pictures words
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
 
@@ -20,6 +20,9 @@ lint: .venv/installed labextension/node_modules/installed  ## Style, types and s
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd labextension && npm run --silent typecheck && npm run --silent notices -- --check
+
+words:  ## labkit's own words in other languages, compiled for gettext.
+	$(BIN)/pybabel compile -D labkit -d labkit/locale
 
 .PHONY: packages packages-test install-test image
 packages:

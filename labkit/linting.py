@@ -31,6 +31,7 @@ def lint(folder: Path, *, any_name: bool = False) -> tuple[Fault, ...]:
         checks=names.checks,
         machines=names.machines,
         media=instructions.media_files(folder),
+        language=names.language,
     )
     return tuple(sorted(found))
 
@@ -45,7 +46,8 @@ def hints(folder: Path) -> tuple[Fault, ...]:
     steps = instructions.render(pages, variables={}, checks=template.checks).steps
     free = [step.id for step in steps if step.check and not step.points] if any(s.points for s in steps) else []
     texts = [f"checks/{step}: the step has a check and no points, while others have some" for step in free]
-    return tuple(sorted([*templates.hints(template), *(Fault("lab.yaml", 0, text) for text in texts)]))
+    gaps = instructions.untranslated(pages, template.language)
+    return tuple(sorted([*templates.hints(template), *(Fault("lab.yaml", 0, text) for text in texts), *gaps]))
 
 
 def _name_fault(template: templates.Template, folder: Path) -> list[Fault]:

@@ -203,11 +203,38 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """One answer to a question: keys of choices, or one text. `right` and `points` are None until someone marked it."""
+
+    question: str
+    given: tuple[str, ...]
+    right: bool | None
+    points: float | None
+    time: float
+
+
+@dataclass(frozen=True)
 class Progress:
-    """What a learner has done of a work: steps ticked (by hand or by a passed check) and the last results."""
+    """What a learner has done of a work: steps ticked (by hand or by a passed check), the last results, the hints
+    opened and what they cost, and all answers to each question, oldest first."""
 
     ticks: frozenset[str] = frozenset()
     results: Mapping[str, CheckResult] = field(default_factory=dict)
+    opened: Mapping[str, float] = field(default_factory=dict)
+    answers: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+
+    @property
+    def done(self) -> frozenset[str]:
+        """The steps that are ticked and the questions that were answered right, or handed to a person to mark."""
+        return self.ticks | {
+            name for name, given in self.answers.items() if any(one.right is not False for one in given)
+        }
+
+    def points(self, worth: Mapping[str, float]) -> float:
+        """What the ticked steps (`worth`: by id) and the answers earn, less what hints have cost; never below 0."""
+        steps = sum(value for step, value in worth.items() if step in self.ticks)
+        answers = sum(max((one.points or 0 for one in given), default=0) for given in self.answers.values())
+        return max(0, steps + answers - sum(self.opened.values()))
 
 
 class PaneMode(StrEnum):

@@ -6,41 +6,48 @@ The browser's half of this contract is `labextension/src/view/contract.ts`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
-from labkit.model import LabStatus, MachineStatus, Principal, Progress
+from labkit.instructions import PageModel, Question, grade
+from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
 
 Json = dict[str, Any]
 
 
 class View:
-    """One principal's view of one lab."""
+    """One principal's view of one lab, in the language that he asked for (empty: the lab's)."""
 
-    def __init__(self, labs: Labs, principal: Principal, lab: str) -> None:
-        self._labs, self._principal, self._lab = labs, principal, lab
+    def __init__(self, labs: Labs, principal: Principal, lab: str, language: str = "") -> None:
+        self._labs, self._principal, self._lab, self._language = labs, principal, lab, language
         self._methods: Mapping[str, Callable[..., Json]] = {
             "view": self._view,
             "status": self._status,
+            "page": self._page,
             "tick": self._tick,
+            "answer": self._answer,
+            "open_hint": self._open_hint,
             "check": self._check,
             "events": self._events,
             "pane_link": self._pane_link,
         }
 
     def handle(self, method: str, params: Mapping[str, Any]) -> Json:
-        """Answer one question. Raises LabkitError, whose text the view shows."""
+        """Answer one question. Each may name a `language`. Raises LabkitError, whose text the view shows."""
+        language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
+        if language != self._language:
+            return View(self._labs, self._principal, self._lab, language).handle(method, params)
         found = self._methods.get(method)
         if found is None:
             raise NotFound(f"the lab view cannot ask {method!r}")
         try:
-            inspect.signature(found).bind(**params)
+            inspect.signature(found).bind(**rest)
         except TypeError as error:
             raise LabkitError(f"{method} was asked with the wrong parameters") from error
-        return found(**params)
+        return found(**rest)
 
     def media(self, path: str) -> bytes:
         """A file of the template's media folder. Raises NotFound."""
@@ -48,20 +55,33 @@ class View:
 
     def _view(self) -> Json:
         credentials = self._labs.credentials(self._principal, self._lab)
-        model = self._labs.instructions(self._principal, self._lab)
+        status = self._status()
         return {
-            **self._status(),
+            **status,
             "credentials": [asdict(credential) for credential in credentials],
-            "instructions": model.to_json(),
+            "instructions": self._model().to_json(locked=status["progress"]["locked"]),
         }
 
     def _status(self) -> Json:
         status = self._labs.status(self._principal, self._lab)
         return {"lab": _lab(status), "machines": [_machine(m) for m in status.machines], "progress": self._progress()}
 
+    def _page(self, page: str) -> Json:
+        found = next((one for one in self._model().pages if one.id == page), None)
+        if found is None:
+            raise NotFound(f"the lab has no page {page!r}")
+        return {"page": found.to_json(locked=page in self._progress()["locked"])}
+
     def _tick(self, step: str, done: bool) -> Json:
-        self._labs.tick(self._principal, self._lab, step, done)
-        return {"progress": self._progress()}
+        return {"progress": self._told(self._labs.tick(self._principal, self._lab, step, done))}
+
+    def _answer(self, question: str, given: list[str]) -> Json:
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            raise LabkitError("an answer is a list of texts")
+        return {"progress": self._told(self._labs.answer(self._principal, self._lab, question, given))}
+
+    def _open_hint(self, hint: str) -> Json:
+        return {"progress": self._told(self._labs.open_hint(self._principal, self._lab, hint))}
 
     def _check(self, step: str) -> Json:
         return {"operation": self._labs.check(self._principal, self._lab, step).id}
@@ -80,22 +100,55 @@ class View:
         link = self._labs.pane_link(self._principal, self._lab, machine, pane)
         return {"path": link.path, "ticket": link.ticket, "expires": link.expires}
 
+    def _model(self) -> PageModel:
+        return self._labs.instructions(self._principal, self._lab, language=self._language)
+
     def _progress(self) -> Json:
-        progress = self._labs.progress(self._principal, self._lab)
-        steps = self._labs.instructions(self._principal, self._lab).steps
-        return progress_json(progress, {step.id: step.points for step in steps})
+        return self._told(self._labs.progress(self._principal, self._lab))
+
+    def _told(self, progress: Progress) -> Json:
+        return progress_json(progress, self._model())
 
 
-def progress_json(progress: Progress, points: Mapping[str, float]) -> Json:
-    """Ticks and results, and the points of the ticked steps against all there are."""
+def progress_json(progress: Progress, model: PageModel) -> Json:
+    """What has been done of `model`, and what is handed out for it: opened hints, words on answers, points."""
+    locked = model.locked(progress.done)
+    hints = ((key, model.hints[key]) for key in progress.opened if key in model.hints)
     return {
         "ticks": sorted(progress.ticks),
         "results": {
             step: {"verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
             for step, result in progress.results.items()
         },
-        "points": sum(value for step, value in points.items() if step in progress.ticks),
-        "max_points": sum(points.values()),
+        "hints": {key: hint.html for key, hint in hints if hint.page not in locked},
+        "answers": {
+            name: _answer(question, progress.answers[name])
+            for name, question in model.questions.items()
+            if name in progress.answers
+        },
+        "locked": sorted(locked),
+        "points": progress.points({step.id: step.points for step in model.steps}),
+        "max_points": model.max_points,
+    }
+
+
+def _answer(question: Question, answers: Sequence[Answer]) -> Json:
+    """The last answer to a question, and what is said to it; the right ones only once nothing more can be answered."""
+    last = answers[-1]
+    left = max(0, question.attempts - len(answers)) if question.attempts else None
+    over = bool(last.right) or left == 0 or (question.kind == "free" and last.points is not None)
+    try:
+        feedback = grade(question, last.given).feedback
+    except ValueError:  # the author has changed the question since
+        feedback = ()
+    return {
+        "given": list(last.given),
+        "right": last.right,
+        "points": last.points,
+        "left": left,
+        "over": over,
+        "feedback": list(feedback),
+        "solution": question.right if over and question.kind != "free" else None,
     }
 
 

@@ -8,15 +8,21 @@ from typing import Any
 
 from labkit import documents
 from labkit.documents import Row, Wrong
+from labkit.instructions.condition import condition
 from labkit.instructions.source import Finding, Source
+
+STEP_ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True)
 class Front:
-    """A page's title (empty: the page's first heading) and the minutes that it takes."""
+    """A page's title (empty: the page's first heading), the minutes that it takes, the condition under which there is
+    such a page (empty: always), and the steps and quizzes that open it."""
 
     title: str = ""
     minutes: int | None = None
+    condition: str = ""
+    requires: tuple[str, ...] = ()
 
 
 def _title(text: str) -> str:
@@ -31,9 +37,17 @@ def _minutes(text: str) -> int:
     return int(text)
 
 
+def _id(text: str) -> str:
+    if not STEP_ID.fullmatch(text):
+        raise Wrong(f"'{text}' is no id of a step or a quiz")
+    return text
+
+
 FRONT = (
     Row("title", documents.scalar(_title), default=""),
     Row("minutes", documents.scalar(_minutes)),
+    Row("condition", documents.scalar(condition), default=""),
+    Row("requires", documents.listing(documents.scalar(_id), least=1), default=()),
 )
 
 

@@ -1,4 +1,4 @@
-"""The only reading of files in this part: a template's pages and the names of its media."""
+"""The only reading of files in this part: a template's texts and the names of its media."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ MOST_BYTES = 1 << 20
 
 
 def load_pages(folder: Path) -> list[tuple[str, str]]:
-    """The pages of the template in `folder`: file name and text, in reading order (numbers in names count as numbers).
+    """The texts of the template in `folder`: file name and text, in reading order (numbers in names count as numbers).
+
+    File names are relative to the folder of the instructions: `1-start.md`, `de/1-start.md`, `shared/rules.md`.
 
     Raises Invalid for a page that is no UTF-8 text of at most 1 MiB.
     """
     pages, faults = [], []
-    for path in sorted((folder / FOLDER).glob("*.md"), key=lambda path: _reading_order(path.name)):
+    root = folder / FOLDER
+    for path in sorted(root.rglob("*.md"), key=lambda path: _reading_order(path.relative_to(root).as_posix())):
+        name = path.relative_to(root).as_posix()
         if path.stat().st_size > MOST_BYTES:
-            faults.append(Fault(f"{FOLDER}/{path.name}", 0, f"has more than {MOST_BYTES} bytes; make it several pages"))
+            faults.append(Fault(f"{FOLDER}/{name}", 0, f"has more than {MOST_BYTES} bytes; make it several pages"))
             continue
         try:
-            pages.append((path.name, path.read_text(encoding="utf-8")))
+            pages.append((name, path.read_text(encoding="utf-8")))
         except UnicodeDecodeError:
-            faults.append(Fault(f"{FOLDER}/{path.name}", 0, "is not UTF-8 text"))
+            faults.append(Fault(f"{FOLDER}/{name}", 0, "is not UTF-8 text"))
     if faults:
         raise Invalid(faults)
     return pages

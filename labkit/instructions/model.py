@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from labkit.instructions.questions import Question
 
 
 @dataclass(frozen=True)
@@ -38,36 +41,86 @@ class StepPart:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """A hint or a solution of a page. Where it costs points it stands in `html` (sanitised) and nowhere else."""
+
+    key: str
+    page: str
+    cost: int | float
+    html: str
+
+
+@dataclass(frozen=True)
 class Page:
-    """A page: `id` is its file's name without the ending, `minutes` the author's estimate."""
+    """A page: `id` is its file's name without the ending, `minutes` the author's estimate, `language` what it is in.
+
+    `requires` are the steps and questions that have to be done before it is sent; `questions` are its own.
+    """
 
     id: str
     title: str
     minutes: int | None
     parts: tuple[HtmlPart | StepPart, ...]
+    language: str = "en"
+    requires: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        parts = [part.to_json() for part in self.parts]
-        return {"id": self.id, "title": self.title, "minutes": self.minutes, "parts": parts}
+    @property
+    def steps(self) -> tuple[StepPart, ...]:
+        return tuple(part for part in self.parts if isinstance(part, StepPart))
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of its steps and questions."""
+        return frozenset(step.id for step in self.steps) | {question.id for question in self.questions}
+
+    def to_json(self, *, locked: bool = False) -> dict[str, Any]:
+        """What the lab view is sent: of a locked page nothing but its title and what there is to do in it."""
+        head = {"id": self.id, "title": self.title, "minutes": self.minutes, "language": self.language}
+        steps = {step.id: step.points for step in self.steps}
+        counts: dict[str, Any] = {
+            "steps": steps,
+            "questions": {question.id: question.points for question in self.questions},
+        }
+        counts["requires"] = list(self.requires)
+        return {**head, **counts, "locked": locked, "parts": [] if locked else [part.to_json() for part in self.parts]}
 
 
 @dataclass(frozen=True)
 class PageModel:
-    """All pages of a lab, rendered for one learner."""
+    """All pages of a lab, rendered for one learner. `languages` are those that it can be read in."""
 
     title: str
     language: str
     pages: tuple[Page, ...]
+    languages: tuple[str, ...] = ("en",)
+    hints: Mapping[str, Hint] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[StepPart, ...]:
         """The steps of all pages, in reading order."""
-        return tuple(part for page in self.pages for part in page.parts if isinstance(part, StepPart))
+        return tuple(step for page in self.pages for step in page.steps)
+
+    @property
+    def questions(self) -> Mapping[str, Question]:
+        return {question.id: question for page in self.pages for question in page.questions}
 
     @property
     def max_points(self) -> int | float:
-        return sum(step.points for step in self.steps)
+        return sum(step.points for step in self.steps) + sum(question.points for question in self.questions.values())
 
-    def to_json(self) -> dict[str, Any]:
-        """What the lab view is sent."""
-        return {"title": self.title, "language": self.language, "pages": [page.to_json() for page in self.pages]}
+    def page_of(self, name: str) -> Page | None:
+        """The page on which a step or a question stands."""
+        return next((page for page in self.pages if name in page.ids), None)
+
+    def locked(self, done: Collection[str]) -> frozenset[str]:
+        """The ids of the pages that are still closed to who has `done` these steps and questions."""
+        known = frozenset().union(*(page.ids for page in self.pages))
+        return frozenset(
+            page.id for page in self.pages if any(name in known and name not in done for name in page.requires)
+        )
+
+    def to_json(self, *, locked: Collection[str] = ()) -> dict[str, Any]:
+        """What the lab view is sent to who may not yet see the pages in `locked`."""
+        pages = [page.to_json(locked=page.id in locked) for page in self.pages]
+        return {"title": self.title, "language": self.language, "languages": list(self.languages), "pages": pages}

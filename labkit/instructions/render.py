@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from markdown_it.token import Token
 
 from labkit.instructions.blocks.heading import level, plain_text, points, step_id
 from labkit.instructions.blocks.variable import in_code
-from labkit.instructions.front import front_of
+from labkit.instructions.condition import holds
+from labkit.instructions.front import Front, front_of
 from labkit.instructions.model import HtmlPart, Page, PageModel, StepPart
-from labkit.instructions.parse import PARSER, parse
+from labkit.instructions.parse import BLOCKS, PARSER, parse
 from labkit.instructions.sanitise import sanitise
-from labkit.instructions.source import Source
+from labkit.instructions.source import Env, Source
+from labkit.instructions.texts import Texts
+from labkit.languages import words
 
 
 def render(
@@ -23,29 +25,64 @@ def render(
     checks: Collection[str],
     title: str = "",
     language: str = "en",
+    wanted: str = "",
+    seed: str = "",
 ) -> PageModel:
     """The page model of `pages` (file name and text, as `load_pages` gives them).
 
     `variables` are the values for `{{ name }}`, `checks` the ids of the steps that a script decides, `title` is the
-    lab's, `language` the one its text is in. What is wrong in a page is shown plainly; `faults` names it.
+    lab's, `language` the one of the pages that stand in no language's folder, `wanted` the one that the learner asked
+    for, `seed` what the order of answers is drawn from. What is wrong in a page is shown plainly; `faults` names it.
     """
-    sources = [parse(name, text) for name, text in pages]
-    return PageModel(title, language, tuple(_page(source, variables, checks) for source in sources))
+    texts = Texts.of(pages, language)
+    shown = wanted if wanted in texts.languages else language
+    shared = texts.shared(shown)
+    found, hints = [], {}
+    for text in texts.pages(shown):
+        source = parse(text.name, text.text, shared)
+        front, _ = front_of(source)
+        if front.condition and not holds(front.condition, variables):
+            continue
+        env = environment(source, variables, checks, text.language, seed)
+        found.append(_page(source, front, env))
+        hints.update(env["hints"])
+    return PageModel(title, shown, tuple(found), texts.languages, hints)
 
 
-def _page(source: Source, variables: Mapping[str, str], checks: Collection[str]) -> Page:
-    env = {"variables": variables}
-    front, _ = front_of(source)
+def environment(source: Source, variables: Mapping[str, str], checks: Collection[str], language: str, seed: str) -> Env:
+    """What blocks are told when they render a page; they leave in `hints` and `questions` what is not for the HTML."""
+    return {
+        "variables": variables,
+        "checks": checks,
+        "language": language,
+        "words": words(language),
+        "seed": seed,
+        "page": source.id,
+        "raw": _raw,
+        "html": _html,
+        "boxes": 0,
+        "hints": {},
+        "questions": {},
+    }
+
+
+def _page(source: Source, front: Front, env: Env) -> Page:
     tokens = list(source.tokens)
     heading = title_heading(source)
     title = in_code(front.title, env)
     if not title and heading is not None:
         title = plain_text(tokens[heading + 1].children or (), env)
         del tokens[heading : heading + 3]
-    parts = tuple(_part(section, env, checks) for section in _sections(tokens))
+    parts = [_part(section, env) for section in _sections(tokens)]
     # Text that came to nothing (a comment, front matter alone) is no part; a step stays one without any text.
     return Page(
-        source.id, title or source.id, front.minutes, tuple(p for p in parts if isinstance(p, StepPart) or p.html)
+        id=source.id,
+        title=title or source.id,
+        minutes=front.minutes,
+        parts=tuple(part for part in parts if isinstance(part, StepPart) or part.html),
+        language=env["language"],
+        requires=front.requires,
+        questions=tuple(env["questions"].values()),
     )
 
 
@@ -60,26 +97,33 @@ def title_heading(source: Source) -> int | None:
 
 
 def _sections(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """The tokens, cut before every step and behind every step's end."""
+    """The tokens, cut before every step and behind every step's end; footnotes belong to no step."""
     section: list[Token] = []
     step: Token | None = None
     for token in tokens:
         ends = token.type == "heading_open" and token.level == 0 and step is not None and level(token) <= level(step)
         begins = token.level == 0 and step_id(token) is not None
-        if ends or begins:
+        if ends or begins or token.type == "footnote_block_open":
             yield section
             section, step = [], token if begins else None
         section.append(token)
     yield section
 
 
-def _part(section: Sequence[Token], env: dict[str, Any], checks: Collection[str]) -> HtmlPart | StepPart:
+def _part(section: Sequence[Token], env: Env) -> HtmlPart | StepPart:
     name = step_id(section[0]) if section else None
     if name is None:
         return HtmlPart(_html(section, env))
     title = plain_text(section[1].children or (), env)
-    return StepPart(name, title, points(section[0]), name in checks, _html(section[3:], env))
+    return StepPart(name, title, points(section[0]), name in env["checks"], _html(section[3:], env))
 
 
-def _html(tokens: Sequence[Token], env: dict[str, Any]) -> str:
-    return sanitise(PARSER.renderer.render(tokens, PARSER.options, env))
+def _raw(tokens: Sequence[Token], env: Env) -> str:
+    """HTML that is to become a part of what will be sanitised."""
+    for block in BLOCKS:
+        tokens = block.prepare(tokens, env)
+    return PARSER.renderer.render(tokens, PARSER.options, env)
+
+
+def _html(tokens: Sequence[Token], env: Env) -> str:
+    return sanitise(_raw(tokens, env)) if tokens else ""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 Finding = tuple[int, str]
 """A fault within one page: its 1-based line, and what is wrong."""
+Env = MutableMapping[str, Any]
+"""What rendering knows of the learner, and what it finds: see `render.environment`."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A page's text and tokens. `id` is the file's name without its ending."""
+    """A page's text and tokens. `id` is the file's name without folders and ending."""
 
     name: str
     text: str
@@ -22,7 +25,7 @@ class Source:
 
     @property
     def id(self) -> str:
-        return self.name.removesuffix(".md")
+        return self.name.rpartition("/")[2].removesuffix(".md")
 
     @property
     def lines(self) -> list[str]:
@@ -37,15 +40,22 @@ class Known:
     checks: Collection[str] | None
     machines: Mapping[str, Collection[str]] | None
     media: Collection[str]
+    shared: Mapping[str, str] = field(default_factory=dict)
+
+
+def _as_parsed(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
+    return tokens
 
 
 @dataclass(frozen=True)
 class Block:
-    """One kind of thing in the text: how the parser learns it, and what can be wrong with it."""
+    """One kind of thing in the text: how the parser learns it, what can be wrong with it, and what becomes of its
+    tokens for one learner before they are rendered."""
 
     name: str
     enable: Callable[[MarkdownIt], None]
     findings: Callable[[Source, Known], Iterator[Finding]]
+    prepare: Callable[[Sequence[Token], Env], Sequence[Token]] = _as_parsed
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ READS = frozenset(
         "instructions", "media", "progress", "credentials",
     }
 )  # fmt: skip
-TARGETS = ("template", "activity", "operation", "reservation", "lab", "machine", "pane", "step", "name")
+TARGETS = (
+    "template", "activity", "operation", "reservation", "lab", "machine", "pane", "step", "question", "hint", "name",
+)  # fmt: skip
 _REFUSALS = {Forbidden: "forbidden", NotFound: "not found", Conflict: "conflict", Invalid: "invalid"}
 
 

@@ -6,12 +6,12 @@ Long work answers with an Operation, whose events are read from a cursor; no cal
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import Conflict, NotBuilt, NotFound
-from labkit.instructions import PageModel, load_pages, render
+from labkit.instructions import PageModel
 from labkit.model import (
     Credential,
     Event,
@@ -29,10 +29,10 @@ from labkit.model import (
 from labkit.orchestrator import ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
+from labkit.orchestrator.learning import Learning
 from labkit.orchestrator.life import Life
 from labkit.orchestrator.reaching import Reaching
 from labkit.orchestrator.work import Surroundings
-from labkit.templates import media_file, values
 from labkit.tickets import LIFETIME, Ticket, sign
 
 
@@ -105,14 +105,22 @@ class Labs(Protocol):
         self, principal: Principal, lab: str, machine: str, pane: str, *, mode: PaneMode = PaneMode.CONTROL
     ) -> PaneLink: ...
 
-    def instructions(self, principal: Principal, lab: str) -> PageModel: ...
+    def instructions(self, principal: Principal, lab: str, *, language: str = "") -> PageModel:
+        """The lab's pages, in `language` where the author wrote them in it. All of them: locked ones are for the face
+        to keep back (`PageModel.locked`), as what costs points is."""
 
     def media(self, principal: Principal, lab: str, path: str) -> bytes: ...
 
     def progress(self, principal: Principal, lab: str) -> Progress: ...
 
     def tick(self, principal: Principal, lab: str, step: str, done: bool) -> Progress:
-        """Tick a step by hand. Raises Conflict for a step that a check decides."""
+        """Tick a step by hand. Raises Conflict for a step that a check decides, or that stands on a locked page."""
+
+    def answer(self, principal: Principal, lab: str, question: str, given: Sequence[str]) -> Progress:
+        """Answer a question: keys of choices, or one text. Raises Conflict where it may not be answered (any more)."""
+
+    def open_hint(self, principal: Principal, lab: str, hint: str) -> Progress:
+        """Open a hint or a solution, for the points that it costs. Never undone, and paid once."""
 
     def credentials(self, principal: Principal, lab: str) -> list[Credential]: ...
 
@@ -126,20 +134,19 @@ class Labs(Protocol):
         """The way to a TCP port of a running machine: to be asked for anew at each connection."""
 
 
-class DirectLabs(Life, Booking, Reaching):
+class DirectLabs(Life, Booking, Learning, Reaching):
     """`Labs` on this machine's store and an engine, without a service between."""
 
     def __init__(self, around: Surroundings, keys: Keyring) -> None:
         super().__init__(around)
         self._keys = keys
-        self._rendered: dict[
-            tuple[str, str, str], PageModel
-        ] = {}  # the last one asked for: a view asks again and again
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
-        template = self._template(self._row(principal, lab))
+        row = self._row(principal, lab)
+        template = self._template(row)
         if step not in template.checks:
             raise NotFound(f"step {step!r} of {template.name} has no check")
+        self._open_page(row, step)
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step})
 
     def pane_link(
@@ -157,32 +164,6 @@ class DirectLabs(Life, Booking, Reaching):
         ticket = Ticket(lab, row.learner, time.time() + LIFETIME, (machine,), mode.value, self._epoch(lab))
         path = f"panes/{lab}/{machine}/{pane}/"
         return PaneLink(path, sign(ticket, self._keys.tickets), ticket.expires)
-
-    def instructions(self, principal: Principal, lab: str) -> PageModel:
-        row = self._row(principal, lab)
-        template = self._template(row)
-        key = (template.digest, row.id, row.learner_name)
-        if key not in self._rendered:
-            known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed)
-            pages = load_pages(template.folder)
-            self._rendered = {key: render(pages, variables=known, checks=template.checks, title=template.title)}
-        return self._rendered[key]
-
-    def media(self, principal: Principal, lab: str, path: str) -> bytes:
-        return media_file(self._template(self._row(principal, lab)).folder, path).read_bytes()
-
-    def progress(self, principal: Principal, lab: str) -> Progress:
-        return self._store.progress(self._row(principal, lab).work)
-
-    def tick(self, principal: Principal, lab: str, step: str, done: bool) -> Progress:
-        row = self._row(principal, lab)
-        template = self._template(row)
-        if step not in {found.id for found in self.instructions(principal, lab).steps}:
-            raise NotFound(f"{template.name} has no step {step!r}")
-        if step in template.checks:
-            raise Conflict(f"step {step!r} is ticked by its check, not by hand")
-        self._store.tick(row.work, step, done)
-        return self._store.progress(row.work)
 
     def credentials(self, principal: Principal, lab: str) -> list[Credential]:
         row = self._row(principal, lab)

@@ -148,3 +148,26 @@ def ends_of_labs(db: Database) -> None:
             WHERE ended IS NULL AND wanted = 'running' AND idle_seconds IS NOT NULL;
         """
     )
+
+
+@migrations()
+def answers_and_hints(db: Database) -> None:
+    """What learners answered (`given` is JSON: keys of choices, or one text), and which hints they opened at what cost.
+
+    `correct` and `points` of an answer are NULL until a person has marked it.
+    """
+    db.executescript(
+        """
+        CREATE TABLE answer (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, question TEXT NOT NULL,
+            given TEXT NOT NULL, correct INTEGER, points REAL, time REAL NOT NULL
+        );
+        CREATE INDEX answer_of_work ON answer (work, question, id);
+        CREATE TABLE opened (
+            work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, hint TEXT NOT NULL,
+            cost REAL NOT NULL, time REAL NOT NULL,
+            PRIMARY KEY (work, hint)
+        );
+        """
+    )

@@ -25,6 +25,8 @@ OF_LEARNER = {
     "event": f"operation IN (SELECT id FROM operation WHERE lab IN ({_LABS}))",  # noqa: S608
     "tick": f"work IN ({_WORKS})",
     "result": f"work IN ({_WORKS})",
+    "answer": f"work IN ({_WORKS})",
+    "opened": f"work IN ({_WORKS})",
     "grade_outbox": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from labkit.model import (
+    Answer,
     CheckResult,
     Event,
     Operation,
@@ -308,6 +309,12 @@ class Store(Lives, Upkeep, Protocol):
 
     def record_result(self, work: str, result: CheckResult) -> None:
         """Keep a check's result; a passed one ticks its step."""
+
+    def record_answer(self, work: str, answer: Answer, *, most: int) -> None:
+        """Keep an answer. Raises Conflict where there is a right one already, or `most` of them (0: no limit)."""
+
+    def open_hint(self, work: str, hint: str, cost: float) -> None:
+        """Keep that a hint was opened, and what that cost the first time. Never undone."""
 
     def progress(self, work: str) -> Progress: ...
 

@@ -11,15 +11,13 @@ from typing import Any
 
 from labkit.errors import Conflict, LabkitError
 from labkit.model import (
-    CheckResult,
     Event,
     Operation,
     OperationKind,
     OperationState,
     Principal,
-    Progress,
-    Verdict,
 )
+from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.protocol import LabRow, Terms, WorkRow
 from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
@@ -28,7 +26,7 @@ from labkit.store.upkeep import SqliteUpkeep
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -204,34 +202,6 @@ class SqliteStore(SqliteLives, SqliteUpkeep):
         rows = self._rows("SELECT * FROM event WHERE operation = ? AND seq > ? ORDER BY seq", operation, after)
         return [Event(**row) for row in rows]
 
-    # Ticks and results
-
-    def tick(self, work: str, step: str, done: bool) -> None:
-        if done:
-            self._write("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", work, step, time.time())
-        else:
-            self._write("DELETE FROM tick WHERE work = ? AND step = ?", work, step)
-
-    def record_result(self, work: str, result: CheckResult) -> None:
-        with self._connections.write() as db:
-            db.table("result").insert(
-                {
-                    "work": work,
-                    "step": result.step,
-                    "verdict": result.verdict.value,
-                    "feedback": result.feedback,
-                    "time": result.time,
-                    "attested": int(result.attested),
-                }
-            )
-            if result.verdict is Verdict.PASSED:
-                db.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", [work, result.step, result.time])
-
-    def progress(self, work: str) -> Progress:
-        ticks = frozenset(str(row["step"]) for row in self._rows("SELECT step FROM tick WHERE work = ?", work))
-        latest = "SELECT * FROM result WHERE id IN (SELECT max(id) FROM result WHERE work = ? GROUP BY step)"
-        return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)})
-
     # Keeping an eye on things
 
     def last_activity(self) -> float | None:
@@ -266,7 +236,3 @@ def _make_way(db: Any, lab: str) -> None:
 
 def _work(row: Mapping[str, Any]) -> WorkRow:
     return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])
-
-
-def _result(row: Mapping[str, Any]) -> CheckResult:
-    return CheckResult(row["step"], Verdict(row["verdict"]), row["feedback"], row["time"], bool(row["attested"]))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ruamel.yaml.nodes import ScalarNode, SequenceNode
@@ -104,6 +105,12 @@ def minutes(text: str) -> int:
     return max(1, (int(scalars.seconds(text)) + 30) // 60)
 
 
+def language(text: str) -> str:
+    if not re.fullmatch("[a-z]{2}", text):
+        raise Wrong(f"'{text}' is no language of two letters, such as en or de")
+    return text
+
+
 def file_sets(kind: str) -> Reader:
     """Sets of files by name, each with its files by name."""
     one = table(scalars.file_name, set_content, label=lambda name: f"file '{name}'")
@@ -119,6 +126,7 @@ LAB = (
     Row("name", scalar(scalars.label), "the folder's name: a-z, 0-9 and `-`, at most 63", True, example="name: my-lab"),
     Row("title", scalar(scalars.line(120)), "one line, at most 120 characters", True, example="title: My first lab"),
     Row("description", scalar(scalars.paragraph), "some sentences", default=""),
+    Row("language", scalar(language), "what the pages in `instructions/` are written in: `en`, `de`", default="en"),
     Row("duration", scalar(minutes), "how long a learner needs: `45m`, `1h30m`"),
     Row(
         "tags",

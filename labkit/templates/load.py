@@ -117,6 +117,7 @@ class Outline:
     machines: Mapping[str, frozenset[str]] | None
     variables: frozenset[str] | None
     checks: frozenset[str]
+    language: str = "en"
 
     @property
     def machine_names(self) -> list[str] | None:
@@ -135,7 +136,8 @@ def outline(folder: Path) -> Outline:
         for machine in documents.items(documents.child(root, "machines"))
         if (name := documents.peek(machine, "name"))
     }
-    return Outline(machines, built_in(machines) | _keys(documents.child(root, "variables")), checks)
+    known = built_in(machines) | _keys(documents.child(root, "variables"))
+    return Outline(machines, known, checks, documents.peek(root, "language") or "en")
 
 
 def _keys(node: Node | None) -> frozenset[str]:

@@ -245,6 +245,7 @@ class Template:
     solutions: tuple[Check, ...] = ()
     volumes: tuple[Volume, ...] = ()
     file_sets: tuple[FileSet, ...] = ()
+    language: str = "en"
 
     def machine(self, name: str) -> Machine:
         """The machine called `name`. Raises NotFound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,18 @@ from labkit.instructions import faults
 
 CASES = Path(__file__).parent / "faults"
 MACHINES = {"box": ("terminal", "console"), "web": ("site",)}
-MEDIA = ("media/map.svg",)
+MEDIA = ("media/map.svg", "media/film.webm", "media/words.vtt", "media/sheet.pdf")
+FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
+
+
+def files_of(text: str) -> list[tuple[str, str]]:
+    """The files of a case: lines `=== NAME` begin one each; without them, all is one page."""
+    parts = FILE.split(text)
+    return [("page.md", text)] if len(parts) == 1 else list(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def found(*pages: tuple[str, str], checks: tuple[str, ...] = ()) -> list[str]:
-    declared = ("lab", "learner")
+    declared = ("lab", "learner", "os")
     return [str(fault) for fault in faults(pages, declared=declared, checks=checks, machines=MACHINES, media=MEDIA)]
 
 
@@ -30,7 +38,7 @@ def cases() -> list[object]:
 
 @pytest.mark.parametrize(("text", "expected"), cases())
 def test_a_page_has_the_faults_that_its_case_names_and_no_others(text: str, expected: str) -> None:
-    lines = [line.removeprefix("instructions/page.md:") for line in found(("page.md", text))]
+    lines = [line.removeprefix("instructions/page.md:") for line in found(*files_of(text))]
     assert lines == expected.splitlines()
 
 
@@ -55,7 +63,7 @@ def test_what_is_not_known_is_not_judged() -> None:
 
 
 def test_faults_carry_file_and_line_as_values() -> None:
-    text = "the link to 'x' is neither http:// nor https://"
+    text = "the link to 'x' is neither http:// nor https://, nor a file in media/"
     assert faults([("1.md", "# A\n\n[a](x)")], declared=(), checks=(), machines={}, media=()) == (
         Fault("instructions/1.md", 3, text),
     )

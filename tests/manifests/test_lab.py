@@ -214,6 +214,7 @@ def test_the_authors_cloud_config_is_merged_users_by_name_and_lists_one_after_th
     found = user_data_of(users=(User("ada"),), user_data=given)
     assert (found["hostname"], found["packages"]) == ("birch", ["nginx"])
     assert [user["name"] for user in found["users"]] == ["ada", "root", "eve"]
-    own = {"lock_passwd": True, "shell": "/bin/sh", "ssh_authorized_keys": ["ssh-ed25519 LLLL labkit"]}
+    keys = ["ssh-ed25519 BBBB labkit", "ssh-ed25519 LLLL labkit"]
+    own = {"lock_passwd": True, "shell": "/bin/sh", "ssh_authorized_keys": keys}
     assert found["users"][0] == {"name": "ada", "groups": "adm", **own}
     assert [file["path"] for file in found["write_files"]][-2:] == ["/etc/labkit/terminal-user", "/x"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import Conflict, NotFound, SetupError
-from labkit.model import CheckResult, OperationKind, OperationState, Principal, Verdict
+from labkit.model import Answer, CheckResult, OperationKind, OperationState, Principal, Verdict
 from labkit.store import LabRow, Retention, SqliteStore, backup, restore
 from labkit.store.personal import OF_LEARNER
 
@@ -39,6 +39,8 @@ def busy_life(store: SqliteStore, principal: Principal = ADA) -> LabRow:
     store.add_event(operation.id, "ready", "The lab is ready", 1.0)
     store.finish(operation.id, OperationState.DONE)
     store.record_result(lab.work, CheckResult("note", Verdict.PASSED, "well done", time.time(), attested=False))
+    store.record_answer(lab.work, Answer("port", ("80",), True, 2, time.time()), most=1)
+    store.open_hint(lab.work, "how", 5)
     store.audit(lab.learner, "start", lab.id)
     store.lab_ended(lab.id)
     return lab

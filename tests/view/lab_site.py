@@ -12,8 +12,9 @@ from tests.view.memory_lab import MemoryLab
 
 PAGES = Path(__file__).parent / "pages"
 STATIC = Path(__file__).parents[2] / "labkit" / "static"
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".svg": "image/svg+xml"}
-POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' blob:"
+TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+MEDIA = "img-src 'self' blob:; media-src 'self' blob:"
+POLICY = f"default-src 'none'; script-src 'self'; connect-src 'self'; frame-src 'self'; {MEDIA}"
 
 
 class Site(ThreadingHTTPServer):
@@ -23,7 +24,7 @@ class Site(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.lab = MemoryLab()
+        self.lab: Any = MemoryLab()  # or a TextLab
         self.policy = POLICY
 
     @property

@@ -33,7 +33,9 @@ def step(name: str, title: str, points: float, html: str = "", *, check: bool = 
 
 
 def page(name: str, title: str, minutes: int | None, *parts: dict[str, Any]) -> dict[str, Any]:
-    return {"id": name, "title": title, "minutes": minutes, "parts": list(parts)}
+    steps = {part["id"]: part["points"] for part in parts if part["kind"] == "step"}
+    head = {"id": name, "title": title, "minutes": minutes, "language": "en", "steps": steps, "questions": {}}
+    return {**head, "requires": [], "locked": False, "parts": list(parts)}
 
 
 def instructions(extra: str) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def instructions(extra: str) -> dict[str, Any]:
     return {
         "title": "Two machines",
         "language": "en",
+        "languages": ["en"],
         "pages": [first, second, page("3-end", "What you learned", None)],
     }
 
@@ -82,13 +85,15 @@ class MemoryLab:
             self.calls.append((method, params))
             if method in self.refusals:
                 raise ValueError(self.refusals[method])
-            result: dict[str, Any] = getattr(self, f"_{method}")(**params)
+            named = {name: value for name, value in params.items() if name != "language"}
+            result: dict[str, Any] = getattr(self, f"_{method}")(**named)
             return result
 
     def _progress(self) -> dict[str, Any]:
         points = {"find": 10, "fetch": 15}
         earned = sum(points.get(name, 0) for name in self.ticks)
-        return {"ticks": sorted(self.ticks), "results": self.results, "points": earned, "max_points": 25}
+        nothing: dict[str, Any] = {"hints": {}, "answers": {}, "locked": []}
+        return {**nothing, "ticks": sorted(self.ticks), "results": self.results, "points": earned, "max_points": 25}
 
     def _status(self) -> dict[str, Any]:
         lab = {

@@ -87,11 +87,12 @@ def test_in_a_narrow_column_the_machines_come_below_the_instructions(lab_page: P
 def test_everything_is_reached_with_the_tab_key_in_the_order_of_reading(lab_page: Page) -> None:
     open_pane(lab_page)
     order = []
-    for _ in range(9):
+    for _ in range(10):
         lab_page.keyboard.press("Tab")
         order.append(lab_page.evaluate(ACTIVE))
     assert order[:3] == ["1 · 0/1 steps: Look around", "2 · 0/2 steps: Reach the web server", "3: What you learned"]
     assert order[3:] == [
+        "Contents",
         "checkbox",
         "2 · Reach the web server →",
         "Width of the instructions",

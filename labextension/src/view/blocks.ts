@@ -1,44 +1,68 @@
-// Brings a page's HTML to life: actions, copy buttons on code, images through the transport, links inside the page.
-import type { Transport } from "./contract.ts";
+// Brings a page's HTML to life: actions, copy buttons on code, media through the transport, hints, quizzes, links.
+import { type ActionHost, actionName, arm } from "./act.ts";
+import type { Progress, Request, Transport } from "./contract.ts";
 import { copyButton } from "./copy.ts";
 import { h } from "./dom.ts";
+import { hint } from "./hints.ts";
 import { inertFragment } from "./html.ts";
+import { quiz } from "./quiz.ts";
 import { strings } from "./strings.ts";
 
-/** What an action may do to its target, `machine` or `machine:pane`. Where it cannot, an Error with one sentence. */
-export interface Actions {
-  /** `run`: press Enter after it. */
-  type(target: string, text: string, run: boolean): Promise<void>;
-  open(target: string): void;
-}
-
-export interface BlockHost {
+export interface BlockHost extends ActionHost {
   media: Transport["media"];
-  actions: Actions;
-  /** Says one sentence to the learner, also to a screen reader. */
-  say(sentence: string): void;
+  request: Request;
+  /** A fresh progress, newer than any status that is still on its way. */
+  progressed(progress: Progress): void;
+  failed(error: Error): void;
 }
 
-export function blocks(html: string, host: BlockHost): DocumentFragment {
+/** A piece of a page, and what in it follows the learner's progress. */
+export interface Content {
+  fragment: DocumentFragment;
+  update(progress: Progress): void;
+}
+
+export function blocks(html: string, host: BlockHost): Content {
   const fragment = inertFragment(html);
-  for (const image of fragment.querySelectorAll("img")) resolveImage(image, host.media);
+  for (const element of fragment.querySelectorAll<HTMLElement>(":is(img, video, track)[src^='media/']")) {
+    resolve(element, host.media);
+  }
   for (const pre of fragment.querySelectorAll("pre")) frameCode(pre, host);
   for (const code of fragment.querySelectorAll("code[data-copy=yes]")) {
     code.after(" ", copyButton(codeText(code), () => codeText(code), host.say));
   }
-  for (const button of fragment.querySelectorAll<HTMLElement>("button.lk-action")) arm(button, button, host);
+  for (const button of fragment.querySelectorAll<HTMLElement>("button.lk-action")) {
+    arm(button, button, () => codeText(button), host);
+  }
   for (const link of fragment.querySelectorAll<HTMLAnchorElement>("a[href^='#']")) armAnchor(link);
-  return fragment;
+  for (const link of fragment.querySelectorAll<HTMLAnchorElement>("a[href^='media/']")) armDownload(link, host);
+  const living = [
+    ...[...fragment.querySelectorAll<HTMLDetailsElement>("details[data-hint]")].map((one) => hint(one, host, blocks)),
+    ...[...fragment.querySelectorAll<HTMLElement>("div[data-quiz]")].map((one) => quiz(one, host)),
+  ];
+  return { fragment, update: (progress) => living.forEach((update) => update(progress)) };
 }
 
-function resolveImage(image: HTMLImageElement, media: Transport["media"]): void {
-  const source = image.getAttribute("src") ?? "";
-  if (!source.startsWith("media/")) return;
-  image.removeAttribute("src"); // until it is resolved the alternative text stands
+function resolve(element: HTMLElement, media: Transport["media"]): void {
+  const source = element.getAttribute("src") ?? "";
+  element.removeAttribute("src"); // until it is resolved the alternative text stands
   media(source.slice("media/".length)).then(
-    (url) => (image.src = url),
-    () => image.setAttribute("data-missing", ""),
+    (url) => element.setAttribute("src", url),
+    () => element.setAttribute("data-missing", ""),
   );
+}
+
+/** The file is asked for when it is wanted, and saved under its own name. */
+function armDownload(link: HTMLAnchorElement, { media, say }: BlockHost): void {
+  const path = (link.getAttribute("href") ?? "").slice("media/".length);
+  link.removeAttribute("target");
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    media(path).then(
+      (url) => h("a", { attributes: { href: url, download: path.split("/").at(-1) ?? "" } }).click(),
+      (error: Error) => say(error.message),
+    );
+  });
 }
 
 const codeText = (element: Element): string => (element.textContent ?? "").replace(/\n+$/, "");
@@ -50,10 +74,9 @@ function frameCode(pre: HTMLElement, host: BlockHost): void {
   const acts = h("div", { class: "acts" });
   if (pre.dataset["copy"] !== "no") acts.append(copyButton(name, () => codeText(pre), host.say));
   const { action, target = "" } = pre.dataset;
-  if (action === "run" || action === "type") {
-    const label = action === "run" ? strings.runIn(target) : strings.typeInto(target);
-    const button = h("button", { attributes: { type: "button" } }, label);
-    arm(button, pre, host);
+  if (action !== undefined) {
+    const button = h("button", { attributes: { type: "button" } }, actionName(action, target));
+    arm(button, pre, () => codeText(pre), host);
     acts.append(button);
   }
   const box = h("div", { class: "code" });
@@ -66,26 +89,13 @@ function frameCode(pre: HTMLElement, host: BlockHost): void {
   }).observe(pre);
 }
 
-/** Makes `button` do what `source` (the button itself, or a block of code) names in its data attributes. */
-function arm(button: HTMLElement, source: HTMLElement, { actions, say }: BlockHost): void {
-  const { action, target = "" } = source.dataset;
-  const act = async (): Promise<void> => {
-    if (action === "open") return actions.open(target);
-    await actions.type(target, codeText(source), action === "run");
-    say(strings.typed(target));
-  };
-  if (button === source && action !== "open") {
-    button.title = action === "run" ? strings.runIn(target) : strings.typeInto(target);
-  }
-  button.addEventListener("click", () => void act().catch((error: Error) => say(error.message)));
-}
-
 /** In a shadow root the browser does not find the target of `#id` by itself. */
 function armAnchor(link: HTMLAnchorElement): void {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     const id = decodeURIComponent(link.getAttribute("href")?.slice(1) ?? "");
-    const root = link.getRootNode() as ShadowRoot;
-    root.getElementById(id)?.scrollIntoView({ block: "start" });
+    const found = (link.getRootNode() as ShadowRoot).getElementById(id);
+    found?.scrollIntoView({ block: "nearest" });
+    (found instanceof HTMLAnchorElement ? found : found?.querySelector("a"))?.focus({ preventScroll: true });
   });
 }

@@ -56,12 +56,19 @@ export interface Page {
   id: string;
   title: string;
   minutes: number | null;
+  language: string;
+  /** What there is to do, by id, and the points it is worth: also of a locked page, of which no part is sent. */
+  steps: Record<string, number>;
+  questions: Record<string, number>;
+  requires: string[];
+  locked: boolean;
   parts: (HtmlPart | StepPart)[];
 }
 
 export interface Instructions {
   title: string;
   language: string;
+  languages: string[];
   pages: Page[];
 }
 
@@ -71,9 +78,28 @@ export interface CheckResult {
   time: number;
 }
 
+/** The last answer to a question. `right` and `points` are null until a person has marked it. */
+export interface AnswerState {
+  given: string[];
+  right: boolean | null;
+  points: number | null;
+  /** How often it may still be answered; null: as often as one likes. */
+  left: number | null;
+  over: boolean;
+  /** HTML that the server has sanitised. */
+  feedback: string[];
+  /** The right answers (keys of choices, or texts), once they are due. */
+  solution: string[] | null;
+}
+
 export interface Progress {
   ticks: string[];
   results: Record<string, CheckResult>;
+  /** The hints that were opened, with their HTML where that is not in the page already. */
+  hints: Record<string, string>;
+  answers: Record<string, AnswerState>;
+  /** The pages that are still closed. */
+  locked: string[];
   points: number;
   max_points: number;
 }
@@ -109,11 +135,14 @@ export interface Operation {
   result: unknown;
 }
 
-/** Every method: what it takes and what it answers. */
+/** Every method: what it takes (and `language`, which each may take) and what it answers. */
 export interface Methods {
   view: { params: Record<string, never>; result: View };
   status: { params: Record<string, never>; result: Status };
+  page: { params: { page: string }; result: { page: Page } };
   tick: { params: { step: string; done: boolean }; result: { progress: Progress } };
+  answer: { params: { question: string; given: string[] }; result: { progress: Progress } };
+  open_hint: { params: { hint: string }; result: { progress: Progress } };
   check: { params: { step: string }; result: { operation: string } };
   events: {
     params: { operation: string; after: number };
@@ -147,9 +176,9 @@ export type FromPane =
   | { type: "labkit:ticket-wanted" }
   | { type: "labkit:done"; id: string }
   | { type: "labkit:refused"; id: string; reason: string; text: string };
-/** What a pane page is asked to do: type a text, type it and press Enter. */
+/** What a pane page is asked to do; it answers with the order's id. */
 export interface Order {
-  type: "labkit:type" | "labkit:run";
+  type: "labkit:type" | "labkit:run" | "labkit:paste" | "labkit:focus";
   id: string;
   text: string;
 }

@@ -74,11 +74,12 @@ export class PaneFrame {
     this.element.inert = !visible;
   }
 
-  /** Types text as soon as the pane is connected. Rejects where it does not connect in time, or refuses. */
-  type(text: string, type: Order["type"]): Promise<void> {
-    const typed = this.orders.add({ type, text }, strings.notTyped(this.machine));
+  /** Has the pane do something as soon as it is connected. Rejects with one sentence where it is not done in time. */
+  order(type: Order["type"], text: string): Promise<void> {
+    const done = this.orders.add(type, text, strings.notTyped(this.machine));
     if (this.state === "connected") this.flush();
-    return typed;
+    if (type === "labkit:focus") this.frame.focus();
+    return done;
   }
 
   close(): void {

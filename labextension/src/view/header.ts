@@ -1,7 +1,7 @@
 // The top line: title, how far the learner is, and how the lab is.
 import type { Instructions, Progress, Status } from "./contract.ts";
 import { freshId, h, setAttribute, setText } from "./dom.ts";
-import { isDone, stepsOf } from "./progress.ts";
+import { doneOf, tasksOf } from "./progress.ts";
 import { strings } from "./strings.ts";
 
 export interface Header {
@@ -9,8 +9,9 @@ export interface Header {
   update(status: Status): void;
 }
 
-export function header(title: string, instructions: Instructions): Header {
-  const steps = instructions.pages.flatMap(stepsOf);
+/** @param speak is told the language that the learner chose */
+export function header(title: string, instructions: Instructions, speak: (language: string) => void): Header {
+  const steps = instructions.pages.flatMap(tasksOf);
   const stepsText = h("span");
   const pointsText = h("span");
   const label = h("small", { attributes: { id: freshId("meter") } }, stepsText, pointsText);
@@ -25,7 +26,7 @@ export function header(title: string, instructions: Instructions): Header {
   const meter = h("div", { class: "meter", attributes: { hidden: steps.length === 0 } }, label, bar);
 
   function updateMeter(progress: Progress): void {
-    const done = steps.filter((step) => isDone(step.id, progress)).length;
+    const done = instructions.pages.reduce((all, page) => all + doneOf(page, progress), 0);
     const percent = steps.length === 0 ? 0 : Math.round((100 * done) / steps.length);
     const points = progress.max_points > 0 ? strings.pointsDone(progress.points, progress.max_points) : "";
     setText(stepsText, strings.stepsDone(done, steps.length));
@@ -36,7 +37,7 @@ export function header(title: string, instructions: Instructions): Header {
   }
 
   return {
-    element: h("header", {}, h("h1", {}, title), meter, state),
+    element: h("header", {}, h("h1", {}, title), meter, ...languageChoice(instructions, speak), state),
     update({ lab, progress }) {
       updateMeter(progress);
       dot.dataset["state"] = lab.state;
@@ -44,4 +45,15 @@ export function header(title: string, instructions: Instructions): Header {
       setText(word, lab.detail ? `${named} ${lab.detail}` : named);
     },
   };
+}
+
+/** Languages by their own names, each in itself. Nothing where there is only one. */
+function languageChoice({ language, languages }: Instructions, speak: (language: string) => void): HTMLElement[] {
+  if (languages.length < 2) return [];
+  const named = (code: string): string => new Intl.DisplayNames([code], { type: "language" }).of(code) ?? code;
+  const options = languages.map((code) =>
+    h("option", { attributes: { value: code, lang: code, selected: code === language } }, named(code)));
+  const choice = h("select", { attributes: { "aria-label": strings.chosenLanguage } }, ...options);
+  choice.addEventListener("change", () => speak(choice.value));
+  return [choice];
 }

@@ -1,14 +1,15 @@
 // The lab view: one module for every host. `mount` draws a lab into an element and keeps it up to date.
 import { blocks } from "./blocks.ts";
-import type { Progress, Status, Transport, View } from "./contract.ts";
+import type { Progress, Request, Status, Transport, View } from "./contract.ts";
 import { freshId, h, setText } from "./dom.ts";
-import { header } from "./header.ts";
-import { instructionsPart } from "./instructions.ts";
+import { type Header, header } from "./header.ts";
+import { type InstructionsPart, instructionsPart } from "./instructions.ts";
+import { recall, remember } from "./memory.ts";
 import { Panes } from "./panes.ts";
 import { poll } from "./poll.ts";
 import { openShell, type Shell } from "./shell.ts";
 import { splitter } from "./splitter.ts";
-import { strings } from "./strings.ts";
+import { speak, strings } from "./strings.ts";
 import style from "./style.css" with { type: "text" };
 import { ConnectionLost, httpTransport } from "./transport.ts";
 
@@ -21,6 +22,7 @@ export type * from "./contract.ts";
  */
 export function mount(element: HTMLElement, transport: Transport): () => void {
   const shell = openShell(element, "view", style);
+  speak(wantedLanguage());
   const banner = h("p", { class: "banner", attributes: { role: "status" } });
   const loading = h("p", { class: "notice" }, strings.loading);
   shell.root.append(banner, loading);
@@ -34,7 +36,7 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
   async function ask(): Promise<boolean> {
     try {
       if (lab === undefined) {
-        const view = await transport.request("view", {});
+        const view = await inLanguage(transport.request)("view", {});
         loading.remove();
         lab = labView(view, transport, shell, connection);
       } else {
@@ -59,6 +61,16 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
   };
 }
 
+/** What the learner chose, else what the browser is set to. */
+function wantedLanguage(): string {
+  return recall("language") ?? navigator.language.slice(0, 2);
+}
+
+/** Every question says the language in which its answer is to be read. */
+function inLanguage(request: Request): Request {
+  return (method, params) => request(method, { ...params, language: wantedLanguage() });
+}
+
 interface LabView {
   refresh(): Promise<void>;
   close(): void;
@@ -69,18 +81,41 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
   let version = 0; // counts what the learner did: an older status must not undo it on the screen
   const toast = h("p", { class: "toast", attributes: { role: "status" } });
   const say = sayer(toast);
-  const { request, paneUrl } = transport;
-  const panes = new Panes(view.credentials, { request, paneUrl, say, failed });
-  const top = header(view.lab.title || view.instructions.title, view.instructions);
-  const left = instructionsPart(view.instructions, `page:${view.lab.id}`, {
-    request,
-    failed,
-    content: (html) => blocks(html, { media: transport.media, actions: panes, say }),
-    progressed: (progress: Progress) => {
+  const request = inLanguage(transport.request);
+  const panes = new Panes(view.credentials, { request, paneUrl: transport.paneUrl, say, failed });
+  const main = h("div", { class: "main" });
+  let [top, left] = draw(view);
+
+  /** What is in words: drawn again in another language, while the panes live on. */
+  function draw(fresh: View): [Header, InstructionsPart] {
+    shell.root.lang = strings.language;
+    const progressed = (progress: Progress): void => {
       version += 1;
       update({ ...status, progress });
-    },
-  });
+    };
+    const host = { request, failed, progressed, media: transport.media, actions: panes, say };
+    const head = header(fresh.lab.title || fresh.instructions.title, fresh.instructions, (code) => void change(code));
+    const part = instructionsPart(fresh.instructions, `page:${fresh.lab.id}`, {
+      request, failed, progressed, content: (html) => blocks(html, host),
+    });
+    part.element.id = freshId("instructions");
+    main.replaceChildren(part.element, splitter(main, part.element), panes.element);
+    shell.root.replaceChildren(...[...shell.root.children].filter((one) => one.matches(".banner")), head.element, main, toast);
+    return [head, part];
+  }
+
+  async function change(language: string): Promise<void> {
+    remember("language", language);
+    speak(language);
+    try {
+      const fresh = await request("view", {});
+      [top, left] = draw(fresh);
+      update(fresh);
+      top.element.querySelector("select")?.focus();
+    } catch (error) {
+      failed(error as Error);
+    }
+  }
 
   function update(fresh: Status): void {
     status = fresh;
@@ -88,10 +123,6 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
   }
 
   shell.root.setAttribute("aria-label", view.lab.title);
-  left.element.id = freshId("instructions");
-  const main = h("div", { class: "main" });
-  main.append(left.element, splitter(main, left.element), panes.element);
-  shell.root.append(top.element, main, toast);
   update(view);
   return {
     async refresh() {

@@ -19,7 +19,7 @@ export class Orders {
   private count = 0;
 
   /** Resolves once it was done; rejects with the pane's own sentence, or with `sentence` where no answer comes in time. */
-  add(order: Omit<Order, "id">, sentence: string): Promise<void> {
+  add(type: Order["type"], text: string, sentence: string): Promise<void> {
     this.count += 1;
     const id = String(this.count);
     return new Promise((resolve, reject) => {
@@ -30,7 +30,7 @@ export class Orders {
         else resolve();
       };
       const timer = setTimeout(() => settle(new Error(sentence)), PATIENCE.connection);
-      const one: Waiting = { order: { ...order, id }, sent: false, sentence, timer, settle };
+      const one: Waiting = { order: { type, id, text }, sent: false, sentence, timer, settle };
       this.waiting.set(id, one);
     });
   }

@@ -1,5 +1,5 @@
 // The right side: machines as tabs, the panes of the chosen one, tools, and the machine's state.
-import type { Actions } from "./blocks.ts";
+import type { ActionName, Actions } from "./act.ts";
 import type { Credential, Lab, Machine, Pane, Status } from "./contract.ts";
 import { freshId, h, setText } from "./dom.ts";
 import { PaneFrame } from "./frame.ts";
@@ -8,6 +8,8 @@ import { signIn } from "./signin.ts";
 import { strings } from "./strings.ts";
 import { tabs } from "./tabs.ts";
 import { fullScreen, openWindow, toolButton, type ToolsHost } from "./tools.ts";
+
+const CTRL_C = "\u0003";
 
 /** As actions: a target without a pane means, for typing, the machine's terminal, else its console. */
 export class Panes implements Actions {
@@ -47,19 +49,16 @@ export class Panes implements Actions {
     this.choose(this.machine?.name ?? this.machines[0]?.name ?? "");
   }
 
-  open(target: string): void {
-    const { machine, pane } = this.find(target);
-    if (pane === undefined) throw new Error(strings.noPane(target));
-    this.choose(machine.name, pane.name);
-  }
-
-  async type(target: string, text: string, run: boolean): Promise<void> {
+  async act(action: ActionName, target: string, text: string, interrupt: boolean): Promise<void> {
     const { machine, pane: named } = this.find(target);
     const ofType = (type: string): Pane | undefined => machine.panes.find((pane) => pane.type === type);
-    const pane = named ?? ofType("terminal") ?? ofType("console");
+    const pane = named ?? ofType("terminal") ?? ofType("exec") ?? ofType("console");
     if (pane === undefined) throw new Error(strings.noTerminal(machine.name));
     this.choose(machine.name, pane.name);
-    await this.frameOf(machine.name, pane).type(text, run ? "labkit:run" : "labkit:type");
+    if (action === "open") return;
+    const frame = this.frameOf(machine.name, pane);
+    if (interrupt) await frame.order("labkit:type", CTRL_C);
+    await frame.order(`labkit:${action}`, text);
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 // One step: a card with its tick, its points, its text and, where it has one, its check.
 import { runCheck } from "./check.ts";
+import type { Content } from "./blocks.ts";
 import type { CheckResult, Progress, Request, Status, StepPart } from "./contract.ts";
 import { freshId, h, setAttribute, setText } from "./dom.ts";
 import { isDone } from "./progress.ts";
@@ -7,7 +8,7 @@ import { strings } from "./strings.ts";
 
 export interface StepHost {
   request: Request;
-  content(html: string): DocumentFragment;
+  content(html: string): Content;
   /** A fresh progress, newer than any status that is still on its way. */
   progressed(progress: Progress): void;
   /** Told of every request that failed, so that a lost connection can be shown. */
@@ -21,15 +22,17 @@ export class Step {
   private readonly points = h("span", { class: "points" });
   private readonly button = h("button", { class: "primary", attributes: { type: "button" } }, strings.check);
   private readonly line = h("p", { class: "say", attributes: { role: "status" } });
+  private readonly content: Content;
   private latest: Status | undefined;
   private shown: CheckResult | undefined;
   private busy = false;
 
   constructor(private readonly part: StepPart, private readonly host: StepHost) {
     this.id = part.id;
+    this.content = host.content(part.html);
     const heading = h("h3", { attributes: { id: freshId("step") } }, h("label", {}, this.tick, h("span", {}, part.title)));
     this.element = h("section", { class: "step", attributes: { "aria-labelledby": heading.id } },
-      h("div", { class: "step-top" }, heading, this.points), host.content(part.html),
+      h("div", { class: "step-top" }, heading, this.points), this.content.fragment,
       h("div", { class: "row" }, ...(part.check ? [this.button] : []), this.line));
     setAttribute(this.button, "aria-describedby", heading.id);
     if (part.check) this.lockTick();
@@ -37,9 +40,17 @@ export class Step {
     this.button.addEventListener("click", () => this.check());
   }
 
+  /** The step is scrolled to, and a screen reader hears of it. */
+  focus(): void {
+    this.element.tabIndex = -1;
+    this.element.scrollIntoView({ block: "nearest" });
+    this.element.focus({ preventScroll: true });
+  }
+
   /** `current` marks the first step of the page that is not done. */
   update(status: Status, current: boolean): void {
     this.latest = status;
+    this.content.update(status.progress);
     const done = isDone(this.id, status.progress);
     const { points } = this.part;
     this.element.classList.toggle("done", done);

@@ -1,5 +1,8 @@
-// Every word of the lab view and the start's progress, in one table: another language is another object of this shape.
+// Every word of the lab view and the start's progress, in one table: another language is another object of this shape,
+// and a row in `languages`. `strings` is the table that is spoken.
+import type { ActionName } from "./act.ts";
 import type { LabState, MachineState, PaneState } from "./contract.ts";
+import { german } from "./german.ts";
 
 const number = (value: number): string => value.toLocaleString("en", { maximumFractionDigits: 1 });
 
@@ -33,7 +36,24 @@ const paneStates: Record<PaneState, string> = {
   forbidden: "Not allowed",
 };
 
-export const strings = {
+const actions: Record<ActionName, (target: string) => string> = {
+  run: (machine) => `Run in ${machine}`,
+  type: (machine) => `Type into ${machine}`,
+  paste: (machine) => `Paste into ${machine}`,
+  open: (target) => `Open ${target}`,
+  focus: (target) => `Go to ${target}`,
+};
+
+const acted: Record<ActionName, (target: string) => string> = {
+  run: (machine) => `Run in ${machine}.`,
+  type: (machine) => `Typed into ${machine}.`,
+  paste: (machine) => `Pasted into ${machine}.`,
+  open: (target) => `${target} is shown.`,
+  focus: (target) => `The keyboard is with ${target}.`,
+};
+
+const english = {
+  language: "en",
   loading: "Loading the lab…",
   labStates,
   machineStates,
@@ -53,6 +73,24 @@ export const strings = {
     all === 0 ? `${index}` : done === all ? `${index} ✓` : `${index} · ${done}/${all}`,
   pageChipName: (shown: string, title: string, done: number, all: number): string =>
     `${shown}${all === 0 ? "" : done === all ? " done" : " steps"}: ${title}`,
+  contents: "Contents",
+  chosenLanguage: "Language",
+  locked: "locked",
+  lockedUntil: "This page opens when these steps are done:",
+  costs: (points: number): string => `(costs ${number(points)} ${points === 1 ? "point" : "points"})`,
+  paid: (points: number): string => `(${number(points)} ${points === 1 ? "point" : "points"} paid)`,
+  buyHint: (points: number): string => `Opening this costs ${number(points)} ${points === 1 ? "point" : "points"}. Open it?`,
+  question: "Question",
+  answer: "Answer",
+  yourAnswer: "Your answer",
+  worth: (points: number): string => `${number(points)} ${points === 1 ? "point" : "points"}`,
+  rightAnswer: "Right.",
+  wrongAnswer: "Not right.",
+  triesLeft: (left: number): string => `Not right. ${left} ${left === 1 ? "try" : "tries"} left.`,
+  handedIn: "Handed in: a person will read it. Until then it may be changed.",
+  marked: (points: number): string => `Marked: ${number(points)} ${points === 1 ? "point" : "points"}.`,
+  solution: (texts: string[]): string => `Right would have been: ${texts.join(" / ")}`,
+  isRight: "(right answer)",
   previousPage: (index: number, title: string): string => `← ${index} · ${title}`,
   nextPage: (index: number, title: string): string => `${index} · ${title} →`,
 
@@ -71,10 +109,12 @@ export const strings = {
   copyOf: (what: string): string => `Copy ${what}`,
   copied: "Copied",
   copyFailed: "Copying is not allowed here: select the text and copy it by hand.",
-  runIn: (machine: string): string => `Run in ${machine}`,
-  typeInto: (machine: string): string => `Type into ${machine}`,
-  typed: (machine: string): string => `Typed into ${machine}.`,
-  notTyped: (machine: string): string => `Nothing was typed: ${machine} did not connect.`,
+  actions,
+  acted,
+  usedUp: "This can be done no more often.",
+  yes: "Yes",
+  no: "No",
+  notTyped: (machine: string): string => `This was not done, or not to its end: ${machine} did not answer.`,
   noMachine: (machine: string): string => `There is no machine ${machine} in this lab.`,
   noPane: (target: string): string => `There is no pane ${target} in this lab.`,
   noTerminal: (machine: string): string => `${machine} has no terminal to type into.`,
@@ -122,4 +162,13 @@ export const strings = {
   },
 };
 
-export type Strings = typeof strings;
+export type Strings = typeof english;
+
+const languages: Record<string, Strings> = { en: english, de: german };
+
+export let strings: Strings = english;
+
+/** From now on labkit's own words are in `language`, if there are any in it; else in English. */
+export function speak(language: string): void {
+  strings = languages[language] ?? english;
+}

@@ -1,8 +1,9 @@
 """Actions: attributes of ordinary code and text that make it something to click.
 
-    ```bash {run=client}       `ls`{run=client}       [the site]{open=web:site}
+    ```bash {run=client}       `ls`{run=client confirm="Really?"}       [the site]{open=web:site}
 
-A target is a machine, or one pane of it: `machine:pane`. To open, a pane has to be named.
+A target is a machine, or one pane of it: `machine:pane`. To open, a pane has to be named. `confirm` asks first,
+`interrupt=yes` presses Ctrl-C first, `max=1` lets it be clicked once.
 """
 
 from __future__ import annotations
@@ -20,32 +21,48 @@ from labkit.instructions.sanitise import TARGET
 from labkit.instructions.source import Block, Finding, Known, Placed, Source, walk
 from labkit.wording import did_you_mean
 
-CODE_ACTIONS = ("run", "type")
+CODE_ACTIONS = ("run", "type", "paste")
+TEXT_ACTIONS = ("open", "focus")
+PLANNED = {"upload": "files cannot be put into machines from the text yet"}
+OPTIONS = {"confirm": re.compile(".{1,200}"), "interrupt": re.compile("yes"), "max": re.compile("[1-9][0-9]?")}
+"""What may stand beside an action, and what it may hold."""
 BEHIND_TEXT = re.compile(r"\](\{[^{}]+\})")
 """Braces behind text in brackets, left as they were: the parser could not read them."""
 
 
-def action_of(attributes: Mapping[str, object], actions: Sequence[str]) -> tuple[str, str] | None:
-    """The first of `actions` that `attributes` ask for, and its target; None where there is none, or for no machine."""
+def action_of(attributes: Mapping[str, object], actions: Sequence[str]) -> str:
+    """The first of `actions` that `attributes` ask for, as HTML attributes with a space before them.
+
+    Nothing where there is none, or for no machine.
+    """
     given = ((name, str(attributes[name])) for name in actions if name in attributes)
-    return next(((name, target) for name, target in given if re.fullmatch(TARGET, target)), None)
+    for name, target in given:
+        if re.fullmatch(TARGET, target):
+            wanted = {"action": name, "target": target}
+            options = ((key, str(attributes[key])) for key in OPTIONS if key in attributes)
+            wanted |= {key: value for key, value in options if OPTIONS[key].fullmatch(value)}
+            return "".join(f' data-{key}="{escape(value)}"' for key, value in wanted.items())
+    return ""
 
 
-def data_attributes(action: tuple[str, str] | None) -> str:
-    """The action as HTML attributes, with a space before them; nothing for None."""
-    if action is None:
-        return ""
-    return f' data-action="{escape(action[0])}" data-target="{escape(action[1])}"'
-
-
-def button(action: tuple[str, str]) -> str:
+def button(action: str) -> str:
     """The beginning of what is clicked within a line of text."""
-    return f'<button type="button" class="lk-action"{data_attributes(action)}>'
+    return f'<button type="button" class="lk-action"{action}>'
 
 
 def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[str]:
     """What is wrong with the targets of the actions in `attributes`."""
-    given = [name for name in (*CODE_ACTIONS, "open") if name in attributes]
+    given = [name for name in (*CODE_ACTIONS, *TEXT_ACTIONS) if name in attributes]
+    yield from (
+        f"the action '{name}' is not built in this version: {why}"
+        for name, why in PLANNED.items()
+        if name in attributes
+    )
+    for name, pattern in OPTIONS.items():
+        if name in attributes and not given:
+            yield f"'{name}' stands beside an action, for example {{run=machine {name}=…}}"
+        elif name in attributes and not pattern.fullmatch(str(attributes[name])):
+            yield f"{name}={attributes[name]} is not known; see the reference of actions"
     if len(given) > 1:
         yield f"has two actions, '{given[0]}' and '{given[1]}'; keep one"
     for name in given:
@@ -61,7 +78,7 @@ def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[
 
 
 def _span_open(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
-    action = action_of(tokens[index].attrs, ("open",))
+    action = action_of(tokens[index].attrs, TEXT_ACTIONS)
     return button(action) if action else "<span>"
 
 
@@ -70,7 +87,7 @@ def _span_close(_: object, tokens: Sequence[Token], index: int, *__: object) -> 
     for token in reversed(tokens[: index + 1]):
         depth += {"span_close": 1, "span_open": -1}.get(token.type, 0)
         if depth == 0:
-            return "</button>" if action_of(token.attrs, ("open",)) else "</span>"
+            return "</button>" if action_of(token.attrs, TEXT_ACTIONS) else "</span>"
     return "</span>"
 
 
@@ -88,7 +105,7 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
 def _wrong(placed: Placed, known: Known) -> Iterator[str]:
     token, before = placed.token, placed.before
     if token.type == "span_open":
-        yield from unknown("text", written(token))
+        yield from unknown("text", written(token), PLANNED)
         yield from target_findings(token.attrs, known)
         if not written(token):
             yield "the braces behind the text are empty; write for example {open=machine:pane}"

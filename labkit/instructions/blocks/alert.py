@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from labkit.instructions.source import Block, Finding, Known, Source, walk
+from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 from labkit.wording import did_you_mean
 
 KINDS = ("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION")
@@ -21,6 +21,16 @@ def _open(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
 
 def _title(*_: object) -> str:
     return '<p class="lk-alert-title">'
+
+
+def _prepare(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
+    """Each alert's title in the language of the page."""
+    found = list(tokens)
+    for index, token in enumerate(tokens):
+        if token.type == "alert_title_open":
+            title = Token("text", "", 0, content=env["words"](tokens[index + 1].content))
+            found[index + 1] = tokens[index + 1].copy(children=[title])
+    return found
 
 
 def _enable(md: MarkdownIt) -> None:
@@ -41,4 +51,4 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
         quoted = placed.token.type == "blockquote_open" or (quoted and placed.token.type == "paragraph_open")
 
 
-ALERT = Block("alert", _enable, _findings)
+ALERT = Block("alert", _enable, _findings, _prepare)

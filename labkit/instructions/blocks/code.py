@@ -10,10 +10,10 @@ from markdown_it.token import Token
 from mdit_py_plugins.attrs.parse import ParseError, parse
 
 from labkit.instructions.attributes import UNREADABLE, unknown, written
-from labkit.instructions.blocks.action import CODE_ACTIONS, action_of, button, data_attributes, target_findings
-from labkit.instructions.blocks.variable import Env, in_code
+from labkit.instructions.blocks.action import CODE_ACTIONS, action_of, button, target_findings
+from labkit.instructions.blocks.variable import in_code
 from labkit.instructions.highlight import highlight
-from labkit.instructions.source import Block, Finding, Known, Source, walk
+from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 
 
 def info_of(token: Token) -> tuple[str, dict[str, str], str]:
@@ -38,7 +38,7 @@ def _block(_: object, tokens: Sequence[Token], index: int, __: object, env: Env)
     token = tokens[index]
     language, attributes, _unreadable = info_of(token)
     data = f' data-lang="{escape(language)}"' if language else ""
-    data += data_attributes(action_of(attributes, CODE_ACTIONS)) + _copy(attributes)
+    data += action_of(attributes, CODE_ACTIONS) + _copy(attributes)
     code = highlight(in_code(token.content, env), language)
     return f'<pre class="lk-code"{data}><code>{code}</code></pre>\n'
 

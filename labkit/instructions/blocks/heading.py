@@ -13,8 +13,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from labkit.instructions.attributes import UNREADABLE, trailing, unknown
-from labkit.instructions.blocks.variable import Env, in_code, value_of
-from labkit.instructions.source import Block, Finding, Known, Source, walk
+from labkit.instructions.blocks.variable import in_code, value_of
+from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 
 STEP_ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 POINTS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")

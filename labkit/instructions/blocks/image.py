@@ -1,4 +1,4 @@
-"""Images: files of the template's folder `media/`, each with words for those who do not see it."""
+"""Images and films: files of the template's folder `media/`, each with words for those who do not see it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from markdown_it.token import Token
 
 from labkit.instructions.attributes import unknown, written
 from labkit.instructions.blocks.heading import plain_text
-from labkit.instructions.blocks.variable import Env, in_code
-from labkit.instructions.source import Block, Finding, Known, Source, walk
+from labkit.instructions.blocks.variable import in_code
+from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 from labkit.wording import did_you_mean
 
 PATH = re.compile(r"media/(?!.*\.\.)[A-Za-z0-9._/-]+")
 SIZE = re.compile("[0-9]{1,4}")
+FILMS = (".mp4", ".webm")
+CAPTIONS = re.compile(PATH.pattern + r"\.vtt")
 OWN = ("src", "alt", "title")
 """Attributes that the parser itself sets."""
 
@@ -27,10 +29,19 @@ def _render(_: object, tokens: Sequence[Token], index: int, __: object, env: Env
     words = plain_text(token.children or (), env)
     if not PATH.fullmatch(str(token.attrs["src"])):
         return escape(words)
-    given = {"src": str(token.attrs["src"]), "alt": words, "title": in_code(str(token.attrs.get("title", "")), env)}
+    film = str(token.attrs["src"]).endswith(FILMS)
+    given = {
+        "src": str(token.attrs["src"]),
+        "aria-label" if film else "alt": words,
+        "title": in_code(str(token.attrs.get("title", "")), env),
+    }
     given |= {name: str(token.attrs[name]) for name in ("width", "height") if name in token.attrs}
-    html = (f' {name}="{escape(text)}"' for name, text in given.items() if text or name == "alt")
-    return f"<img{''.join(html)}>"
+    html = "".join(f' {name}="{escape(text)}"' for name, text in given.items() if text or name == "alt")
+    if not film:
+        return f"<img{html}>"
+    captions = str(token.attrs.get("captions", ""))
+    track = f'<track kind="captions" src="{captions}" default="">' if CAPTIONS.fullmatch(captions) else ""
+    return f'<video controls="" preload="none"{html}>{track}</video>'
 
 
 def _enable(md: MarkdownIt) -> None:
@@ -55,6 +66,9 @@ def _wrong(token: Token, known: Known) -> Iterator[str]:
         yield f"there is no file '{path}'{did_you_mean(path, known.media)}"
     given = {name: value for name, value in written(token).items() if name not in OWN}
     yield from unknown("image", given)
+    captions = str(given.get("captions", ""))
+    if captions and (not CAPTIONS.fullmatch(captions) or captions not in known.media):
+        yield f"captions: there is no file '{captions}' (media/NAME.vtt){did_you_mean(captions, known.media)}"
     for name in ("width", "height"):
         if name in given and not SIZE.fullmatch(str(given[name])):
             yield f"{name}={given[name]} is no number of pixels from 0 to 9999"

@@ -10,9 +10,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.deflist import deflist_plugin
 
-from labkit.instructions.blocks.variable import WRITTEN, Env, value_of
+from labkit.instructions.blocks.container import is_box
+from labkit.instructions.blocks.variable import WRITTEN, value_of
 from labkit.instructions.sanitise import TAGS
-from labkit.instructions.source import Block, Finding, Known, Source, walk
+from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 
 TASK = re.compile(r"\[[ xX]\](\s|$)")
 TAG = re.compile(r"<([A-Za-z][A-Za-z0-9-]*)")
@@ -42,9 +43,13 @@ def _enable(md: MarkdownIt) -> None:
 
 
 def _findings(source: Source, known: Known) -> Iterator[Finding]:
-    in_item = False
+    in_item, quiz = False, -1  # the level of the quiz that is open
     for placed in walk(source):
-        if in_item and placed.token.type == "inline" and TASK.match(placed.token.content):
+        if is_box(placed.token, ("quiz",)):
+            quiz = placed.token.level
+        elif placed.token.type == "container_box_close" and placed.token.level == quiz:
+            quiz = -1
+        if in_item and quiz < 0 and placed.token.type == "inline" and TASK.match(placed.token.content):
             yield (
                 placed.line,
                 "a box in a list keeps no tick; make it a step: a heading with an id, '## Do it {#do-it}'",

@@ -7,11 +7,12 @@ addEventListener("message", (event) => {
   if (event.origin !== location.origin || event.source !== window.parent) return;
   if (event.data.type === "labkit:ticket") show("given", event.data.ticket);
   if (event.data.type === "labkit:theme") document.documentElement.dataset.dark = event.data.dark;
-  if (!["labkit:type", "labkit:run"].includes(event.data.type)) return;
   const { type, id, text } = event.data;
-  const refused = document.documentElement.dataset.refuses;
-  show("typed", refused ? "" : JSON.stringify(text + (type === "labkit:run" ? "\n" : "")));
-  tell(refused ? { type: "labkit:refused", id, reason: "view-only", text: refused } : { type: "labkit:done", id });
+  if (id === undefined) return;
+  const refused = text === "refuse me" ? "The machine would not have it." : document.documentElement.dataset.refuses;
+  if (refused) return tell({ type: "labkit:refused", id, reason: "view-only", text: refused });
+  show("typed", `${type.slice("labkit:".length)} ${JSON.stringify(text)}`);
+  tell({ type: "labkit:done", id });
 });
 document.getElementById("ask").addEventListener("click", () => tell({ type: "labkit:ticket-wanted" }));
 tell({ type: "labkit:ready" });

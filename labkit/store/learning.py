@@ -1,0 +1,71 @@
+"""The store in SQLite: what learners have done. The contract of each method stands in `protocol.Store`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from labkit.errors import Conflict
+from labkit.model import Answer, CheckResult, Progress, Verdict
+from labkit.store.tables import Tables
+
+
+class SqliteLearning(Tables):
+    """Ticks, results, answers and opened hints, on one SQLite file."""
+
+    def tick(self, work: str, step: str, done: bool) -> None:
+        if done:
+            self._write("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", work, step, time.time())
+        else:
+            self._write("DELETE FROM tick WHERE work = ? AND step = ?", work, step)
+
+    def record_result(self, work: str, result: CheckResult) -> None:
+        with self._connections.write() as db:
+            db.table("result").insert(
+                {
+                    "work": work,
+                    "step": result.step,
+                    "verdict": result.verdict.value,
+                    "feedback": result.feedback,
+                    "time": result.time,
+                    "attested": int(result.attested),
+                }
+            )
+            if result.verdict is Verdict.PASSED:
+                db.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", [work, result.step, result.time])
+
+    def record_answer(self, work: str, answer: Answer, *, most: int) -> None:
+        with self._connections.write() as db:
+            key = [work, answer.question]
+            given = list(db.query("SELECT correct FROM answer WHERE work = ? AND question = ?", key))
+            if any(row["correct"] for row in given):
+                raise Conflict(f"question '{answer.question}' has been answered")
+            if most and len(given) >= most:
+                raise Conflict(f"question '{answer.question}' has been answered {most} times, which is the most")
+            db.execute(
+                "INSERT INTO answer (work, question, given, correct, points, time) VALUES (?, ?, ?, ?, ?, ?)",
+                [*key, json.dumps(answer.given), answer.right, answer.points, answer.time],
+            )
+
+    def open_hint(self, work: str, hint: str, cost: float) -> None:
+        self._write("INSERT OR IGNORE INTO opened VALUES (?, ?, ?, ?)", work, hint, cost, time.time())
+
+    def progress(self, work: str) -> Progress:
+        ticks = frozenset(str(row["step"]) for row in self._rows("SELECT step FROM tick WHERE work = ?", work))
+        latest = "SELECT * FROM result WHERE id IN (SELECT max(id) FROM result WHERE work = ? GROUP BY step)"
+        opened = {row["hint"]: row["cost"] for row in self._rows("SELECT hint, cost FROM opened WHERE work = ?", work)}
+        answers: dict[str, tuple[Answer, ...]] = {}
+        for row in self._rows("SELECT * FROM answer WHERE work = ? ORDER BY id", work):
+            answers[row["question"]] = (*answers.get(row["question"], ()), _answer(row))
+        return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)}, opened, answers)
+
+
+def _result(row: Mapping[str, Any]) -> CheckResult:
+    return CheckResult(row["step"], Verdict(row["verdict"]), row["feedback"], row["time"], bool(row["attested"]))
+
+
+def _answer(row: Mapping[str, Any]) -> Answer:
+    right = None if row["correct"] is None else bool(row["correct"])
+    return Answer(row["question"], tuple(json.loads(row["given"])), right, row["points"], row["time"])

@@ -1,0 +1,140 @@
+"""What learners do with the pages: answers, hints and gates, as the view tells of them and the store keeps them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.model import CheckResult, Verdict
+from tests.support.text_lab import TextLab
+
+FIRST = """# First
+## Fetch it {#fetch points=4}
+
+:::hint {#how cost=3}
+A secret way.
+:::
+
+:::quiz {#port points=2 attempts=2}
+Which port?
+
+- [ ] 22
+  > That one is SSH's.
+- [x] 80
+- [ ] 443
+:::
+
+:::quiz {#flag kind=text points=1}
+The flag?
+
+- [x] {{ flag }}
+:::
+
+:::answer {#why points=5}
+Why?
+:::
+"""
+SECOND = "---\ntitle: Second\nrequires: [fetch, port]\n---\nThe second secret.\n\n## Look {#look points=1}\n"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[TextLab]:
+    found = TextLab(tmp_path, {"1.md": FIRST, "2.md": SECOND}, checks=("fetch",))
+    yield found
+    found.close()
+
+
+def answer(lab: TextLab, question: str, *given: str) -> dict[str, Any]:
+    state: dict[str, Any] = lab.answer("answer", {"question": question, "given": list(given)})["progress"]["answers"][
+        question
+    ]
+    return state
+
+
+def keys(lab: TextLab, *texts: str) -> list[str]:
+    choices = lab.labs.instructions(lab.principal, lab.id).questions["port"].choices
+    return [choice.key for choice in choices if choice.text in texts]
+
+
+def passed(lab: TextLab, step: str) -> None:
+    lab.store.record_result(lab.work, CheckResult(step, Verdict.PASSED, "", time.time(), attested=True))
+
+
+def test_a_locked_page_is_not_sent_until_all_that_it_requires_is_done(lab: TextLab) -> None:
+    passed(lab, "fetch")
+    assert "second secret" not in json.dumps([lab.answer("view", {}), lab.answer("page", {"page": "2"})])
+    for name, params in (("tick", {"step": "look", "done": True}),):
+        with pytest.raises(ValueError, match="page '2' is still locked"):
+            lab.answer(name, params)
+    answer(lab, "port", *keys(lab, "80"))
+    assert lab.answer("status", {})["progress"]["locked"] == []
+    assert "second secret" in json.dumps(lab.answer("page", {"page": "2"}))
+    assert lab.answer("tick", {"step": "look", "done": True})["progress"]["points"] == 4 + 2 + 1
+
+
+def test_right_answers_are_sent_only_once_nothing_more_can_be_answered(lab: TextLab) -> None:
+    right = keys(lab, "80")
+    first = answer(lab, "port", *keys(lab, "22"))
+    assert (first["right"], first["left"], first["solution"]) == (False, 1, None)
+    assert first["feedback"] == ["<p>That one is SSH&#39;s.</p>"] or first["feedback"] == ["<p>That one is SSH's.</p>"]
+    last = answer(lab, "port", *keys(lab, "443"))
+    assert (last["left"], last["over"], last["solution"]) == (0, True, right)
+    with pytest.raises(ValueError, match="has been answered 2 times"):
+        answer(lab, "port", *right)
+
+
+def test_a_text_is_compared_with_the_learners_own_variable_and_never_sent(lab: TextLab) -> None:
+    assert "LAB{1}" not in json.dumps(lab.answer("view", {}))
+    assert answer(lab, "flag", "LAB{2}")["right"] is False
+    assert answer(lab, "flag", " lab{1} ")["right"] is True
+    with pytest.raises(ValueError, match="has been answered"):
+        answer(lab, "flag", "LAB{1}")
+
+
+def test_a_free_text_waits_for_a_person_and_may_be_changed_until_then(lab: TextLab) -> None:
+    answer(lab, "why", "Because.")
+    state = answer(lab, "why", "Because of this.")
+    assert (state["given"], state["right"], state["points"], state["over"]) == (["Because of this."], None, None, False)
+    assert lab.answer("status", {})["progress"]["points"] == 0
+
+
+@pytest.mark.parametrize("given", [[], ["nonsense"], ["a", "b"], [1], "text"])
+def test_what_is_no_answer_is_refused_and_counts_for_nothing(lab: TextLab, given: Any) -> None:
+    with pytest.raises(ValueError, match=r"choose|an answer is a list"):
+        lab.answer("answer", {"question": "port", "given": given})
+    assert lab.answer("status", {})["progress"]["answers"] == {}
+
+
+def test_a_hint_that_costs_is_sent_when_it_is_opened_and_paid_once(lab: TextLab) -> None:
+    passed(lab, "fetch")
+    assert "secret way" not in json.dumps(lab.answer("view", {}))
+    lab.answer("open_hint", {"hint": "how"})
+    progress = lab.answer("open_hint", {"hint": "how"})["progress"]
+    assert progress["hints"] == {"how": "<p>A secret way.</p>"}
+    assert progress["points"] == 4 - 3
+
+
+def test_what_there_is_not_can_be_neither_opened_nor_answered_nor_read(lab: TextLab) -> None:
+    for method, params in (
+        ("open_hint", {"hint": "x"}),
+        ("answer", {"question": "x", "given": ["y"]}),
+        ("page", {"page": "x"}),
+    ):
+        with pytest.raises(ValueError, match="the lab has no"):
+            lab.answer(method, params)
+
+
+def test_each_learners_answers_stand_in_an_order_of_their_own(tmp_path: Path) -> None:
+    orders = set()
+    for name in "abcdef":
+        (tmp_path / name).mkdir()
+        one = TextLab(tmp_path / name, {"1.md": FIRST}, checks=("fetch",))
+        html = json.dumps(one.answer("view", {}))
+        orders.add(tuple(sorted(("22", "80", "443"), key=lambda text: html.index(f">{text}<"))))
+        one.close()
+    assert len(orders) > 1
