@@ -135,6 +135,7 @@ class OperationKind(StrEnum):
     SNAPSHOT = "snapshot"
     RESTORE = "restore"
     CHECK = "check"
+    SOLVE = "solve"
     EXTEND = "extend"
     NOTICE = "notice"
 
@@ -192,21 +193,33 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt."""
+    """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt.
+
+    `score` is the part of the step's points that was reached, 0..1, and `points` what that makes; `seconds` is how long
+    the check took, `digest` the template's content. `attested`: the learner had no way to write it himself.
+    """
 
     step: str
     verdict: Verdict
     feedback: str
     time: float
     attested: bool
+    score: float = 0.0
+    points: float = 0.0
+    seconds: float = 0.0
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a learner has done of a work: steps ticked (by hand or by a passed check) and the last results."""
+    """What a learner has done of a work: steps ticked (by hand or by a passed check) and the last results.
+
+    `scores` are the best score of each step that was checked.
+    """
 
     ticks: frozenset[str] = frozenset()
     results: Mapping[str, CheckResult] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class PaneMode(StrEnum):

@@ -91,12 +91,22 @@ def progress_json(progress: Progress, points: Mapping[str, float]) -> Json:
     return {
         "ticks": sorted(progress.ticks),
         "results": {
-            step: {"verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
+            step: {
+                "verdict": result.verdict.value,
+                "feedback": result.feedback,
+                "time": result.time,
+                "score": progress.scores.get(step, 0.0),
+            }
             for step, result in progress.results.items()
         },
-        "points": sum(value for step, value in points.items() if step in progress.ticks),
+        "points": sum(value * _share(progress, step) for step, value in points.items()),
         "max_points": sum(points.values()),
     }
+
+
+def _share(progress: Progress, step: str) -> float:
+    """The part of a step's points that was reached: its best score, or, where it has no check, its tick."""
+    return progress.scores.get(step, float(step in progress.ticks))
 
 
 def _lab(status: LabStatus) -> Json:

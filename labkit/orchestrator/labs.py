@@ -11,6 +11,7 @@ from typing import Protocol
 from labkit.errors import Conflict, Forbidden, NotBuilt, NotFound
 from labkit.instructions import PageModel, load_pages, render
 from labkit.model import (
+    CheckResult,
     Credential,
     Event,
     LabStatus,
@@ -72,7 +73,13 @@ class Labs(Protocol):
         """
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
-        """Run a step's check. The operation's result is {step, verdict, feedback, time}."""
+        """Run a step's check. The operation's result is {step, verdict, feedback, time, score, points}."""
+
+    def solve(self, principal: Principal, lab: str, step: str) -> Operation:
+        """Do a step by its solve scripts, to try the lab out: operators only."""
+
+    def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        """What checks have said, each with its work (a random id): of an activity, or of all. Operators only."""
 
     def status(self, principal: Principal, lab: str) -> LabStatus: ...
 
@@ -133,6 +140,20 @@ class DirectLabs(Life, Booking):
         if step not in template.checks:
             raise NotFound(f"step {step!r} of {template.name} has no check")
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step})
+
+    def solve(self, principal: Principal, lab: str, step: str) -> Operation:
+        row = self._row(principal, lab)
+        if principal.role is not Role.OPERATOR:
+            raise Forbidden("solving a step by its scripts is for operators")
+        template = self._template(row)
+        if step not in {script.step for script in template.solutions}:
+            raise NotFound(f"step {step!r} of {template.name} has no solve- script")
+        return self._queue(principal, lab, OperationKind.SOLVE, {"step": step})
+
+    def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        if principal.role is not Role.OPERATOR:
+            raise Forbidden("the results of all learners are for operators")
+        return self._store.results(activity)
 
     def pane_link(
         self, principal: Principal, lab: str, machine: str, pane: str, *, mode: PaneMode = PaneMode.CONTROL

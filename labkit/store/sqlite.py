@@ -222,6 +222,10 @@ class SqliteStore(SqliteLives, SqliteUpkeep):
                     "feedback": result.feedback,
                     "time": result.time,
                     "attested": int(result.attested),
+                    "score": result.score,
+                    "points": result.points,
+                    "seconds": result.seconds,
+                    "digest": result.digest,
                 }
             )
             if result.verdict is Verdict.PASSED:
@@ -230,7 +234,19 @@ class SqliteStore(SqliteLives, SqliteUpkeep):
     def progress(self, work: str) -> Progress:
         ticks = frozenset(str(row["step"]) for row in self._rows("SELECT step FROM tick WHERE work = ?", work))
         latest = "SELECT * FROM result WHERE id IN (SELECT max(id) FROM result WHERE work = ? GROUP BY step)"
-        return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)})
+        best = "SELECT step, max(score) AS score FROM result WHERE work = ? GROUP BY step"
+        return Progress(
+            ticks,
+            {row["step"]: _result(row) for row in self._rows(latest, work)},
+            {row["step"]: row["score"] for row in self._rows(best, work)},
+        )
+
+    def results(self, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        sql = """
+            SELECT result.* FROM result JOIN work ON work.id = result.work
+            WHERE ?1 IS NULL OR work.activity = ?1 ORDER BY result.id
+        """
+        return [(row["work"], _result(row)) for row in self._rows(sql, activity)]
 
     # Keeping an eye on things
 
@@ -269,4 +285,5 @@ def _work(row: Mapping[str, Any]) -> WorkRow:
 
 
 def _result(row: Mapping[str, Any]) -> CheckResult:
-    return CheckResult(row["step"], Verdict(row["verdict"]), row["feedback"], row["time"], bool(row["attested"]))
+    same = {name: row[name] for name in ("step", "feedback", "time", "score", "points", "seconds", "digest")}
+    return CheckResult(verdict=Verdict(row["verdict"]), attested=bool(row["attested"]), **same)
