@@ -64,7 +64,7 @@ def try_out(template: str, junit: Path | None, keep: bool, as_json: bool) -> Non
         found = app.template_of(session.settings, template)
         tried = list(_steps(session, operation.lab, found, quiet=as_json))
     finally:
-        if not keep:
+        if not keep and session.status(operation.lab).ended is None:
             session.watch(session.labs.stop(session.principal, operation.lab), quiet=as_json)
     if junit:
         junit.write_bytes(report(found.name, tried))
