@@ -7,7 +7,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from labkit.folders import make_private
 from labkit.manifests import names
 from labkit.manifests.lab import machine_specs
 from labkit.manifests.site import EMBEDDED, Site
-from labkit.model import Event, Operation, Principal, Role
+from labkit.model import CheckResult, Event, Operation, Principal, Role
+from labkit.orchestrator import results
 from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
@@ -31,6 +32,8 @@ from labkit.settings import Settings
 from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
 from labkit.store import restore as restore_store
+from labkit.templates import Template
+from labkit.tickets import jwks
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
@@ -44,6 +47,25 @@ def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda te
     launcher.ensure(settings, progress)
     around = surroundings(settings, keys)
     return audited(DirectLabs(around, keys), around.store)
+
+
+def template_of(settings: Settings, name_or_path: str) -> Template:
+    """A template by its name or folder, as it is now. Raises NotFound, Invalid."""
+    source = TemplateSource(settings.templates_dir)
+    return source.load(source.resolve(name_or_path))
+
+
+def exported_results(settings: Settings, found: Sequence[tuple[str, CheckResult]]) -> Iterator[dict[str, Any]]:
+    """Results (each with its work) as records, signed where they are attested."""
+    keys = Keyring(settings)
+    with store(settings) as kept:
+        installation = kept.installation()
+    return (results.exported(results.record(installation, work, each), keys.results) for work, each in found)
+
+
+def result_keys(settings: Settings) -> Mapping[str, Any]:
+    """The public keys by which this installation's results are verified, as a JSON Web Key Set."""
+    return jwks([Keyring(settings).results])
 
 
 def wake(settings: Settings) -> None:

@@ -136,6 +136,7 @@ class OperationKind(StrEnum):
     SNAPSHOT = "snapshot"
     RESTORE = "restore"
     CHECK = "check"
+    SOLVE = "solve"
     EXTEND = "extend"
     NOTICE = "notice"
 
@@ -193,13 +194,21 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt."""
+    """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt.
+
+    `score` is the part of the step's points that was reached, 0..1, and `points` what that makes; `seconds` is how long
+    the check took, `digest` the template's content. `attested`: the learner had no way to write it himself.
+    """
 
     step: str
     verdict: Verdict
     feedback: str
     time: float
     attested: bool
+    score: float = 0.0
+    points: float = 0.0
+    seconds: float = 0.0
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,12 +225,13 @@ class Answer:
 @dataclass(frozen=True)
 class Progress:
     """What a learner has done of a work: steps ticked (by hand or by a passed check), the last results, the hints
-    opened and what they cost, and all answers to each question, oldest first."""
+    opened and what they cost, all answers to each question, oldest first, and the best score of each checked step."""
 
     ticks: frozenset[str] = frozenset()
     results: Mapping[str, CheckResult] = field(default_factory=dict)
     opened: Mapping[str, float] = field(default_factory=dict)
     answers: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def done(self) -> frozenset[str]:
@@ -231,8 +241,9 @@ class Progress:
         }
 
     def points(self, worth: Mapping[str, float]) -> float:
-        """What the ticked steps (`worth`: by id) and the answers earn, less what hints have cost; never below 0."""
-        steps = sum(value for step, value in worth.items() if step in self.ticks)
+        """What steps (`worth`: by id) and answers earn, less what hints have cost; never below 0. A step earns its best
+        score's part, or, where it has no check, all once it is ticked."""
+        steps = sum(value * self.scores.get(step, float(step in self.ticks)) for step, value in worth.items())
         answers = sum(max((one.points or 0 for one in given), default=0) for given in self.answers.values())
         return max(0, steps + answers - sum(self.opened.values()))
 

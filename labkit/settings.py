@@ -87,6 +87,11 @@ class Settings:
         return self.keys_dir / "tickets.jwks.json"
 
     @property
+    def result_keys(self) -> Path:
+        """The public halves with which anybody can verify exported results."""
+        return self.keys_dir / "results.jwks.json"
+
+    @property
     def terminal_key(self) -> Path:
         """The key from which each machine's terminal secret is derived; read by controller and gateway."""
         return self.keys_dir / "terminal.key"

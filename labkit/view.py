@@ -117,7 +117,12 @@ def progress_json(progress: Progress, model: PageModel) -> Json:
     return {
         "ticks": sorted(progress.ticks),
         "results": {
-            step: {"verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
+            step: {
+                "verdict": result.verdict.value,
+                "feedback": result.feedback,
+                "time": result.time,
+                "score": progress.scores.get(step, 0.0),
+            }
             for step, result in progress.results.items()
         },
         "hints": {key: hint.html for key, hint in hints if hint.page not in locked},

@@ -159,7 +159,7 @@ def _in_order(steps: Iterable[str], chosen: Collection[str]) -> tuple[str, ...]:
 def _steps(template: Template) -> dict[str, object]:
     """Everything that makes a step what it is, by id, in reading order."""
     model = render(load_pages(template.folder), variables={}, checks=template.checks, title="")
-    scripts = (*template.checks.values(), *template.setups)
+    scripts = (*(each for scripts in template.checks.values() for each in scripts), *template.setups)
     return {step.id: (step, [script for script in scripts if script.step == step.id]) for step in model.steps}
 
 

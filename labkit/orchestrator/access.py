@@ -82,8 +82,6 @@ class Access:
         return {user: self.values[key] for user, key in keys.items() if key in self.values}
 
 
-
-
 def _password() -> str:
     """Three groups of four, about 59 bits: to be read from a page and typed into a console."""
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))

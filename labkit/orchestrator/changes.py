@@ -13,7 +13,8 @@ from labkit.errors import ClusterError, Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import MachineState
 from labkit.orchestrator import disks
-from labkit.orchestrator.operations import make_objects, pause_a_little, set_up, wait_until_usable
+from labkit.orchestrator.operations import make_objects, set_up
+from labkit.orchestrator.usable import pause_a_little, wait_until_usable
 from labkit.orchestrator.work import Cancelled, Result, Work
 
 Object = dict[str, Any]

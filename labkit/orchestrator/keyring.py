@@ -16,24 +16,29 @@ from labkit.tickets import SigningKey, jwks
 
 
 class Keyring:
-    """The key that signs tickets, and the one that terminal secrets are derived from."""
+    """The keys that sign tickets and results, and the one that terminal secrets are derived from."""
 
     def __init__(self, settings: Settings) -> None:
         make_private(settings.state_dir)
         folder = make_private(settings.keys_dir)
         with open(folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            pem = _kept(folder / "tickets.pem", lambda: SigningKey.generate().to_pem())
             self.terminal = _kept(settings.terminal_key, lambda: secrets.token_bytes(32))
-            try:
-                self.tickets = SigningKey.from_pem(pem)
-            except ValueError as error:
-                raise SetupError(
-                    f"{folder / 'tickets.pem'} is not a usable key ({error}); remove it: a new one will be made"
-                ) from error
-            public = json.dumps(jwks([self.tickets])).encode()
-            if not settings.ticket_keys.exists() or settings.ticket_keys.read_bytes() != public:
-                _write(settings.ticket_keys, public)
+            self.tickets = _signing(folder / "tickets.pem", settings.ticket_keys)
+            self.results = _signing(folder / "results.pem", settings.result_keys)
+
+
+def _signing(path: Path, public_file: Path) -> SigningKey:
+    """A key of ours, whose public half stands in a file of its own."""
+    pem = _kept(path, lambda: SigningKey.generate().to_pem())
+    try:
+        found = SigningKey.from_pem(pem)
+    except ValueError as error:
+        raise SetupError(f"{path} is not a usable key ({error}); remove it: a new one will be made") from error
+    public = json.dumps(jwks([found])).encode()
+    if not public_file.exists() or public_file.read_bytes() != public:
+        _write(public_file, public)
+    return found
 
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:

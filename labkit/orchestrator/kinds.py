@@ -24,6 +24,7 @@ HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
     OperationKind.SNAPSHOT: changes.snapshot,
     OperationKind.RESTORE: changes.restore,
     OperationKind.CHECK: operations.check,
+    OperationKind.SOLVE: operations.solve,
 }
 
 _LIVE = frozenset({LabState.RUNNING, LabState.PAUSED})
@@ -34,6 +35,7 @@ ALLOWED_STATES: Mapping[OperationKind, frozenset[LabState]] = {
     OperationKind.SNAPSHOT: _LIVE,
     OperationKind.RESTORE: _LIVE,
     OperationKind.CHECK: _LIVE,
+    OperationKind.SOLVE: frozenset({LabState.RUNNING}),
     OperationKind.EXTEND: _LIVE,
 }
 """The states in which an operation may be asked for, where not all will do."""

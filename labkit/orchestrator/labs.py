@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from labkit.cluster.streams import StreamTarget
-from labkit.errors import Conflict, NotBuilt, NotFound
+from labkit.errors import Conflict, Forbidden, NotBuilt, NotFound
 from labkit.instructions import PageModel
 from labkit.model import (
+    CheckResult,
     Credential,
     Event,
     LabStatus,
@@ -24,6 +25,7 @@ from labkit.model import (
     Principal,
     Progress,
     Reservation,
+    Role,
     Snapshot,
 )
 from labkit.orchestrator import ssh
@@ -74,7 +76,13 @@ class Labs(Protocol):
         """
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
-        """Run a step's check. The operation's result is {step, verdict, feedback, time}."""
+        """Run a step's check. The operation's result is {step, verdict, feedback, time, score, points}."""
+
+    def solve(self, principal: Principal, lab: str, step: str) -> Operation:
+        """Do a step by its solve scripts, to try the lab out: operators only."""
+
+    def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        """What checks have said, each with its work (a random id): of an activity, or of all. Operators only."""
 
     def status(self, principal: Principal, lab: str) -> LabStatus: ...
 
@@ -148,6 +156,20 @@ class DirectLabs(Life, Booking, Learning, Reaching):
             raise NotFound(f"step {step!r} of {template.name} has no check")
         self._open_page(row, step)
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step})
+
+    def solve(self, principal: Principal, lab: str, step: str) -> Operation:
+        row = self._row(principal, lab)
+        if principal.role is not Role.OPERATOR:
+            raise Forbidden("solving a step by its scripts is for operators")
+        template = self._template(row)
+        if step not in {script.step for script in template.solutions}:
+            raise NotFound(f"step {step!r} of {template.name} has no solve- script")
+        return self._queue(principal, lab, OperationKind.SOLVE, {"step": step})
+
+    def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        if principal.role is not Role.OPERATOR:
+            raise Forbidden("the results of all learners are for operators")
+        return self._store.results(activity)
 
     def pane_link(
         self, principal: Principal, lab: str, machine: str, pane: str, *, mode: PaneMode = PaneMode.CONTROL

@@ -9,40 +9,28 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
-from labkit.errors import ClusterError, ClusterUnavailable, LabkitError, NotFound
-from labkit.manifests import names
+from labkit.errors import ClusterUnavailable, LabkitError, NotFound
+from labkit.instructions import load_pages, render
 from labkit.manifests.lab import access_secret, namespace
-from labkit.model import MachineState, MachineStatus, Pane, PaneType, Verdict
+from labkit.model import CheckResult, Verdict
 from labkit.orchestrator import checks
 from labkit.orchestrator.access import draw
-from labkit.orchestrator.causes import FULL, PASSING, trouble_of
-from labkit.orchestrator.inside import open_machine_port
+from labkit.orchestrator.causes import FULL, trouble_of
 from labkit.orchestrator.permission import permit_room
+from labkit.orchestrator.usable import MachineFailed, wait_until_usable
 from labkit.orchestrator.work import Cancelled, Interrupted, Result, Work
-from labkit.templates import Machine, Template
+from labkit.templates import Script
 
 _log = logging.getLogger(__name__)
-_POLL_SECONDS = (0.05, 0.25)
-_TERMINAL_SECONDS = 5.0
 _NAMESPACE_SECONDS = 300.0
 _RETRY_SECONDS = 20.0
 """Before the engine is asked for room again."""
 _TRY_SECONDS = 3600.0
 """For how long it is asked."""
-_PATIENCE_SECONDS = 10.0
-"""For how long a trouble that may pass by itself is no failure yet."""
-_BOOT_SCALE = 8.0
-"""Seconds after which the progress of a boot stands at about two thirds: it never claims to know the end."""
-
-
-class MachineFailed(ClusterError):
-    """A machine cannot start. `words` is what the learner is told."""
-
-    def __init__(self, machine: MachineStatus) -> None:
-        self.words, self.cause = f"machine {machine.name} cannot start: {machine.detail}", machine.cause
-        super().__init__(f"{self.words} ({machine.cause})")
+_KEPT = "kept"
+"""The stage from which on a check's result stands."""
 
 
 def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
@@ -107,105 +95,77 @@ def stop(work: Work) -> Result:
 
 
 def check(work: Work) -> Result:
-    """Run one step's check and keep its result. Results are unattested: here learner and operator may be one."""
-    step = str(work.operation.arguments["step"])
-    template = work.template
-    wanted = template.checks.get(step)
-    if wanted is None:
-        raise NotFound(f"step {step!r} of {template.name} has no check")
-    work.say("checking", f"Checking in {wanted.machine}", 0.2)
-    machines = work.machines()
-    machine, status = template.machine(wanted.machine), next(m for m in machines if m.name == wanted.machine)
-    variables = work.variables({found.name: found.address for found in machines})
-    result = checks.run_check(
-        work.around.cluster, work.access(), wanted, machine, status, variables, attested=False, still=work.go_on
-    )
-    if result.verdict is not Verdict.ERROR:
-        work.around.store.record_result(work.row.work, result)
+    """Run one step's check and keep its result; once the step is passed, what cleans up after it is run."""
+    step = _step(work, work.template.checks)
+    store, before = work.around.store, work.around.store.progress(work.row.work)
+    kept = any(event.stage == _KEPT for event in store.events(work.operation.id))
+    result = before.results[step] if kept else _checked(work, step)
+    if not kept and result.verdict is not Verdict.ERROR:
+        store.record_result(work.row.work, result)
+        # From here on the check is not run again: cleaning up may change what it looks at.
+        work.say(_KEPT, "The result is kept", 0.9)
+    if result.verdict is Verdict.PASSED and (kept or step not in before.ticks):
+        _clean_up(work, step)
     work.say("checked", result.feedback, 1.0)
-    return {"step": step, "verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
+    found = {"step": step, "verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}
+    return {**found, "score": result.score, "points": result.points}
 
 
-def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()) -> None:
-    """Wait for every machine (or those named), telling how far it is; fail at once where the engine says that it will
-    not be."""
-    begun = time.monotonic()
-    waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
-    failing: dict[str, float] = {}
-    poll = _POLL_SECONDS[0]
-    while waiting:
-        for status in work.seen():
-            if status.name in waiting and status.state is MachineState.FAILED:
-                since = failing.setdefault(status.name, time.monotonic())
-                if trouble_of(status.cause) not in PASSING or time.monotonic() - since > _PATIENCE_SECONDS:
-                    raise MachineFailed(status)
-            else:
-                failing.pop(status.name, None)
-            if status.name in waiting and _usable(work, waiting[status.name], status):
-                del waiting[status.name]
-        if waiting:
-            elapsed = time.monotonic() - begun
-            _check_patience(waiting.values(), elapsed)
-            text = f"Starting {', '.join(sorted(waiting))}: {int(elapsed)} s"
-            work.say("booting", text, 0.15 + 0.8 * (1 - math.exp(-elapsed / _BOOT_SCALE)))
-            pause_a_little(work, begun + work.around.start_timeout, poll)
-            poll = min(poll * 1.2, _POLL_SECONDS[1])
+def solve(work: Work) -> Result:
+    """Do one step by its solve scripts. Raises LabkitError where one fails."""
+    step = _step(work, {script.step for script in work.template.solutions})
+    work.say("solving", "Doing the step", 0.2)
+    _run_scripts(work, [script for script in work.template.solutions if script.step == step])
+    work.say("solved", "The step is done", 1.0)
+    return {"step": step}
 
 
-def _check_patience(waiting: Iterable[Machine], elapsed: float) -> None:
-    """Raises ClusterError where a machine is not ready in the time that its template gives it."""
-    for machine in waiting:
-        longest = machine.ready.timeout_seconds if machine.ready else None
-        if longest is not None and elapsed > longest:
-            raise ClusterError(
-                f"machine {machine.name} was not ready within the {longest} s that its template gives it"
-            )
+def _step(work: Work, known: Collection[str]) -> str:
+    step = str(work.operation.arguments["step"])
+    if step not in known:
+        raise NotFound(f"step {step!r} of {work.template.name} has no such script")
+    return step
+
+
+def _checked(work: Work, step: str) -> CheckResult:
+    scripts, scene = work.template.checks[step], _scene(work)
+    where = ", ".join(script.machine or "several machines" for script in scripts)
+    work.say("checking", f"Checking in {where}", 0.2)
+    pages = render(load_pages(work.template.folder), variables={}, checks=work.template.checks)
+    points = next((found.points for found in pages.steps if found.id == step), 0.0)
+    return checks.run_check(scene, scripts, points=points, attested=work.around.attested)
+
+
+def _clean_up(work: Work, step: str) -> None:
+    """What fails here is told to the author: the learner's result stands."""
+    try:
+        _run_scripts(work, [script for script in work.template.cleanups if script.step == step])
+    except (Cancelled, Interrupted, ClusterUnavailable):
+        raise
+    except LabkitError as error:
+        _log.error("lab %s: %s", work.row.id, error)
+
+
+def _scene(work: Work) -> checks.Scene:
+    machines = work.machines()
+    variables = work.variables({found.name: found.address for found in machines})
+    return checks.Scene(work.around.cluster, work.access(), work.template, machines, variables, work.go_on)
+
+
+def _run_scripts(work: Work, scripts: Collection[Script]) -> None:
+    if scripts:
+        scene = _scene(work)
+        for script in scripts:
+            checks.run_script(scene, script)
 
 
 def set_up(work: Work, only: Collection[str] = ()) -> None:
     """Run the template's setup scripts in its new machines (or those named). Raises LabkitError where one fails."""
     template = work.template
     scripts = [script for script in template.setups if not only or script.machine in only]
-    if not scripts:
-        return
-    work.say("setup", "Preparing the machines", 0.97)
-    variables, access = work.variables({found.name: found.address for found in work.machines()}), work.access()
-    for script in scripts:
-        checks.run_setup(work.around.cluster, access, script, template.machine(script.machine), variables, work.go_on)
-
-
-def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
-    """Whether a learner can use the machine: its terminal answers; or it just runs, where it has none."""
-    if status.state is not MachineState.RUNNING:
-        return False
-    terminal = next((pane for pane in machine.panes if pane.type is PaneType.TERMINAL), None)
-    return terminal is None or (bool(status.address) and _terminal_answers(work, machine, terminal))
-
-
-def _terminal_answers(work: Work, machine: Machine, terminal: Pane) -> bool:
-    secret = names.terminal_secret(work.around.terminal_key, work.row.id, machine.name)
-    try:
-        number = terminal.port or names.TERMINAL_PORT
-        port = open_machine_port(work.around.cluster, work.row.id, machine, number, timeout=_TERMINAL_SECONDS)
-        port.settimeout(_TERMINAL_SECONDS)
-        try:
-            port.sendall(f"GET /{secret}/token HTTP/1.0\r\nHost: {machine.name}\r\n\r\n".encode())
-            return b" 200 " in port.recv(64)
-        finally:
-            port.close()
-    except (ClusterError, OSError):
-        return False
-
-
-def pause_a_little(work: Work, deadline: float, seconds: float, *, cancel: bool = True) -> None:
-    """Wait between two looks. Raises Cancelled (where it may be), or ClusterError where the time is up."""
-    if cancel:
-        work.go_on()
-    else:
-        work.stay()
-    if time.monotonic() > deadline:
-        raise ClusterError(f"the machines were not usable after {work.around.start_timeout:.0f} s")
-    time.sleep(seconds)
+    if scripts:
+        work.say("setup", "Preparing the machines", 0.97)
+        _run_scripts(work, scripts)
 
 
 def _give_up(work: Work, error: LabkitError) -> None:

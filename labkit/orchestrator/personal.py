@@ -15,7 +15,7 @@ from labkit.manifests.scope import Object
 from labkit.manifests.userdata import content
 from labkit.orchestrator import inside
 from labkit.orchestrator.changes import remake
-from labkit.orchestrator.operations import wait_until_usable
+from labkit.orchestrator.usable import wait_until_usable
 from labkit.orchestrator.work import Work
 from labkit.templates import Machine, fill
 

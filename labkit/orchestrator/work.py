@@ -56,6 +56,8 @@ class Surroundings:
     activity: Path | None = None
     """Where the gateway reports the panes' use."""
     site: Site = field(default_factory=Site)
+    attested: bool = False
+    """Whether a learner has no way to write results himself: not where he owns the process that does."""
     stopping: threading.Event = field(default_factory=threading.Event)
     watched: Selects | None = None
     """What the controller's watches tell; None in any other process."""

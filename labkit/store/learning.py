@@ -31,6 +31,10 @@ class SqliteLearning(Tables):
                     "feedback": result.feedback,
                     "time": result.time,
                     "attested": int(result.attested),
+                    "score": result.score,
+                    "points": result.points,
+                    "seconds": result.seconds,
+                    "digest": result.digest,
                 }
             )
             if result.verdict is Verdict.PASSED:
@@ -59,11 +63,22 @@ class SqliteLearning(Tables):
         answers: dict[str, tuple[Answer, ...]] = {}
         for row in self._rows("SELECT * FROM answer WHERE work = ? ORDER BY id", work):
             answers[row["question"]] = (*answers.get(row["question"], ()), _answer(row))
-        return Progress(ticks, {row["step"]: _result(row) for row in self._rows(latest, work)}, opened, answers)
+        best = "SELECT step, max(score) AS score FROM result WHERE work = ? GROUP BY step"
+        scores = {row["step"]: row["score"] for row in self._rows(best, work)}
+        results = {row["step"]: _result(row) for row in self._rows(latest, work)}
+        return Progress(ticks, results, opened, answers, scores)
+
+    def results(self, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        sql = """
+            SELECT result.* FROM result JOIN work ON work.id = result.work
+            WHERE ?1 IS NULL OR work.activity = ?1 ORDER BY result.id
+        """
+        return [(row["work"], _result(row)) for row in self._rows(sql, activity)]
 
 
 def _result(row: Mapping[str, Any]) -> CheckResult:
-    return CheckResult(row["step"], Verdict(row["verdict"]), row["feedback"], row["time"], bool(row["attested"]))
+    same = {name: row[name] for name in ("step", "feedback", "time", "score", "points", "seconds", "digest")}
+    return CheckResult(verdict=Verdict(row["verdict"]), attested=bool(row["attested"]), **same)
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:

@@ -171,3 +171,12 @@ def answers_and_hints(db: Database) -> None:
         );
         """
     )
+
+
+@migrations()
+def records_of_checks(db: Database) -> None:
+    """What a check's result is worth, how long it took, of which template it is. Before, a check was all or nothing."""
+    columns = ("score REAL NOT NULL DEFAULT 0", "points REAL NOT NULL DEFAULT 0", "seconds REAL NOT NULL DEFAULT 0")
+    for column in (*columns, "digest TEXT NOT NULL DEFAULT ''"):
+        db.execute(f"ALTER TABLE result ADD COLUMN {column}")
+    db.execute("UPDATE result SET score = 1 WHERE verdict = 'passed'")

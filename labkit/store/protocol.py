@@ -318,5 +318,8 @@ class Store(Lives, Upkeep, Protocol):
 
     def progress(self, work: str) -> Progress: ...
 
+    def results(self, activity: str | None = None) -> list[tuple[str, CheckResult]]:
+        """Every result with its work, oldest first: all, or those of an activity."""
+
     def last_activity(self) -> float | None:
         """When the last lab that was not ended, or the last operation, was touched; None where all is at rest."""

@@ -10,8 +10,9 @@ from labkit.templates.hints import hints
 from labkit.templates.keys import json_schema
 from labkit.templates.load import Outline, load, outline
 from labkit.templates.schema import (
+    BESIDE,
     Attachment,
-    Check,
+    Conduct,
     Disk,
     File,
     FileSet,
@@ -21,6 +22,7 @@ from labkit.templates.schema import (
     Mount,
     Network,
     Readiness,
+    Script,
     Service,
     Template,
     User,
@@ -30,12 +32,13 @@ from labkit.templates.schema import (
 from labkit.templates.variables import BUILT_IN_VARIABLES, declared, fill, values
 
 __all__ = [
+    "BESIDE",
     "BUILT_IN_VARIABLES",
     "CATALOGUE",
     "Attachment",
     "Available",
     "BundledImage",
-    "Check",
+    "Conduct",
     "Disk",
     "File",
     "FileSet",
@@ -46,6 +49,7 @@ __all__ = [
     "Network",
     "Outline",
     "Readiness",
+    "Script",
     "Service",
     "Template",
     "User",

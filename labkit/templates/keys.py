@@ -15,8 +15,10 @@ from labkit.templates import patterns, scalars
 from labkit.templates.disk_keys import IMAGE, image_from
 from labkit.templates.machine_keys import machine
 from labkit.templates.part_keys import labelled, set_content
-from labkit.templates.schema import File, FileSet, Image, Lifetime, Network, Variable, Volume
+from labkit.templates.schema import Conduct, File, FileSet, Image, Lifetime, Network, Variable, Volume
 from labkit.templates.variables import is_built_in
+
+_LONGEST_CHECK = 600
 
 
 def egress_from(words: str | tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -79,6 +81,18 @@ def declared_name(text: str) -> str:
     return scalars.variable_name(text)
 
 
+CHECK = (
+    Row("user", scalar(scalars.account), "whose the scripts are in their machines; without it, `root`", default="root"),
+    Row("timeout", scalar(scalars.seconds), "a script is ended after this time: `90s`; without it, `30s`", default=30),
+)
+
+
+def conduct_from(user: str, timeout: int) -> Conduct:
+    if timeout > _LONGEST_CHECK:
+        raise Wrong(f"may be at most {_LONGEST_CHECK // 60}m: a learner waits for it", key="timeout")
+    return Conduct(user, timeout)
+
+
 VOLUME = (
     Row("name", scalar(scalars.label), "what machines call it", required=True, example="name: data"),
     Row("size", scalar(scalars.disk_size), "a Kubernetes quantity; needed without `image`, or with one from `url`"),
@@ -118,6 +132,7 @@ def file_sets(kind: str) -> Reader:
 
 
 variables = table(declared_name, mapping(VARIABLE, variable_from), label=lambda name: f"variable '{name}'")
+checks = table(scalars.label, mapping(CHECK, conduct_from), label=lambda name: f"check of step '{name}'")
 volume = mapping(VOLUME, volume_from, label=labelled("volume"))
 
 LAB = (
@@ -154,6 +169,7 @@ LAB = (
         default=Lifetime(),
     ),
     Row("variables", variables, "texts for use in instructions, files and checks: [variables](#variables)", default={}),
+    Row("checks", checks, "how the scripts of a step are run, by the step's id: [checks](#checks)", default={}),
     Row(
         "volumes",
         listing(volume, name=named, most=16),

@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import Node
 from labkit import documents
 from labkit.errors import Fault, Invalid, NotFound
 from labkit.templates import references
-from labkit.templates.checks import read_scripts, step_folders
+from labkit.templates.checks import by_step, read_scripts, step_folders
 from labkit.templates.files import MOST_BYTES, digest, files, links
 from labkit.templates.keys import LAB, sets_from
 from labkit.templates.part_keys import pane_name
@@ -38,7 +38,8 @@ def load(folder: Path) -> Template:
     fields, wrong = _read_lab(folder)
     faults += wrong
     machines = [machine.name for machine in fields["machines"]] if fields else None
-    scripts, wrong = read_scripts(folder, machines if fields else outline(folder).machine_names)
+    conducts = fields.pop("checks", {})
+    scripts, wrong = read_scripts(folder, machines if fields else outline(folder).machine_names, conducts)
     faults += wrong
     if faults:
         raise Invalid(faults)
@@ -46,9 +47,10 @@ def load(folder: Path) -> Template:
         **fields,
         folder=folder,
         digest=digest(folder),
-        checks={script.step: script for script in scripts["check"]},
+        checks=by_step(scripts["check"]),
         setups=scripts["setup"],
         solutions=scripts["solve"],
+        cleanups=scripts["cleanup"],
     )
 
 
@@ -58,7 +60,17 @@ def _read_lab(folder: Path) -> tuple[dict[str, Any], list[Fault]]:
         fields = _fields(**LAB_READER(root))
     except documents.Refused as refused:
         return {}, [Fault(FILE, finding.line, finding.sentence) for finding in refused.findings]
+    steps = [path.name for path in step_folders(folder)]
     wrong = [Fault(FILE, finding.line, finding.sentence) for finding in references.findings(root)]
+    wrong += [
+        Fault(
+            FILE,
+            documents.line_of(key),
+            f"checks: there is no folder checks/{key.value}{did_you_mean(key.value, steps)}",
+        )
+        for key, _ in documents.entries(documents.child(root, "checks"))
+        if key.value not in steps
+    ]
     sources = {node.value: documents.line_of(node) for node in documents.scalars(root)}
     contents, missing = _contents(folder, sorted({file.source for file in _files(fields) if file.source}), sources)
     return _with_contents(fields, contents), wrong + missing

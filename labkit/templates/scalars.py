@@ -82,14 +82,15 @@ mac = words(re.compile("([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}"), "{} is no hardware
 shell = guest_path
 
 
+account = words(USER, "{} is no user name; use a-z, 0-9, '_' and '-', beginning with a letter, 32 at most")
+
+
 @shaped({"type": "string", "pattern": f"^(?:{USER.pattern})$"})
 def user_name(text: str) -> str:
     """A Unix account name; `root` is kept for labkit's own checks."""
     if text in RESERVED_USERS:
         raise Wrong(f"'{text}' is kept for labkit's checks; give the learner another account")
-    if not USER.fullmatch(text):
-        raise Wrong(f"'{text}' is no user name; use a-z, 0-9, '_' and '-', beginning with a letter, 32 at most")
-    return text
+    return account(text)
 
 
 def password(text: str) -> str:

@@ -214,19 +214,34 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Check:
-    """A script of a step, run in `machine`. As a check, exit 0 is passed and standard output is the feedback."""
+class Conduct:
+    """How a step's scripts are run: as which of the machine's users, and for how long at most."""
+
+    user: str = "root"
+    timeout_seconds: int = 30
+
+
+BESIDE = ""
+"""In place of a machine's name: a script that is run beside the lab."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of a step, run in `machine` (or beside the lab). Of a check, exit 0 is passed and standard output is the
+    feedback."""
 
     step: str
     machine: str
-    script: str
+    text: str
+    conduct: Conduct = Conduct()
 
 
 @dataclass(frozen=True)
 class Template:
     """A template as an author wrote it. `digest` names its content: 64 hex digits over all files of `folder`.
 
-    `setups` are scripts to be run once when a lab has started, in order; `solutions` are those that do a step.
+    `checks` are the scripts that decide a step, all of which must be passed. `setups` are to be run once when a lab has
+    started, in order; `solutions` do a step; `cleanups` put away what it needed, once it is passed.
     """
 
     name: str
@@ -240,9 +255,10 @@ class Template:
     variables: Mapping[str, Variable]
     folder: Path
     digest: str
-    checks: Mapping[str, Check] = field(default_factory=dict)
-    setups: tuple[Check, ...] = ()
-    solutions: tuple[Check, ...] = ()
+    checks: Mapping[str, tuple[Script, ...]] = field(default_factory=dict)
+    setups: tuple[Script, ...] = ()
+    solutions: tuple[Script, ...] = ()
+    cleanups: tuple[Script, ...] = ()
     volumes: tuple[Volume, ...] = ()
     file_sets: tuple[FileSet, ...] = ()
     language: str = "en"

@@ -44,7 +44,7 @@ def test_it_greets_the_learner_by_name_whatever_the_name_is() -> None:
 
 def checked(home: Path) -> tuple[int, str]:
     """The check's exit status and feedback, with the student's home folder here."""
-    script = TEMPLATE.checks["note"].script.replace("/home/student", str(home))
+    script = TEMPLATE.checks["note"][0].text.replace("/home/student", str(home))
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=10)
     assert done.stderr == ""
     return done.returncode, done.stdout

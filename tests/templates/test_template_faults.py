@@ -87,8 +87,8 @@ def test_a_template_is_found_by_its_folder_so_the_names_must_agree(tmp_path: Pat
     [
         ("checks/a/check-bax", "#!/bin/sh", "checks/a/check-bax: there is no machine 'bax'; did you mean 'box'?"),
         ("checks/a/check-box", "exit 0", "checks/a/check-box:1: does not say what runs it; begin with a line such as"),
-        ("checks/a/check.py", "", "checks/a/check.py: a check beside the lab (check.py) is not built in this version"),
-        ("checks/a/cleanup-box", "", "checks/a/cleanup-box: 'cleanup-' scripts are not built in this version"),
+        ("checks/a/check.py", "import lab\nif", "checks/a/check.py:2: is no Python: "),
+        ("checks/a/cleanup-bax", "#!/bin/sh", "checks/a/cleanup-bax: there is no machine 'bax'; did you mean 'box'?"),
         ("checks/a/chekc-box", "", "checks/a/chekc-box: 'chekc-box' is not known here; did you mean 'check-box'?"),
         ("checks/check-box", "", "checks/check-box: stands outside of a step's folder; put it into checks/STEP/"),
     ],
@@ -105,7 +105,7 @@ def test_a_script_that_is_no_text_and_a_step_without_a_check_are_named(tmp_path:
     (tmp_path / "checks/a/check-box").write_bytes(b"#!/bin/sh\n\xff")
     assert refused(tmp_path) == [
         "checks/a/check-box: is not UTF-8 text",
-        "checks/b: holds no check; add check-MACHINE, or remove the folder",
+        "checks/b: holds no check; add check-MACHINE or check.py, or remove the folder",
     ]
 
 
@@ -128,3 +128,17 @@ def test_a_lab_yaml_that_cannot_be_read_is_one_fault(tmp_path: Path, content: by
     (tmp_path / "lab.yaml").write_bytes(content)
     (found,) = refused(tmp_path)
     assert found.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("checks: {b: {user: student}}", "checks: there is no folder checks/b; known: a"),
+        ("checks: {a: {timeout: 11m}}", "check of step 'a': timeout: may be at most 10m: a learner waits for it"),
+        ("checks: {a: {user: A b}}", "check of step 'a': user: 'A b' is no user name; use a-z, 0-9, '_' and '-'"),
+    ],
+)
+def test_how_checks_are_run_is_said_of_checks_that_there_are(tmp_path: Path, more: str, message: str) -> None:
+    (found,) = refused(write(tmp_path, {"lab.yaml": f"{LAB}{more}\n", "checks/a/check-box": "#!/bin/sh\n"}))
+    line = len(LAB.splitlines()) + 1
+    assert found.startswith(f"lab.yaml:{line}: {message}")

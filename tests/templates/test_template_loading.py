@@ -11,12 +11,14 @@ from labkit.documents import Wrong
 from labkit.errors import NotFound
 from labkit.model import Pane, PaneType
 from labkit.templates import (
+    BESIDE,
     CATALOGUE,
-    Check,
+    Conduct,
     Image,
     Lifetime,
     Machine,
     Network,
+    Script,
     Template,
     User,
     Variable,
@@ -91,7 +93,7 @@ def test_every_key_of_a_lab_yaml_arrives_as_a_value(tmp_path: Path) -> None:
         variables={"flag": Variable("no")},
         folder=folder,
         digest=digest(folder),
-        checks={"fetch": Check("fetch", "web", "#!/bin/sh\n")},
+        checks={"fetch": (Script("fetch", "web", "#!/bin/sh\n"),)},
     )
 
 
@@ -206,3 +208,14 @@ def test_a_time_is_hours_minutes_and_seconds(text: str, length: int) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(Wrong):
         scalars.seconds(text)
+
+
+def test_a_steps_scripts_are_told_apart_and_run_as_lab_yaml_says(tmp_path: Path) -> None:
+    folder = write(tmp_path / "small", f"{SMALL}checks: {{fetch: {{user: student, timeout: 90s}}}}\n")
+    (folder / "checks/fetch").mkdir(parents=True)
+    for name in ("check-box", "check.py", "setup-box", "solve-box", "cleanup-box"):
+        (folder / "checks/fetch" / name).write_text("#!/bin/sh\n")
+    found = load(folder)
+    script, outside = (Script("fetch", machine, "#!/bin/sh\n", Conduct("student", 90)) for machine in ("box", BESIDE))
+    assert found.checks == {"fetch": (script, outside)}
+    assert (found.setups, found.solutions, found.cleanups) == ((script,), (script,), (script,))

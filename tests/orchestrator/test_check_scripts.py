@@ -1,0 +1,180 @@
+"""Checks on a real machine: whose they are, what they give, and what a program beside the lab can and cannot do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.errors import Forbidden, NotFound
+from labkit.model import OperationState, Principal
+from tests.support.engine import running_engine
+from tests.support.service import OPERATOR, Service
+
+ADA = Principal("local", "ada", name="Ada")
+LAB = """\
+apiVersion: labkit/v1
+kind: Lab
+name: checked
+title: Checked
+machines:
+  - {name: box, type: vm, image: {bundled: tiny}, memory: 256Mi, panes: [terminal], users: [{name: student}]}
+variables: {word: {value: amber}}
+checks: {user: {user: student}, slow: {timeout: 2s}, stranger: {user: nobody-here}, endless: {timeout: 3s}}
+"""
+SCRIPTS = {
+    "user/check-box": '#!/bin/sh\necho "$(id -un) has $LABKIT_WORD"\n',
+    "partly/check-box": "#!/bin/sh\necho half of it\necho score: 0.5\nexit 1\n",
+    "slow/check-box": "#!/bin/sh\nsleep 60\n",
+    "stranger/check-box": "#!/bin/sh\nexit 0\n",
+    "both/check-box": "#!/bin/sh\ntest -e /tmp/both && echo inside\n",
+    "both/check.py": (
+        "import lab\nif lab.run('box', 'test -e /tmp/both').status:\n    lab.not_yet('outside')\nprint('outside')\n"
+    ),
+    "both/solve-box": "#!/bin/sh\ntouch /tmp/both /tmp/made\n",
+    "both/cleanup-box": "#!/bin/sh\nrm /tmp/made; echo x >> /tmp/cleaned\n",
+    "cleaned/check-box": "#!/bin/sh\ntest ! -e /tmp/made && cat /tmp/cleaned\n",
+    "greeting/check.py": (
+        "import lab\nwith lab.connect('box', 22) as ssh:\n    ssh.settimeout(10)\n    print(ssh.recv(3).decode())\n"
+        "print(lab.variables['word'], lab.variables['address_box'])\n"
+    ),
+    "walls/check.py": (
+        "import os, socket\nassert not any(map(os.path.exists, ('/etc/passwd', '/home', '/var', '{home}')))\n"
+        "assert sorted(os.listdir('/check')) == ['check.py', 'lab.py', 'variables.json']\n"
+        "assert 'HOME' not in os.environ\nassert len(os.listdir('/proc/1/task')) == 1\n"
+        "try:\n    socket.create_connection(('127.0.0.1', {port}), 2)\nexcept OSError as error:\n    print(error)\n"
+        "else:\n    raise AssertionError('reached')\n"
+    ),
+    "broken/check.py": "raise ValueError('oops')\n",
+    "nobody/check.py": "import lab\nlab.connect('box', 81)\n",
+    "typo/check.py": "import lab\nlab.run('bax', 'true')\n",
+    "endless/check.py": "print('x', flush=True)\nwhile True: pass\n",
+    "flood/check.py": "import sys\nfor _ in range(4000): print('y' * 999)\nsys.exit(1)\n",
+}
+PAGE = "# Page\n\n" + "".join(
+    f"## {step} {{#{step} points=10}}\n\n" for step in dict.fromkeys(n.split("/")[0] for n in SCRIPTS)
+)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A lab of the template above."""
+
+    service: Service
+    lab: str
+
+    def check(self, step: str) -> Mapping[str, Any]:
+        """What the check of a step said."""
+        return self.service.do(self.service.labs.check(ADA, self.lab, step))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("home")
+    with running_engine() as engine:
+        port = re.findall(r"127\.0\.0\.1:(\d+)", engine.kubeconfig.read_text())[0]
+        files = {
+            f"checks/{name}": text.replace("{port}", port).replace("{home}", str(home))
+            for name, text in SCRIPTS.items()
+        }
+        for name, text in {"lab.yaml": LAB, "instructions/1.md": PAGE, **files}.items():
+            (home / "checked" / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / "checked" / name).write_text(text)
+        service = Service(home, engine.kubeconfig)
+        with service.at_work():
+            operation = service.labs.start(ADA, str(home / "checked"))
+            service.do(operation)
+            yield Running(service, operation.lab)
+        service.store.close()  # type: ignore[attr-defined]
+
+
+def said(found: Mapping[str, Any]) -> tuple[str, str]:
+    return found["verdict"], found["feedback"]
+
+
+def test_a_check_is_run_as_the_user_that_the_author_names_with_the_labs_variables(lab: Running) -> None:
+    assert said(lab.check("user")) == ("passed", "student has amber")
+
+
+def test_a_check_may_give_a_part_of_the_points_and_the_best_part_counts(lab: Running) -> None:
+    found = lab.check("partly")
+    assert (said(found), found["score"], found["points"]) == (("not_yet", "half of it"), 0.5, 5.0)
+    assert lab.service.labs.progress(ADA, lab.lab).scores["partly"] == 0.5
+
+
+def test_a_check_that_does_not_end_or_has_no_user_to_run_as_is_no_attempt(lab: Running) -> None:
+    assert said(lab.check("slow")) == ("error", "The check did not end within 2 seconds. Please try again.")
+    assert said(lab.check("stranger")) == ("error", "The check could not be run. Please tell those who run the lab.")
+    assert not {"slow", "stranger"} & lab.service.labs.progress(ADA, lab.lab).results.keys()
+
+
+def test_all_scripts_of_a_step_have_to_pass_and_once_they_do_it_is_cleaned_up_after_just_once(lab: Running) -> None:
+    assert said(lab.check("both")) == ("not_yet", "outside")
+    lab.service.do(lab.service.labs.solve(OPERATOR, lab.lab, "both"))
+    assert said(lab.check("both")) == ("passed", "inside\noutside")
+    assert said(lab.check("both")) == ("passed", "inside\noutside")
+    assert said(lab.check("cleaned")) == ("passed", "x")
+
+
+def test_a_program_beside_the_lab_reaches_the_machines_ports(lab: Running) -> None:
+    address = lab.service.labs.status(ADA, lab.lab).machines[0].address
+    assert said(lab.check("greeting")) == ("passed", f"SSH\namber {address}")
+
+
+def test_it_reaches_neither_the_computers_files_nor_its_network(lab: Running) -> None:
+    assert said(lab.check("walls")) == ("passed", "[Errno 111] Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("step", "feedback"),
+    [
+        ("broken", "The check could not be run. Please tell those who run the lab."),
+        ("typo", "The check could not be run. Please tell those who run the lab."),
+        (
+            "nobody",
+            "port 81 of box cannot be reached: Internal error occurred: dialing VM: [Errno 111] Connection "
+            "refused. Please try again.",
+        ),
+        ("endless", "The check did not end within 3 seconds. Please try again."),
+    ],
+)
+def test_one_that_falls_over_reaches_nobody_or_does_not_end_is_no_attempt(
+    lab: Running, step: str, feedback: str
+) -> None:
+    assert said(lab.check(step)) == ("error", feedback)
+
+
+def test_of_one_that_says_too_much_the_beginning_is_kept(lab: Running) -> None:
+    begun = time.monotonic()
+    assert said(lab.check("flood")) == ("not_yet", "\n".join(["y" * 999] * 2))
+    assert time.monotonic() - begun < 10
+
+
+def test_solving_is_for_operators_and_for_steps_that_have_a_script(lab: Running) -> None:
+    with pytest.raises(Forbidden):
+        lab.service.labs.solve(ADA, lab.lab, "both")
+    with pytest.raises(NotFound, match="has no solve- script"):
+        lab.service.labs.solve(OPERATOR, lab.lab, "user")
+
+
+def test_a_paused_machine_is_named_and_no_program_is_run(lab: Running) -> None:
+    lab.service.do(lab.service.labs.pause(ADA, lab.lab))
+    try:
+        for step in ("user", "greeting"):
+            assert said(lab.check(step)) == ("error", "Machine box is paused: resume the lab first.")
+    finally:
+        lab.service.do(lab.service.labs.resume(ADA, lab.lab))
+
+
+def test_a_check_that_was_ended_leaves_no_program_behind(lab: Running) -> None:
+    operation = lab.service.labs.check(ADA, lab.lab, "endless")
+    while not lab.service.labs.events(ADA, operation.id):
+        time.sleep(0.02)
+    lab.service.labs.cancel(ADA, operation.id)
+    assert lab.service.ended(operation).state is OperationState.CANCELLED
+    assert not list(Path("/tmp").glob("labkit-check-*"))
