@@ -30,7 +30,7 @@ from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.life import Life
 from labkit.orchestrator.work import Surroundings
-from labkit.templates import media_file, values
+from labkit.templates import ADDRESS, media_file, names_in, values
 from labkit.tickets import LIFETIME, Ticket, sign
 
 
@@ -124,9 +124,8 @@ class DirectLabs(Life, Booking):
     def __init__(self, around: Surroundings, keys: Keyring) -> None:
         super().__init__(around)
         self._keys = keys
-        self._rendered: dict[
-            tuple[str, str, str], PageModel
-        ] = {}  # the last one asked for: a view asks again and again
+        # The last one asked for: a view asks again and again.
+        self._rendered: dict[tuple[str, tuple[tuple[str, str], ...]], PageModel] = {}
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
         template = self._template(self._row(principal, lab))
@@ -153,10 +152,13 @@ class DirectLabs(Life, Booking):
     def instructions(self, principal: Principal, lab: str) -> PageModel:
         row = self._row(principal, lab)
         template = self._template(row)
-        key = (template.digest, row.id, row.learner_name)
+        pages = load_pages(template.folder)
+        wanted = any(name.startswith(ADDRESS) for _, text in pages for name in names_in(text))
+        machines = self._status(row).machines if wanted else ()
+        addresses = {machine.name: machine.address for machine in machines}
+        known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed, addresses=addresses)
+        key = (template.digest, tuple(known.items()))
         if key not in self._rendered:
-            known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed)
-            pages = load_pages(template.folder)
             self._rendered = {key: render(pages, variables=known, checks=template.checks, title=template.title)}
         return self._rendered[key]
 

@@ -27,9 +27,10 @@ from labkit.templates.schema import (
     Variable,
     Volume,
 )
-from labkit.templates.variables import BUILT_IN_VARIABLES, declared, fill, values
+from labkit.templates.variables import ADDRESS, BUILT_IN_VARIABLES, declared, fill, names_in, values
 
 __all__ = [
+    "ADDRESS",
     "BUILT_IN_VARIABLES",
     "CATALOGUE",
     "Attachment",
@@ -61,6 +62,7 @@ __all__ = [
     "json_schema",
     "load",
     "media_file",
+    "names_in",
     "outline",
     "values",
 ]
