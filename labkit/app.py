@@ -25,6 +25,7 @@ from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
 from labkit.orchestrator.labs import DirectLabs, Labs
 from labkit.orchestrator.lifetimes import Limits
+from labkit.orchestrator.permission import refused as refused_by
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.work import Surroundings
 from labkit.orchestrator.worker import Controller
@@ -32,7 +33,7 @@ from labkit.settings import Settings
 from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
 from labkit.store import restore as restore_store
-from labkit.templates import Template
+from labkit.templates import Template, load
 from labkit.tickets import jwks
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
@@ -140,6 +141,11 @@ def purge(settings: Settings, kept: SqliteStore, now: float) -> None:
             gone["copy of the database"] = gone.get("copy of the database", 0) + 1
     if gone:
         kept.audit("controller", "purge", ", ".join(f"{number} {what}" for what, number in sorted(gone.items())))
+
+
+def refused(settings: Settings, folder: Path, policy: Path) -> list[str]:
+    """Why a policy would refuse labs of the template in a folder. Raises Invalid for a policy with faults, NotFound."""
+    return refused_by(policy, load(folder), site(settings))
 
 
 def copies(settings: Settings) -> list[Path]:

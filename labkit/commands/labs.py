@@ -119,17 +119,17 @@ def status(lab: str, as_json: bool) -> None:
 
 def _means(lab: str, credential: Credential) -> str:
     """What a sign-in takes: a password, a key, or either. A key is not for a screen."""
-    key = f"with the key that `labkit key {lab} {credential.machine} {credential.user} FILE` writes"
+    key = f"with the key that `labkit save-key {lab} {credential.machine} {credential.user} FILE` writes"
     password = f"with password {credential.password}"
     return " or ".join([*[password] * bool(credential.password), *[key] * bool(credential.key)])
 
 
-@click.command()
+@click.command(name="save-key")
 @lab_argument
 @click.argument("machine")
 @click.argument("user")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def key(lab: str, machine: str, user: str, file: Path) -> None:
+def save_key(lab: str, machine: str, user: str, file: Path) -> None:
     """Write the private SSH key that was generated for USER of MACHINE to the new FILE, which only you can read."""
     session = Session()
     lab = session.find(lab)

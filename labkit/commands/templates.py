@@ -10,24 +10,31 @@ from typing import Any
 import click
 
 from labkit import settings
-from labkit.errors import Invalid
+from labkit.errors import Fault, Invalid
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.command()
 @click.argument("folder")
+@click.option("--policy", type=click.Path(path_type=Path, dir_okay=False), help="Also judge it by this policy.")
 @as_json
-def lint(folder: str, as_json: bool) -> None:
+def lint(folder: str, policy: Path | None, as_json: bool) -> None:
     """Name every fault of the template in FOLDER (a path, or a template's name), with file and line.
 
-    Where there is none, hints on what works and hurts all the same. Ends with status 1 where there is a fault.
+    Where there is none, what the policy refuses, and hints on what works and hurts all the same. Ends with status 1
+    where there is a fault.
     """
     from labkit import linting
     from labkit.templates import find
 
-    found = find(folder, settings.load().templates_dir)
+    known = settings.load()
+    found = find(folder, known.templates_dir)
     faults, hints = linting.lint(found), linting.hints(found)
+    if policy is not None and not faults:
+        from labkit.app import refused
+
+        faults = tuple(Fault("lab.yaml", 0, text) for text in refused(known, found, policy))
     shown = Path(folder) if Path(folder).is_dir() else found
     if as_json:
         rows = {

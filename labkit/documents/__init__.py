@@ -5,10 +5,8 @@ from labkit.documents.readers import (
     Reader,
     Row,
     Schema,
-    anything,
     by_key,
     by_kind,
-    free,
     listing,
     mapping,
     named,
@@ -18,6 +16,7 @@ from labkit.documents.readers import (
     shaped,
     table,
 )
+from labkit.documents.typed import anything, free
 
 __all__ = [
     "Finding",

@@ -22,9 +22,7 @@ from labkit.documents.nodes import (
     Refused,
     Wrong,
     compose,
-    entries,
     expect,
-    items,
     line_of,
     peek,
     text_of,
@@ -123,14 +121,14 @@ def listing(
         expect(node, SequenceNode)
         if not least <= len(node.value) <= most:
             raise Refused([Finding(line_of(node), f"wants {least} to {most} entries, not {len(node.value)}")])
-        findings = _repeated(node.value, name) if name else []
+        findings = repeated(node.value, name) if name else []
         values = []
         for entry in node.value:
             try:
                 values.append(item(entry))
             except Refused as refused:
                 findings += refused.findings
-        _refuse_if(findings)
+        refuse_if(findings)
         return tuple(values)
 
     return Reader(read_listing, {"type": "array", "items": item.schema, "minItems": least, "maxItems": most})
@@ -141,7 +139,8 @@ def named(node: Node) -> str | None:
     return peek(node, "name")
 
 
-def _repeated(nodes: Sequence[Node], name: Callable[[Node], str | None]) -> list[Finding]:
+def repeated(nodes: Sequence[Node], name: Callable[[Node], str | None]) -> list[Finding]:
+    """A fault for every node whose name stands there again."""
     seen: dict[str, int] = {}
     findings = []
     for node in nodes:
@@ -154,7 +153,8 @@ def _repeated(nodes: Sequence[Node], name: Callable[[Node], str | None]) -> list
     return findings
 
 
-def _refuse_if(findings: Sequence[Finding]) -> None:
+def refuse_if(findings: Sequence[Finding]) -> None:
+    """Raises Refused where there are findings."""
     if findings:
         raise Refused(findings)
 
@@ -216,7 +216,7 @@ def _read_rows(node: Node, known: Mapping[str, Row], elsewhere: Mapping[str, str
             values[key] = row.read(given[key])
         except Refused as refused:
             findings += [finding.in_key(key) for finding in refused.findings]
-    _refuse_if(findings)
+    refuse_if(findings)
     try:
         return build(**values)
     except Wrong as wrong:
@@ -256,48 +256,14 @@ def table(key: Callable[[str], Any], value: Reader, *, label: Callable[[str], st
 
     def read_table(node: Node) -> dict[str, Any]:
         expect(node, MappingNode)
-        findings = _repeated([name for name, _ in node.value], lambda name: str(name.value))
+        findings = repeated([name for name, _ in node.value], lambda name: str(name.value))
         values = {}
         for name, content in node.value:
             try:
                 values[scalar(key)(name)] = value(content)
             except Refused as refused:
                 findings += [finding.in_label(label(str(name.value))) for finding in refused.findings]
-        _refuse_if(findings)
+        refuse_if(findings)
         return values
 
     return Reader(read_table, {"type": "object", "additionalProperties": value.schema})
-
-
-def _typed(node: Node) -> Any:
-    if isinstance(node, MappingNode):
-        findings = _repeated([name for name, _ in node.value], lambda name: str(name.value))
-        _refuse_if(findings)
-        return {text_of(name): _typed(value) for name, value in entries(node)}
-    if isinstance(node, SequenceNode):
-        return [_typed(value) for value in items(node)]
-    convert = _TYPES.get(str(node.tag) if getattr(node, "style", None) is None else "", str)
-    try:
-        return convert(node.value)
-    except ValueError:
-        raise Refused([Finding(line_of(node), f"'{node.value}' is no value that JSON has; quote it")]) from None
-
-
-_TYPES: Mapping[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:null": lambda text: None,
-    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
-    "tag:yaml.org,2002:int": lambda text: int(text, 0) if text.startswith("0x") else int(text),
-    "tag:yaml.org,2002:float": float,
-}
-anything = Reader(_typed, {})
-"""Whatever the author wrote, with YAML 1.2's types."""
-
-
-def _object(node: Node) -> dict[str, Any]:
-    expect(node, MappingNode)
-    found: dict[str, Any] = _typed(node)
-    return found
-
-
-free = Reader(_object, {"type": "object"})
-"""Keys and values of the author's choosing, with YAML 1.2's types."""

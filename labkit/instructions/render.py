@@ -122,7 +122,7 @@ def _raw(tokens: Sequence[Token], env: Env) -> str:
     """HTML that is to become a part of what will be sanitised."""
     for block in BLOCKS:
         tokens = block.prepare(tokens, env)
-    return PARSER.renderer.render(tokens, PARSER.options, env)
+    return str(PARSER.renderer.render(tokens, PARSER.options, env))
 
 
 def _html(tokens: Sequence[Token], env: Env) -> str:

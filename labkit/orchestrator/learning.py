@@ -14,7 +14,7 @@ from labkit.model import Answer, Principal, Progress
 from labkit.orchestrator.asking import Asking
 from labkit.orchestrator.work import Surroundings
 from labkit.store import LabRow
-from labkit.templates import media_file, values
+from labkit.templates import ADDRESS, media_file, names_in, values
 
 _MOST_RENDERED = 64
 """How many learners' pages are kept: a view asks for them again and again."""
@@ -32,12 +32,17 @@ class Learning(Asking):
 
     def _pages(self, row: LabRow, language: str = "") -> PageModel:
         template = self._template(row)
-        key = (template.digest, row.id, row.learner_name, language)
+        pages = load_pages(template.folder)
+        wanted = any(name.startswith(ADDRESS) for _, text in pages for name in names_in(text))
+        machines = self._status(row).machines if wanted else ()
+        addresses = {machine.name: machine.address for machine in machines}
+        known = values(template, learner=row.learner_name, lab=row.id, seed=row.seed, addresses=addresses)
+        key = (template.digest, language, *(text for item in known.items() for text in item))
         found = self._rendered.get(key)
         if found is None:
             found = render(
-                load_pages(template.folder),
-                variables=values(template, learner=row.learner_name, lab=row.id, seed=row.seed),
+                pages,
+                variables=known,
                 checks=template.checks,
                 title=template.title,
                 language=template.language,

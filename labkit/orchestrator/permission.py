@@ -6,18 +6,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.errors import Forbidden, Invalid, NotFound
+from labkit.manifests.lab import LabPlan, lab_objects
 from labkit.manifests.scope import Object
 from labkit.manifests.site import Site
+from labkit.orchestrator.access import Access, draw
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.policy import Cap, Policy, crowded, load, refusals, size_of
 from labkit.store import LabRow
-from labkit.templates import CATALOGUE, Image, Template
+from labkit.templates import CATALOGUE, Image, Template, declared
+
+_ANY = "a000000000"
+"""An id, where a lab is only thought of."""
 
 
 def permit(path: Path | None, template: Template, objects: Sequence[Object], site: Site) -> None:
     """Raises Forbidden with every refusal, Invalid for a policy file with faults: then nothing is allowed."""
+    _refuse_if(_refusals(load(path), template, objects, site))
+
+
+def _refusals(rules: Policy, template: Template, objects: Sequence[Object], site: Site) -> list[str]:
     bundled = {site.image(Image("bundled", image.name)) for image in CATALOGUE} if site.registry else ()
-    _refuse_if(refusals(load(path), template, objects, bundled=bundled))
+    return refusals(rules, template, objects, bundled=bundled)
+
+
+def refused(path: Path, template: Template, site: Site) -> list[str]:
+    """Why the policy in `path` would refuse a lab of `template` though there were no other. Raises Invalid for a file
+    with faults, NotFound for none."""
+    if not path.is_file():
+        raise NotFound(f"there is no policy {path}")
+    access = Access(_ANY, draw(template))
+    machines = {machine.name: access.machine(machine, b"") for machine in template.machines}
+    variables = declared(template, learner="", lab=_ANY, seed="")
+    objects = lab_objects(LabPlan(_ANY, _ANY, template, machines, site=site, variables=variables))
+    rules = load(path)
+    return [*_refusals(rules, template, objects, site), *crowded(rules, size_of(rules, template), [], [])]
 
 
 def permit_room(

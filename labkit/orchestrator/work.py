@@ -27,6 +27,10 @@ Result = Mapping[str, Any] | None
 """What an operation leaves behind."""
 
 
+_PROGRESS = 0.05
+"""By how much an operation has to come on for that alone to be told."""
+
+
 class Cancelled(LabkitError):
     """The operation was asked to end before its end."""
 
@@ -80,11 +84,10 @@ class Work:
         return self.around.templates.load(self.row.template, self.row.digest)
 
     def say(self, stage: str, text: str, progress: float) -> None:
-        """Report a stage; the same one said twice is written once."""
-        now = (stage, text, round(progress, 2))
-        if now != self._last:
-            self._last = now
-            self.around.store.add_event(self.operation.id, stage, text, now[2])
+        """Report a stage; the same one said twice is written once, and again as far as it has come on."""
+        if (stage, text) != self._last[:2] or abs(progress - self._last[2]) >= _PROGRESS:
+            self._last = (stage, text, progress)
+            self.around.store.add_event(self.operation.id, stage, text, round(progress, 2))
 
     def stay(self) -> None:
         """Raises Interrupted where the controller is ending."""

@@ -85,7 +85,7 @@ cap = mapping(CAP, Cap)
 POLICY = (
     Row("apiVersion", scalar(scalars.one_of("labkit/v1")), "`labkit/v1`", True, example="apiVersion: labkit/v1"),
     Row("kind", scalar(scalars.one_of("Policy")), "`Policy`", True, example="kind: Policy"),
-    Row("images", places, "images: `bundled` for labkit's own, `quay.io/labs/*`, `*`"),
+    Row("images", places, "images: `bundled` for labkit's own (disks filled from them, too), `quay.io/labs/*`, `*`"),
     Row("machine", mapping(MACHINE_CAP, Cap), "the most for one machine: `cpu`, `memory`, `disk`"),
     Row("lab", mapping(LAB_CAP, Cap), "the most for one lab: the same, and `machines`"),
     Row("learner", cap, "the most for all labs of one learner: the same, and `labs`"),

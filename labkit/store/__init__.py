@@ -1,8 +1,9 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
 from labkit.store.copies import backup
-from labkit.store.protocol import AuditRow, Decide, Hold, LabRow, LearnerRow, Retention, Store, Terms, WorkRow
+from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
 from labkit.store.sqlite import SqliteStore
 from labkit.store.tables import new_id
 

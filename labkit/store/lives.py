@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from labkit.model import Event, Operation, OperationKind, OperationState, Reservation
-from labkit.store.protocol import Decide, LabRow, Terms
+from labkit.store.protocol import Decide
+from labkit.store.rows import LabRow, Terms
 from labkit.store.tables import LAB, Tables, lab_row, new_id, operation_of
 
 _NOBODY = "nobody"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import Conflict, NotFound
-from labkit.store.protocol import LearnerRow
+from labkit.store.rows import LearnerRow
 from labkit.store.tables import Tables
 
 _WORKS = "SELECT id FROM work WHERE learner = :learner"

@@ -19,7 +19,7 @@ from labkit.model import (
 )
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
-from labkit.store.protocol import LabRow, Terms, WorkRow
+from labkit.store.rows import LabRow, Terms, WorkRow
 from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
 from labkit.store.upkeep import SqliteUpkeep
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from labkit.model import Operation, OperationKind, OperationState
 from labkit.store.connection import Connections
-from labkit.store.protocol import LabRow
+from labkit.store.rows import LabRow
 
 LAB = """
     SELECT lab.*, work.learner AS learner, work.seed AS seed, learner.name AS learner_name,

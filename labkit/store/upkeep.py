@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from labkit.store.personal import SqlitePersonal
-from labkit.store.protocol import AuditRow, Hold, Retention
+from labkit.store.rows import AuditRow, Hold, Retention
 from labkit.store.tables import OPEN_STATES
 
 _DAY = 86400.0

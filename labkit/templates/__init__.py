@@ -29,9 +29,10 @@ from labkit.templates.schema import (
     Variable,
     Volume,
 )
-from labkit.templates.variables import BUILT_IN_VARIABLES, declared, fill, values
+from labkit.templates.variables import ADDRESS, BUILT_IN_VARIABLES, declared, fill, names_in, values
 
 __all__ = [
+    "ADDRESS",
     "BESIDE",
     "BUILT_IN_VARIABLES",
     "CATALOGUE",
@@ -65,6 +66,7 @@ __all__ = [
     "json_schema",
     "load",
     "media_file",
+    "names_in",
     "outline",
     "values",
 ]

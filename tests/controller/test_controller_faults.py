@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from labkit.errors import ClusterError
+from labkit.manifests.lab import namespace
 from labkit.model import OperationState
 from tests.controller.site import OPERATOR, Site
 from tests.support.engine import EngineProcess, until
@@ -64,6 +66,15 @@ def test_it_does_not_ask_again_before_the_time_in_retry_after(site: Site) -> Non
     with site.running():
         assert site.end_of(site.labs.start(OPERATOR, site.template())).state is DONE
     assert 2 <= asked[1] - asked[0] < 4
+
+
+def test_what_is_there_is_found_also_where_a_quota_refuses_it_before_anybody_has_looked(site: Site) -> None:
+    body = namespace(site.store.installation(), "there")
+    made = site.around.cluster.ensure(body)
+    site.proxy.rule = lambda number, method, path: Fault(403, reason="Forbidden") if method == "POST" else None
+    assert site.around.cluster.ensure(body)["metadata"]["uid"] == made["metadata"]["uid"]
+    with pytest.raises(ClusterError, match="403"):
+        site.around.cluster.ensure(namespace(site.store.installation(), "not-there"))
 
 
 def test_a_conflict_that_does_not_pass_fails_the_start_with_one_sentence_and_leaves_nothing(site: Site) -> None:

@@ -44,6 +44,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> str:
     volumes = "volumes: [{name: data, size: 64Mi}]\nnetwork:"
     text = text.replace("panes: [terminal, console, vnc]", own).replace("network:", volumes)
     (folder / "lab.yaml").write_text(text)
+    (folder / "instructions" / "99-where.md").write_text("# Where\n\nIt is at {{ address_box }}.\n")
     return str(folder)
 
 
@@ -90,6 +91,12 @@ def in_box(service: Service, lab: str, command: str) -> str:
 
 def test_a_claimed_spare_has_what_is_the_learners_own(service: Service, lab: str) -> None:
     assert in_box(service, lab, "stat -c %a /opt/own/name; cat /opt/own/name") == "640\nfor Ada"
+
+
+def test_pages_know_where_the_machines_are(service: Service, lab: str) -> None:
+    (box,) = service.labs.status(ADA, lab).machines
+    page = service.labs.instructions(ADA, lab).pages[-1].to_json()
+    assert f"It is at {box.address}." in str(page["parts"])
 
 
 def test_starting_again_finds_the_same_start(service: Service, lab: str, template: str) -> None:

@@ -17,6 +17,7 @@ from labkit.orchestrator.inside import open_machine_port
 from tests.support.engine import EngineProcess, running_engine, until
 from tests.support.service import OPERATOR, Service
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ADA = Principal("local", "ada", name="Ada")
 LAB = """\
 apiVersion: labkit/v1
@@ -74,7 +75,7 @@ def lab(engine: EngineProcess, service: Service, tmp_path_factory: pytest.TempPa
     """Ada's lab, running: a spare that she has claimed, whose VM is the spare's, and whose container is not."""
     mixed = template(tmp_path_factory.mktemp("templates"), LAB, "mixed")
     held = service.labs.reserve(OPERATOR, mixed, begins=0, ends=None, labs=0, spares=1)
-    spare = until(lambda: next((row for row in service.store.spares(held.id) if row.ready or row.fault), None), 120)
+    spare = until(lambda: next((row for row in service.store.spares(held.id) if row.ready or row.fault), None), 240)
     assert spare is not None
     assert spare.fault == ""
     operation = service.labs.start(ADA, mixed)

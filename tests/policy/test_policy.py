@@ -102,6 +102,12 @@ def test_what_an_object_wants_beyond_the_policy_is_refused_by_the_rule_that_is_a
     assert refusal in judged(body)
 
 
+def test_a_disk_may_be_filled_from_labkits_own_images_where_they_are_allowed() -> None:
+    body = volume(registry={"url": f"docker://{TINY}"})
+    assert judged(body) == []
+    assert judged(body, policy=replace(Policy(), images=())) == [f"dataVolumes: DataVolume data: a disk from {TINY}"]
+
+
 def test_further_networks_of_a_pod_are_judged_in_both_ways_of_writing_them() -> None:
     for text in (LISTED, "nets/dmz@eth1"):
         body = pod()

@@ -40,6 +40,20 @@ def test_lint_of_a_good_template_says_so(labkit: Labkit) -> None:
     assert (done.exit_code, done.stdout) == (0, "hello-lab: no faults\n")
 
 
+def test_lint_judges_a_template_by_a_policy_before_it_is_used(labkit: Labkit, tmp_path: Path) -> None:
+    policy = tmp_path / "tried.yaml"
+    policy.write_text("apiVersion: labkit/v1\nkind: Policy\nimages: [bundled]\n")
+    assert labkit("lint", "hello-lab", "--policy", str(policy)).exit_code == 0
+    policy.write_text("apiVersion: labkit/v1\nkind: Policy\ntotal: {memory: 64Mi}\n")
+    done = labkit("lint", "hello-lab", "--policy", str(policy))
+    assert (
+        done.exit_code,
+        "memory: 256Mi asked for, 64Mi at most: not allowed by the rule 'total'" in done.stdout,
+    ) == (1, True)
+    policy.write_text("apiVersion: labkit/v1\nkind: Policy\nimage: []\n")
+    assert "tried.yaml:3: unknown key 'image'" in labkit("lint", "hello-lab", "--policy", str(policy)).stderr
+
+
 def test_lint_gives_programs_the_faults_as_json(labkit: Labkit) -> None:
     done = labkit("lint", "--json", str(CASES / "broken-lab"))
     faults = json.loads(done.stdout)["faults"]
