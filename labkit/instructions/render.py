@@ -127,7 +127,8 @@ def _raw(tokens: Sequence[Token], env: Env) -> str:
     """HTML that is to become a part of what will be sanitised."""
     for block in BLOCKS:
         tokens = block.prepare(tokens, env)
-    return PARSER.renderer.render(tokens, PARSER.options, env)
+    html: str = PARSER.renderer.render(tokens, PARSER.options, env)
+    return html
 
 
 def _html(tokens: Sequence[Token], env: Env) -> str:
