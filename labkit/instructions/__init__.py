@@ -8,6 +8,7 @@ from labkit.instructions.load import load_pages, media_files
 from labkit.instructions.model import HtmlPart, Page, PageModel, StepPart
 from labkit.instructions.questions import Question, grade
 from labkit.instructions.render import render
+from labkit.instructions.site import site
 
 __all__ = [
     "HtmlPart",
@@ -20,5 +21,6 @@ __all__ = [
     "load_pages",
     "media_files",
     "render",
+    "site",
     "untranslated",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from markdown_it.token import Token
 
@@ -27,12 +28,14 @@ def render(
     language: str = "en",
     wanted: str = "",
     seed: str = "",
+    priced: bool = True,
 ) -> PageModel:
     """The page model of `pages` (file name and text, as `load_pages` gives them).
 
     `variables` are the values for `{{ name }}`, `checks` the ids of the steps that a script decides, `title` is the
     lab's, `language` the one of the pages that stand in no language's folder, `wanted` the one that the learner asked
-    for, `seed` what the order of answers is drawn from. What is wrong in a page is shown plainly; `faults` names it.
+    for, `seed` what the order of answers is drawn from; without `priced`, hints cost nothing. What is wrong in a page
+    is shown plainly; `faults` names it.
     """
     texts = Texts.of(pages, language)
     shown = wanted if wanted in texts.languages else language
@@ -43,13 +46,15 @@ def render(
         front, _ = front_of(source)
         if front.condition and not holds(front.condition, variables):
             continue
-        env = environment(source, variables, checks, text.language, seed)
+        env = environment(source, variables, checks, text.language, seed) | {"priced": priced}
         found.append(_page(source, front, env))
         hints.update(env["hints"])
     return PageModel(title, shown, tuple(found), texts.languages, hints)
 
 
-def environment(source: Source, variables: Mapping[str, str], checks: Collection[str], language: str, seed: str) -> Env:
+def environment(
+    source: Source, variables: Mapping[str, str], checks: Collection[str], language: str, seed: str
+) -> dict[str, Any]:
     """What blocks are told when they render a page; they leave in `hints` and `questions` what is not for the HTML."""
     return {
         "variables": variables,
@@ -122,7 +127,8 @@ def _raw(tokens: Sequence[Token], env: Env) -> str:
     """HTML that is to become a part of what will be sanitised."""
     for block in BLOCKS:
         tokens = block.prepare(tokens, env)
-    return str(PARSER.renderer.render(tokens, PARSER.options, env))
+    html: str = PARSER.renderer.render(tokens, PARSER.options, env)
+    return html
 
 
 def _html(tokens: Sequence[Token], env: Env) -> str:

@@ -25,7 +25,7 @@ def _prepare(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
         written = opened.attributes.get("id", "")
         env["boxes"] += 1
         key = written if ID.fullmatch(written) else f"{env['page']}:{env['boxes']}"
-        cost = opened.number("cost")
+        cost = opened.number("cost") if env["priced"] else 0
         env["hints"][key] = Hint(key, env["page"], cost, env["html"](inside, env) if cost else "")
         title = escape(in_code(opened.title, env) or env["words"](KINDS[opened.kind]))
         data = f'data-hint="{escape(key)}"' + (f' data-cost="{cost}"' if cost else "")
