@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import signal
@@ -9,6 +10,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, LocatorAssertions, Page, expect
@@ -120,15 +122,33 @@ def test_a_terminal_is_as_large_as_its_window(pages: dict[str, Page]) -> None:
     assert pages["terminal"].locator(".xterm-rows > div").count() == int(sizes[1][0])
 
 
+def test_files_go_up_and_down(pages: dict[str, Page], pictures: Path) -> None:
+    page = pages["terminal"]
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="Files").click()
+    content = b"from the browser\n" * 20_000
+    note = {"name": "note.txt", "mimeType": "text/plain", "buffer": content}
+    page.locator("input[type=file]").set_input_files(files=[note])  # type: ignore[list-item]
+    with page.expect_download(timeout=SOON) as download:
+        page.get_by_role("button", name="note.txt").click()
+    assert download.value.path().read_bytes() == content
+    page.screenshot(path=pictures / "pane-files.png")
+    page.keyboard.press("Escape")
+    types(page, "clear; wc -c note.txt\n")
+    rows(page).to_contain_text(f"{len(content)} note.txt")
+
+
 def test_panes_come_back_when_the_gateway_was_killed_and_keep_what_was_printed(
     home: Home, pages: dict[str, Page]
 ) -> None:
     types(pages["terminal"], "clear; echo before-$((40+2))\n")
     rows(pages["terminal"]).to_contain_text("before-42")
     (gateway,) = home.processes("labkit.cli gateway")
-    gateway.send_signal(signal.SIGKILL)
+    with contextlib.ExitStack() as streams:
+        for page in pages.values():
+            streams.enter_context(page.expect_websocket(timeout=SOON))
+        gateway.send_signal(signal.SIGKILL)
     for page in pages.values():
-        expect(page.locator("body")).not_to_have_attribute("data-state", "connected")
         says(page, "Connected")
     rows(pages["terminal"]).to_contain_text("before-42")
     types(pages["terminal"], "echo after-$((40+3))\n")
@@ -192,7 +212,7 @@ def test_panes_live_on_behind_a_proxy_that_cuts_what_is_silent(
         behind = [context.new_page() for _ in links]
         sockets: list[object] = []
         for page, link in zip(behind, links, strict=True):
-            page.on("websocket", sockets.append)
+            page.on("websocket", lambda one: sockets.append(one))
             page.goto(re.sub(r":\d+/", f":{proxy.server_address[1]}/", link["url"]))
             says(page, "Connected")
         opened = len(sockets)

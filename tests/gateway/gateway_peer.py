@@ -6,6 +6,7 @@ Not an engine: its objects are what a test puts there. Its terminal speaks ttyd'
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import http
 import json
@@ -25,7 +26,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 TOKEN = "peer-token"
-PICTURE = b"\x89PNG peer"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+"""A PNG of one grey pixel."""
 
 
 class Peer:

@@ -2,22 +2,16 @@
 
 import { h } from "../view/dom.ts";
 import type { Line } from "./gateway.ts";
-import { type Action, type Listener, Refused, type View } from "./view.ts";
+import { type Listener, OnlyShown } from "./view.ts";
 
 /** What a machine's page may do in its frame: all that a page does, but leave with the window around it. */
 const SANDBOX = "allow-scripts allow-same-origin allow-forms allow-modals allow-downloads allow-popups";
 /** A page says nothing of its machine's end: it is asked for. Milliseconds. */
 const ASK_MS = 10_000;
 
-export class SiteView implements View {
-  readonly settings = [] as const;
-  readonly takesKeys = false;
-  readonly sharesClipboard = false;
-  readonly elements = [];
-  readonly more: readonly Action[] = [];
+export class SiteView extends OnlyShown {
   private readonly limits = h("p", { class: "limits", attributes: { role: "note" } });
   private frame: HTMLIFrameElement | null = null;
-  private end: () => void = () => {};
 
   /** `limits` is what a page without an origin of its own cannot do, in words; empty where it has one. */
   constructor(
@@ -26,6 +20,7 @@ export class SiteView implements View {
     limits: string,
     private readonly remark: (text: string) => void,
   ) {
+    super("no-keys");
     this.limits.textContent = limits;
     this.limits.hidden = limits === "";
     place.append(this.limits);
@@ -33,46 +28,20 @@ export class SiteView implements View {
 
   open(line: Line, listener: Listener): void {
     let timer = 0;
-    this.end = () => {
-      window.clearInterval(timer);
-      this.end = () => {};
-      listener.ended();
-    };
-    const { end } = this;
+    const stillOpen = this.begin(listener, () => window.clearInterval(timer));
     const load = async (): Promise<void> => {
       const found = await (this.limits.hidden ? line.visit() : line.preview());
-      if (this.end !== end) return;
+      if (!stillOpen()) return;
       if ("error" in found) {
-        end();
+        this.end();
         return this.remark(found.error);
       }
       this.show(this.limits.hidden ? { src: found.value, sandbox: SANDBOX } : { srcdoc: found.value, sandbox: "" });
       listener.alive();
-      timer = window.setInterval(() => void line.runs().then((runs) => runs || end()), ASK_MS);
+      timer = window.setInterval(() => void line.runs().then((runs) => runs || !stillOpen() || this.end()), ASK_MS);
     };
     void load();
   }
-
-  close(): void {
-    this.end();
-  }
-
-  async type(): Promise<void> {
-    throw new Refused("no-keys");
-  }
-
-  async paste(): Promise<void> {
-    throw new Refused("no-keys");
-  }
-
-  preview(): string[] {
-    return [];
-  }
-
-  offer(): void {}
-  stop(): void {}
-  release(): void {}
-  apply(): void {}
 
   focus(): void {
     this.frame?.focus();

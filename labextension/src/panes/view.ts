@@ -57,6 +57,55 @@ export interface View {
   readonly settings: readonly Name[];
 }
 
+/** What a pane is that can only be looked at, as far as keys and choices go. */
+export abstract class OnlyShown implements View {
+  readonly takesKeys = false;
+  readonly sharesClipboard = false;
+  readonly settings: readonly Name[] = [];
+  readonly elements: readonly HTMLElement[] = [];
+  readonly more: readonly Action[] = [];
+  /** Ends what `open` began; there is nothing to end before. */
+  protected end: () => void = () => {};
+
+  /** `why` nothing can be typed. */
+  constructor(private readonly why: Reason) {}
+
+  abstract open(line: Line, listener: Listener): void;
+  abstract focus(): void;
+
+  close(): void {
+    this.end();
+  }
+
+  async type(): Promise<void> {
+    throw new Refused(this.why);
+  }
+
+  async paste(): Promise<void> {
+    throw new Refused(this.why);
+  }
+
+  preview(): string[] {
+    return [];
+  }
+
+  offer(): void {}
+  stop(): void {}
+  release(): void {}
+  apply(): void {}
+
+  /** Begin: `listener` hears the end once, and what is given back asks whether this is still what is shown. */
+  protected begin(listener: Listener, cleanUp: () => void): () => boolean {
+    const end = (): void => {
+      cleanUp();
+      this.end = () => {};
+      listener.ended();
+    };
+    this.end = end;
+    return () => this.end === end;
+  }
+}
+
 /** A message that a stream takes as a sign of life and that does nothing, every KEEP_ALIVE_MS. */
 export const KEEP_ALIVE_MS = 25_000;
 

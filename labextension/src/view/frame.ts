@@ -1,5 +1,5 @@
 // One pane in its frame: fetches the link, loads the pane page, and speaks the message contract with it.
-import type { FromPane, Order, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
+import type { FromPane, Order, Pane, PaneLink, PaneState, Request, ToPane, Transport } from "./contract.ts";
 import { h } from "./dom.ts";
 import { Orders } from "./orders.ts";
 import { strings } from "./strings.ts";
@@ -50,14 +50,15 @@ export class PaneFrame {
   private silence: ReturnType<typeof setTimeout> | undefined;
   private asking: Promise<PaneLink> | undefined;
 
-  constructor(private readonly machine: string, private readonly pane: string, title: string, private readonly host: FrameHost) {
+  constructor(private readonly machine: string, private readonly pane: Pane, private readonly host: FrameHost) {
     this.frame = h("iframe", {
       attributes: {
-        title: strings.paneTitle(machine, title),
+        title: strings.paneTitle(machine, pane.title),
         allow: "clipboard-read; clipboard-write; fullscreen",
         referrerpolicy: "same-origin",
-        // Our own pages: they need their origin for their stream, but no pop-ups, forms or way to the top window.
-        sandbox: "allow-scripts allow-same-origin allow-downloads",
+        // Our own pages: they need their origin for their stream, but no pop-ups, forms or way to the top window. What
+        // holds for a frame holds for those in it too, so a machine's own page needs that its pane may do more.
+        sandbox: `allow-scripts allow-same-origin allow-downloads${pane.type === "http" ? " allow-forms allow-modals allow-popups" : ""}`,
       },
     });
     this.element = h("div", { class: "pane" });
@@ -93,7 +94,7 @@ export class PaneFrame {
     this.tell(strings.openingPane);
     this.again.hidden = true;
     try {
-      this.frame.src = await paneAddress(this.machine, this.pane, this.host);
+      this.frame.src = await paneAddress(this.machine, this.pane.name, this.host);
       this.element.replaceChildren(this.frame);
     } catch (error) {
       this.tell((error as Error).message);
@@ -126,7 +127,7 @@ export class PaneFrame {
   private async sendTicket(): Promise<void> {
     if (this.asking) return; // one at a time, however often the page asks
     try {
-      this.asking = this.host.request("pane_link", { machine: this.machine, pane: this.pane });
+      this.asking = this.host.request("pane_link", { machine: this.machine, pane: this.pane.name });
       this.post({ type: "labkit:ticket", ticket: (await this.asking).ticket });
     } catch (error) {
       this.host.failed(error as Error);

@@ -122,7 +122,7 @@ export class Panes implements Actions {
     const key = `${machine}:${pane.name}`;
     const known = this.frames.get(key);
     if (known) return known;
-    const frame = new PaneFrame(machine, pane.name, pane.title, { ...this.host, stateChanged: this.drawFoot });
+    const frame = new PaneFrame(machine, pane, { ...this.host, stateChanged: this.drawFoot });
     this.frames.set(key, frame);
     this.stage.append(frame.element);
     return frame;
