@@ -19,6 +19,8 @@ class MachinePaths:
         self.serial = runtime / "serial.sock"
         self.agent = runtime / "qga.sock"
         """The guest agent's channel."""
+        self.wake = runtime / "wake.sock"
+        """The channel on which a saved machine is told who it is."""
         self.screenshot = runtime / "screen.png"
         """Where QEMU leaves a picture of the screen for a moment."""
         self.asleep = runtime / "asleep"

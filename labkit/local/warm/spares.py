@@ -35,8 +35,6 @@ from labkit.local.warm.warm import ROOM, Warm
 log = logging.getLogger(__name__)
 
 TROUBLE = (images.ImageError, NetworkError, NetworkFull, MachineError, agent.AgentError, OSError)
-SETTLE = "/usr/lib/labkit/settle"
-_SETTLE_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
 """Between a machine's start and the parking of the next spare: those who wait come first."""
 _AGAIN_SECONDS = 15.0
@@ -57,11 +55,15 @@ class Starter(Protocol):
 
 @dataclass
 class Spare:
-    """A parked machine: a VMI that nobody asked for, and its QEMU, paused. ``taken``: a VMI has its uid now."""
+    """A parked machine: a VMI that nobody asked for, its QEMU, paused, and what it is told by.
+
+    ``taken``: a VMI has its uid now.
+    """
 
     vmi: Obj
     key: str
     machine: Machine
+    line: waking.Line
     taken: bool = False
 
 
@@ -120,9 +122,14 @@ class Spares:
         self._by_hand[name] = list(machines), number
         self._changed.set()
 
+    def wait(self) -> None:
+        """A machine is being started: nothing is parked meanwhile, nor for a moment afterwards."""
+        self._last_start = time.monotonic()
+
     def note(self, vmi: Obj, space: str) -> None:
         """A machine was started, in the namespace with that uid: others wait, and it counts as demand."""
-        now = self._last_start = time.monotonic()
+        self.wait()
+        now = self._last_start
         self._demand = [item for item in self._demand if now - item[0] < _RECENT_SECONDS]
         if self._most and not keys.unfit(vmi):
             self._demand.append((now, space, vmi))
@@ -277,20 +284,21 @@ class Spares:
             await found.connect(
                 serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
             )
-            await waking.wake(found, template, place(address, _NAMESPACE) if plan.wants_network(vmi) else [])
+            line = await waking.wake(found, template, place(address, _NAMESPACE) if plan.wants_network(vmi) else [])
             with contextlib.suppress(agent.AgentError):  # An image may have nothing to wait for.
-                await agent.execute(paths.agent, [SETTLE], seconds=_SETTLE_SECONDS, given=b"")
+                await line.tell("settle")
             await found.execute("stop")
         except BaseException:
             await found.close()
             raise
-        return Spare(vmi, self._warm.key(vmi), found)
+        return Spare(vmi, self._warm.key(vmi), found, line)
 
     async def _end(self, nest: Nest, machines: Sequence[Obj] = ()) -> None:
         """End what is left of a set: nothing of it stays but what was taken."""
         if nest in self._nests:
             self._nests.remove(nest)
         for spare in nest.spares:
+            spare.line.close()
             await spare.machine.kill()
         for vmi in machines or [spare.vmi for spare in nest.spares]:
             paths = self._paths.machine(uid_of(vmi))
