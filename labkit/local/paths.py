@@ -63,6 +63,8 @@ class EnginePaths:
         """A folder for each claim and each snapshot: disks that outlive machines."""
         self.warm = self.engine / "warm"
         """A folder for each template that machines are cloned from."""
+        self.spares = self.engine / "spares.json"
+        """The sets of which spares are kept by hand."""
 
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""
