@@ -181,15 +181,25 @@ def test_a_damaged_template_costs_no_start_and_goes_after_the_second(
     assert "WarmStartFailed" in [event["reason"] for event in events]
 
 
-def test_an_engine_killed_while_it_makes_a_template_leaves_nothing_of_it() -> None:
+@pytest.mark.parametrize(
+    "point",
+    [
+        "engine/machines/*/memory",
+        pytest.param("engine/machines/*/state", marks=pytest.mark.slow),
+        pytest.param("engine/machines/*/about.json", marks=pytest.mark.slow),
+    ],
+    ids=["booting", "saving", "finishing"],
+)
+def test_an_engine_killed_while_it_makes_a_template_leaves_nothing_of_it(point: str) -> None:
     with running_engine(warm="4") as engine:
         prepare(engine)
-        until(lambda: any("mem-path" in line for line in engine.processes()))
+        until(lambda: [*engine.state.glob(point), *engine.state.glob("engine/warm/*")], 400)
         engine.kill()
-        assert engine.leftovers()
+        ready = [path.name for path in engine.state.glob("engine/warm/*/about.json")]
         engine.start()
         until(lambda: not engine.processes() and not engine.leftovers())
-        assert list(engine.state.glob("engine/warm/*")) == []
+        assert [path.name for path in engine.state.glob("engine/warm/*/about.json")] == ready
+        assert len(list(engine.state.glob("engine/warm/*"))) == len(ready)
 
 
 @pytest.mark.slow
