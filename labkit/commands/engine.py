@@ -122,7 +122,7 @@ def templates(as_json: bool) -> None:
 
 @engine.command()
 @click.argument("template")
-@click.option("--spares", default=0, show_default=True, help="Labs to keep parked, until the engine ends.")
+@click.option("--spares", default=0, show_default=True, help="Labs to keep parked, until told otherwise.")
 @click.option("--wait/--no-wait", default=True, help="Wait until everything is ready.")
 def warm(template: str, spares: int, wait: bool) -> None:
     """Prepare a lab ahead of a class: its machines then start as clones, or are parked and only claimed."""

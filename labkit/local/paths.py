@@ -19,6 +19,8 @@ class MachinePaths:
         self.serial = runtime / "serial.sock"
         self.agent = runtime / "qga.sock"
         """The guest agent's channel."""
+        self.wake = runtime / "wake.sock"
+        """The channel on which a saved machine is told who it is."""
         self.screenshot = runtime / "screen.png"
         """Where QEMU leaves a picture of the screen for a moment."""
         self.asleep = runtime / "asleep"
@@ -61,6 +63,8 @@ class EnginePaths:
         """A folder for each claim and each snapshot: disks that outlive machines."""
         self.warm = self.engine / "warm"
         """A folder for each template that machines are cloned from."""
+        self.spares = self.engine / "spares.json"
+        """The sets of which spares are kept by hand."""
 
     def machine(self, uid: str) -> MachinePaths:
         """The files of the machine whose VMI has this uid."""

@@ -45,6 +45,8 @@ def test_the_whole_command_line_of_an_ordinary_machine() -> None:
         "-device", "virtio-serial-pci,id=channels,bus=pcie.0,addr=0x3",
         "-chardev", "socket,id=agent0,path=/r/m1/qga.sock,server=on,wait=off",
         "-device", "virtserialport,bus=channels.0,nr=1,chardev=agent0,name=org.qemu.guest_agent.0,id=agent",
+        "-chardev", "socket,id=wake0,path=/r/m1/wake.sock,server=on,wait=off",
+        "-device", "virtserialport,bus=channels.0,nr=2,chardev=wake0,name=labkit.wake,id=wake",
         "-display", "none",
         "-vnc", "unix:/r/m1/vnc.sock",
         "-device", "VGA,id=video0,bus=pcie.0,addr=0x1",

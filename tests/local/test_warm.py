@@ -49,6 +49,18 @@ def prepare(engine: EngineProcess, spares: int = 0) -> dict[str, Any]:
     return dict(json.loads(body))
 
 
+def parked(engine: EngineProcess, machines: int) -> bool:
+    """Whether the one set that is kept by hand is parked, with so many machines."""
+    return [each["machines"] for each in json.loads(engine.request("GET", WARM)[1])["spares"]] == [machines]
+
+
+def keep(engine: EngineProcess, machines: int, spares: int = 1) -> int:
+    """Have a set of so many machines kept parked; the status of the answer."""
+    spec = machine("web", "any")["spec"]["template"]["spec"]
+    body = {"name": "set", "machines": {f"web{n}": spec for n in range(machines)}, "spares": spares}
+    return engine.request("POST", WARM, body)[0]
+
+
 def start(engine: EngineProcess, space: str) -> str:
     """A running machine ``web`` with user data of its own in a new namespace; how it was started."""
     files = [{"path": "/etc/note", "content": f"for {space}", "permissions": "0640"}]
@@ -124,6 +136,19 @@ def test_a_clone_has_its_own_address_after_a_reboot_too(warm: EngineProcess, clo
     assert {item for item in before if before[item] == after[item]} >= {"mac", "address", "machine-id", "host-key"}
 
 
+def test_a_set_kept_by_hand_is_parked_anew_when_its_machines_change_and_when_the_engine_is_started_again(
+    warm: EngineProcess, clones: tuple[str, str]
+) -> None:
+    for machines in (1, 2):
+        assert keep(warm, machines) == 200
+        until(lambda machines=machines: parked(warm, machines), 60)
+    warm.kill()
+    warm.start()
+    until(lambda: parked(warm, 2), 60)
+    assert keep(warm, 2, spares=0) == 200
+    until(lambda: prepare(warm)["spares"] == [])
+
+
 def test_a_spare_is_claimed_with_an_identity_of_its_own(warm: EngineProcess, clones: tuple[str, str]) -> None:
     until(lambda: prepare(warm, spares=1)["spares"], 60)
     assert start(warm, "three") == "spare"
@@ -156,15 +181,25 @@ def test_a_damaged_template_costs_no_start_and_goes_after_the_second(
     assert "WarmStartFailed" in [event["reason"] for event in events]
 
 
-def test_an_engine_killed_while_it_makes_a_template_leaves_nothing_of_it() -> None:
+@pytest.mark.parametrize(
+    "point",
+    [
+        "engine/machines/*/memory",
+        pytest.param("engine/machines/*/state", marks=pytest.mark.slow),
+        pytest.param("engine/machines/*/about.json", marks=pytest.mark.slow),
+    ],
+    ids=["booting", "saving", "finishing"],
+)
+def test_an_engine_killed_while_it_makes_a_template_leaves_nothing_of_it(point: str) -> None:
     with running_engine(warm="4") as engine:
         prepare(engine)
-        until(lambda: any("mem-path" in line for line in engine.processes()))
+        until(lambda: [*engine.state.glob(point), *engine.state.glob("engine/warm/*")], 400)
         engine.kill()
-        assert engine.leftovers()
+        ready = [path.name for path in engine.state.glob("engine/warm/*/about.json")]
         engine.start()
         until(lambda: not engine.processes() and not engine.leftovers())
-        assert list(engine.state.glob("engine/warm/*")) == []
+        assert [path.name for path in engine.state.glob("engine/warm/*/about.json")] == ready
+        assert len(list(engine.state.glob("engine/warm/*"))) == len(ready)
 
 
 @pytest.mark.slow

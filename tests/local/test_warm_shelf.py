@@ -15,6 +15,7 @@ from labkit.local.api.kinds import Admission
 from labkit.local.kubevirt.admission import admit_vmi
 from labkit.local.warm import keys
 from labkit.local.warm.shelf import Limits, Shelf, Template, measure
+from labkit.local.warm.wanted import MOST_SETS, TooMuch, Wanted
 from tests.support.engine import machine
 
 DISK, HOST = Path("/images/tiny/1/disk.qcow2"), ["QEMU 7.2"]
@@ -151,3 +152,30 @@ def test_a_template_is_dropped_after_two_failures_in_a_row(tmp_path: Path) -> No
     assert shelf.find("first") is template
     shelf.failed(template)
     assert shelf.find("first") is None
+
+
+def test_sets_kept_by_hand_are_known_again_without_anybodys_passwords(tmp_path: Path) -> None:
+    found = vmi(firmware={"uuid": "x"})
+    found["spec"]["volumes"][1]["cloudInitNoCloud"] = {"userData": "#cloud-config secret"}
+    wanted, again = Wanted(tmp_path / "spares.json"), Wanted(tmp_path / "spares.json")
+    assert (wanted.put("class", [found], 2), wanted.put("class", [found], 2)) == (True, False)
+    again.open()
+    assert (again.sets["class"][1], key(again.sets["class"][0][0])) == (2, key(found))
+    assert "secret" not in (tmp_path / "spares.json").read_text()
+
+
+def test_no_more_than_so_many_sets_are_kept_by_hand_and_an_ended_one_makes_room(tmp_path: Path) -> None:
+    wanted = Wanted(tmp_path / "spares.json")
+    for number in range(MOST_SETS):
+        wanted.put(f"set-{number}", [vmi()], 1)
+    with pytest.raises(TooMuch, match="--spares 0"):
+        wanted.put("one-more", [vmi()], 1)
+    assert wanted.put("set-0", [], 0)
+    assert wanted.put("one-more", [vmi()], 1)
+
+
+def test_a_list_of_sets_that_is_damaged_keeps_no_engine_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "spares.json").write_text('{"set": 7}')
+    wanted = Wanted(tmp_path / "spares.json")
+    wanted.open()
+    assert wanted.sets == {}

@@ -102,11 +102,16 @@ def _processes_of(engine: EngineProcess) -> Iterator[psutil.Process]:
 
 @contextlib.contextmanager
 def running_engine(
-    images: Path | None = None, *, anywhere: bool = True, network: str = "auto", warm: str = "off"
+    images: Path | None = None, *, anywhere: bool = True, network: str = "auto", warm: str = "off", spares: int = 0
 ) -> Iterator[EngineProcess]:
     """An engine that answers; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    options = [f"--network={network}", f"--warm={warm}", *(["--import-from-anywhere"] if anywhere else [])]
+    options = [
+        f"--network={network}",
+        f"--warm={warm}",
+        f"--spares={spares}",
+        *(["--import-from-anywhere"] if anywhere else []),
+    ]
     engine = EngineProcess(folder, images or settings.load().images_dir, *options)
     try:
         engine.start()

@@ -164,6 +164,7 @@ class Machines:
             self.reports.event(vmi, problem.reason, problem.message, warning=True)
             return _RETRY_SECONDS
         vmi = self.reports.observe(vmi, "Scheduling")
+        self._spares.wait()
         try:
             started = await self._starter.start(vmi)
         except TROUBLE as error:

@@ -82,7 +82,7 @@ class Starter:
             process = await self._launcher.launch(vmi, template)
             found = await self.connect(self._reports.mark(vmi, "warm"), process)
             async with _closing(found):
-                await waking.wake(found, template, self._launcher.place(vmi))
+                (await waking.wake(found, template, self._launcher.place(vmi))).close()
         except TROUBLE:
             self._warm.shelf.failed(template)
             raise
@@ -93,9 +93,10 @@ class Starter:
         spare = self._spares.take(uid_of(vmi))
         if spare is None:
             return None
-        async with _closing(spare.machine):
-            self._reports.mark(vmi, "spare")
-            await self._launcher.take_over(vmi)
-            await spare.machine.unpause()
-            await waking.become(spare.machine, self._launcher.place(vmi))
+        with contextlib.closing(spare.line):
+            async with _closing(spare.machine):
+                self._reports.mark(vmi, "spare")
+                await self._launcher.take_over(vmi)
+                await spare.machine.unpause()
+                await waking.become(spare.line, self._launcher.place(vmi))
         return spare.machine

@@ -16,6 +16,7 @@ MACHINE_TYPE = "pc-q35-7.2"
 
 _FIRST_DISK_SLOT = 0x08
 _AGENT_CHANNEL = "org.qemu.guest_agent.0"
+_WAKE_CHANNEL = "labkit.wake"
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ def _channels(config: MachineConfig) -> list[str]:
         "-device", "virtio-serial-pci,id=channels,bus=pcie.0,addr=0x3",
         "-chardev", f"socket,id=agent0,path={config.paths.agent},server=on,wait=off",
         "-device", f"virtserialport,bus=channels.0,nr=1,chardev=agent0,name={_AGENT_CHANNEL},id=agent",
+        "-chardev", f"socket,id=wake0,path={config.paths.wake},server=on,wait=off",
+        "-device", f"virtserialport,bus=channels.0,nr=2,chardev=wake0,name={_WAKE_CHANNEL},id=wake",
     ]  # fmt: skip
     return [*(serial if config.serial else []), *agent]
 

@@ -89,11 +89,11 @@ class Machine:
                     self.serial = SerialConsole(self.paths.serial, self.paths.console_log if keep_log else None)
                     await self.serial.open()
             status: Any = await self.execute("query-status")
-            chardevs: Any = await self.execute("query-chardev")
+            has_agent = await self.opened("agent0")
         except (TimeoutError, OSError, QMPError) as error:
             raise MachineError(f"QEMU does not answer on its monitor: {self.complaint() or error}") from error
         await self._learn_state(str(status["status"]))
-        self.facts.agent = any(item["label"] == "agent0" and item["frontend-open"] for item in chardevs)
+        self.facts.agent = has_agent
         self.keep(self._watch_monitor())
         self.keep(self._watch_process())
         if self.facts.agent:
@@ -148,6 +148,11 @@ class Machine:
                 return
         self.paths.reboot.touch(mode=0o600)
         await self.execute("system_powerdown")
+
+    async def opened(self, channel: str) -> bool:
+        """Whether a program in the guest has opened a channel. Raises MachineError."""
+        channels: Any = await self.execute("query-chardev")
+        return any(item["label"] == channel and item["frontend-open"] for item in channels)
 
     async def save(self, descriptor: int) -> None:
         """Write the devices of a frozen guest to an open file; its memory is one already. Raises MachineError.

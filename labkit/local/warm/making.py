@@ -17,6 +17,7 @@ from labkit.local.qemu import agent, argv, images, plan
 from labkit.local.qemu.machine import Machine, MachineError, mark
 from labkit.local.warm import keys
 from labkit.local.warm.shelf import Template, measure
+from labkit.local.warm.waking import Line
 
 PARK = "/usr/lib/labkit/park"
 _BOOT_SECONDS = 900.0
@@ -52,18 +53,21 @@ async def make(
         await _volumes(vmi, disks, paths)
         config = keys.hardware(vmi, paths, acceleration, argv.MemoryFile(paths.state / "memory", shared=True))
         process = processes.start(["nice", "-n", "10", *argv.arguments(config)], paths.qemu_log)
-        found = Machine(paths, process, lambda: None)
+        found, line = Machine(paths, process, lambda: None), Line(paths, listens=False)
         try:
             await found.connect(serial=config.serial, keep_log=False)
+            await line.open()
             await _park(found, seconds)
+            listens = await found.opened("wake0")
             await _save(found, paths.state / "state", config.nic is not None)
             os_info = found.facts.os_info
         finally:
+            line.close()
             await found.close()
     finally:
         await processes.end_all(mark(paths))
         await asyncio.to_thread(remove_tree, paths.runtime)
-    return await asyncio.to_thread(_finish, vmi, key, disks, paths, os_info, time.monotonic() - begun)
+    return await asyncio.to_thread(_finish, vmi, key, disks, paths, (os_info, listens), begun)
 
 
 async def _volumes(vmi: Obj, disks: Mapping[str, Path], paths: MachinePaths) -> None:
@@ -110,7 +114,12 @@ async def _save(found: Machine, target: Path, network: bool) -> None:
 
 
 def _finish(
-    vmi: Obj, key: str, disks: Mapping[str, Path], paths: MachinePaths, os_info: dict[str, str], seconds: float
+    vmi: Obj,
+    key: str,
+    disks: Mapping[str, Path],
+    paths: MachinePaths,
+    seen: tuple[dict[str, str], bool],
+    begun: float,
 ) -> Template:
     remove_tree(paths.logs)
     written = [path for path in paths.state.iterdir() if path.suffix != ".iso"]
@@ -125,8 +134,9 @@ def _finish(
         images=[str(disk) for disk in disks.values()],
         memory=plan.memory_bytes(vmi) // 2**20,
         made=time.time(),
-        seconds=round(seconds, 1),
+        seconds=round(time.monotonic() - begun, 1),
         bytes=sum(path.stat().st_blocks * 512 for path in written),
         files=measure(paths.state, [path.name for path in written]),
-        os_info=os_info,
+        os_info=seen[0],
+        listens=seen[1],
     )

@@ -18,6 +18,7 @@ from labkit.local.qemu.images import ImageError
 from labkit.local.store import Store
 from labkit.local.warm import keys
 from labkit.local.warm.spares import Spares
+from labkit.local.warm.wanted import TooMuch
 from labkit.local.warm.warm import Warm
 
 PATH = "/labkit/warm"
@@ -69,7 +70,10 @@ class WarmRoutes:
         vmis = {each: self._defaulted(spec) for each, spec in machines.items()}
         states = {each: self._state(vmi) for each, vmi in vmis.items()}
         fit = [vmi for each, vmi in vmis.items() if states[each]["state"] != "unfit"]
-        self._spares.keep(name, fit, number if fit else 0)
+        try:
+            self._spares.keep(name, fit, number if fit else 0)
+        except TooMuch as error:
+            raise bad_request(str(error)) from error
         return web.json_response({"machines": states, "spares": self._spares.told()})
 
     def _defaulted(self, spec: Obj) -> Obj:

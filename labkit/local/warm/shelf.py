@@ -29,7 +29,7 @@ class Template:
     """A machine that was saved: the files in its folder, and what is told of it.
 
     ``images`` are the images' disks, ``memory`` is the guest's in MiB, ``seconds`` what making it took, ``files`` each
-    file's size and time of its last change; ``made`` and ``used`` are Unix times.
+    file's size and time of its last change; ``made`` and ``used`` are Unix times; ``listens``: see waking.Line.
     """
 
     key: str
@@ -40,6 +40,7 @@ class Template:
     bytes: int
     files: dict[str, list[int]]
     os_info: dict[str, str] = field(default_factory=dict)
+    listens: bool = False
     hits: int = 0
     used: float = 0.0
     failures: int = 0

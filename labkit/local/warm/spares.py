@@ -13,7 +13,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,13 +30,12 @@ from labkit.local.qemu import agent, images, plan
 from labkit.local.qemu.machine import Machine, MachineError, mark
 from labkit.local.warm import keys, waking
 from labkit.local.warm.shelf import Template
+from labkit.local.warm.wanted import Wanted
 from labkit.local.warm.warm import ROOM, Warm
 
 log = logging.getLogger(__name__)
 
 TROUBLE = (images.ImageError, NetworkError, NetworkFull, MachineError, agent.AgentError, OSError)
-SETTLE = "/usr/lib/labkit/settle"
-_SETTLE_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
 """Between a machine's start and the parking of the next spare: those who wait come first."""
 _AGAIN_SECONDS = 15.0
@@ -57,11 +56,15 @@ class Starter(Protocol):
 
 @dataclass
 class Spare:
-    """A parked machine: a VMI that nobody asked for, and its QEMU, paused. ``taken``: a VMI has its uid now."""
+    """A parked machine: a VMI that nobody asked for, its QEMU, paused, and what it is told by.
+
+    ``taken``: a VMI has its uid now.
+    """
 
     vmi: Obj
     key: str
     machine: Machine
+    line: waking.Line
     taken: bool = False
 
 
@@ -96,7 +99,7 @@ class Spares:
         self._warm = warm
         self._most = most
         self._memory = memory
-        self._by_hand: dict[str, tuple[list[Obj], int]] = {}
+        self._by_hand = Wanted(paths.spares)
         self._demand: list[tuple[float, str, Obj]] = []
         self._nests: list[Nest] = []
         self._last_start = 0.0
@@ -104,7 +107,9 @@ class Spares:
         self._changed = asyncio.Event()
 
     def start(self) -> None:
-        """Begin to park."""
+        """Begin to park, with what was to be kept before the engine was started."""
+        if self._warm.on:
+            self._by_hand.open()
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -116,13 +121,18 @@ class Spares:
             await self._end(nest)
 
     def keep(self, name: str, machines: Sequence[Obj], number: int) -> None:
-        """Have a number of sets of these (VMIs) parked until the engine ends; 0: none by hand any more."""
-        self._by_hand[name] = list(machines), number
-        self._changed.set()
+        """Have a number of sets of these (VMIs) parked from now on; 0: none any more. Raises TooMuch, OSError."""
+        if self._by_hand.put(name, machines, number):
+            self._changed.set()
+
+    def wait(self) -> None:
+        """A machine is being started: nothing is parked meanwhile, nor for a moment afterwards."""
+        self._last_start = time.monotonic()
 
     def note(self, vmi: Obj, space: str) -> None:
         """A machine was started, in the namespace with that uid: others wait, and it counts as demand."""
-        now = self._last_start = time.monotonic()
+        self.wait()
+        now = self._last_start
         self._demand = [item for item in self._demand if now - item[0] < _RECENT_SECONDS]
         if self._most and not keys.unfit(vmi):
             self._demand.append((now, space, vmi))
@@ -193,17 +203,14 @@ class Spares:
             except TROUBLE as error:
                 log.warning("no spares: %s", error)
                 waited = _AGAIN_SECONDS
-            open_ends = (
-                self._demand or any(nest.space for nest in self._nests) or any(n for _, n in self._by_hand.values())
-            )
+            open_ends = self._demand or any(nest.space for nest in self._nests) or self._by_hand.sets
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(waited, 1.0) if open_ends else None):
                     await self._changed.wait()
 
     def _superfluous(self) -> list[Nest]:
         """What nobody has wanted of sets that were taken, and sets that are no longer to be kept."""
-        sets = (self._by_demand() | self._by_hand).items()
-        kept = {(name, self._kinds(machines)): number for name, (machines, number) in sets}
+        kept = {(name, self._kinds(machines)): number for name, machines, number in self._sets()}
         found = []
         for nest in self._nests:
             if nest.space:
@@ -218,7 +225,7 @@ class Spares:
     def _missing(self) -> tuple[str, list[Obj]]:
         """The next set that is to be parked, if there is memory and every template for it."""
         used = sum(map(_memory, self._nests))
-        for name, (machines, number) in (self._by_demand() | self._by_hand).items():
+        for name, machines, number in self._sets():
             parked = sum(nest.name == name and not nest.space for nest in self._nests)
             size = sum(map(plan.memory_bytes, machines))
             if parked >= number or used + size > self._memory or psutil.virtual_memory().available < size + ROOM:
@@ -228,6 +235,13 @@ class Spares:
             if all(map(self._warm.template, machines)):
                 return name, machines
         return "", []
+
+    def _sets(self) -> Iterator[tuple[str, list[Obj], int]]:
+        """What is to be parked, and how often; without sets whose images are not there (any more)."""
+        for name, (machines, number) in (self._by_demand() | self._by_hand.sets).items():
+            with contextlib.suppress(images.ImageError):
+                self._kinds(machines)
+                yield name, machines, number
 
     def _by_demand(self) -> dict[str, tuple[list[Obj], int]]:
         started: dict[str, dict[str, Obj]] = {}
@@ -277,20 +291,21 @@ class Spares:
             await found.connect(
                 serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
             )
-            await waking.wake(found, template, place(address, _NAMESPACE) if plan.wants_network(vmi) else [])
+            line = await waking.wake(found, template, place(address, _NAMESPACE) if plan.wants_network(vmi) else [])
             with contextlib.suppress(agent.AgentError):  # An image may have nothing to wait for.
-                await agent.execute(paths.agent, [SETTLE], seconds=_SETTLE_SECONDS, given=b"")
+                await line.tell("settle")
             await found.execute("stop")
         except BaseException:
             await found.close()
             raise
-        return Spare(vmi, self._warm.key(vmi), found)
+        return Spare(vmi, self._warm.key(vmi), found, line)
 
     async def _end(self, nest: Nest, machines: Sequence[Obj] = ()) -> None:
         """End what is left of a set: nothing of it stays but what was taken."""
         if nest in self._nests:
             self._nests.remove(nest)
         for spare in nest.spares:
+            spare.line.close()
             await spare.machine.kill()
         for vmi in machines or [spare.vmi for spare in nest.spares]:
             paths = self._paths.machine(uid_of(vmi))

@@ -1,4 +1,5 @@
-# $user: text of user-data, $meta: text of meta-data. Result: lines of shell, the first "instance ID".
+# Input: text of meta-data, a record separator, text of user-data. Result: lines of shell, the first "instance ID".
+index("\u001e") as $end | .[:$end] as $meta | .[$end + 1:] as $user |
 
 def complain($text): "complain \($text | @sh)";
 def strange($where; $allowed):
