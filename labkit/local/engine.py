@@ -139,7 +139,7 @@ async def _serve(options: Options) -> None:
     spares = Spares(paths, segments, launcher, warm, options.spares, psutil.virtual_memory().total // 4)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name, warm, spares)
     store.uid_for = machines.uid_for
-    snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
+    snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims, machines)
     subresources = Subresources(store, machines)
 
     containers = Containers(store, recorder, segments, networks, paths)

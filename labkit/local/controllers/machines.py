@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
+from collections import defaultdict
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +21,8 @@ from labkit.local.controllers.launch import TROUBLE, Launcher
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.reports import Reports
 from labkit.local.controllers.starting import Starter
-from labkit.local.controllers.virtualmachines import VMI
-from labkit.local.files import remove_tree
+from labkit.local.controllers.virtualmachines import VM, VMI
+from labkit.local.files import remove_tree, write_atomically
 from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import (
     FINAL,
@@ -40,6 +43,7 @@ from labkit.local.objects import (
 )
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
+from labkit.local.storage import memory
 from labkit.local.store import Change, Store
 from labkit.local.warm.spares import Spares
 from labkit.local.warm.warm import START, Warm
@@ -78,6 +82,8 @@ class Machines:
         self._running: dict[str, machine.Machine] = {}
         self.reports = Reports(store, recorder, segments, paths, acceleration, self._running)
         self._starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
+        self._alone: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Held by whoever starts or ends a machine."""
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
         self.queue = WorkQueue("machine", self.reconcile)
@@ -104,8 +110,69 @@ class Machines:
         return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
 
     def uid_for(self, kind: str, obj: Obj) -> str:
-        """The uid of a new object where it is a machine for which there is a spare."""
-        return self._spares.uid_for(obj, self.network_uid(obj)) if kind == VMI else ""
+        """The uid of a new object where it is a machine that was put back, or for which there is a spare."""
+        if kind != VMI:
+            return ""
+        uid = str(get_path(self._store.get(VM, namespace_of(obj), name_of(obj)), "status.restoredMachine", ""))
+        restored = uid and self._paths.machine(uid).memory.exists() and self._store.by_uid(uid) is None
+        return uid if restored else self._spares.uid_for(obj, self.network_uid(obj))
+
+    def _address(self, vmi: Obj) -> str:
+        return self._segments.address(self.network_uid(vmi), uid_of(vmi)) or ""
+
+    async def put_away(self, vmi: Obj) -> None:
+        """Make a running machine files: memory, devices and disks. Its process ends. Raises MachineError, OSError."""
+        key = namespace_of(vmi), name_of(vmi)
+        async with self._alone[key]:
+            if self.reports.put_away(vmi) or (running := self.running(vmi)) is None:
+                return
+            async with memory.still(running):
+                await memory.keep(running, self._address(vmi))
+                del self._running[uid_of(vmi)]
+                await running.kill()
+            await self._starter.end(vmi)
+        self.reports.event(self.reports.observe(vmi, "Running"), "PutAway", "VirtualMachineInstance is a file now")
+
+    @contextlib.asynccontextmanager
+    async def still(self, vmi: Obj, folder: Path) -> AsyncIterator[None]:
+        """Have a machine stand still, its files copied to a folder. Raises MachineError, DiskError, OSError.
+
+        One that is paused is put away for it: QEMU could not write its memory twice.
+        """
+        running, paths = self.running(vmi), self._paths.machine(uid_of(vmi))
+        if running and running.facts.paused:
+            await self.put_away(vmi)
+        async with self._alone[namespace_of(vmi), name_of(vmi)], contextlib.AsyncExitStack() as stack:
+            if running := self.running(vmi):
+                await stack.enter_async_context(memory.still(running))
+                write_atomically(folder / paths.address.name, self._address(vmi).encode())
+                await memory.write(running, folder / paths.memory.name)
+            elif not self.reports.put_away(vmi):
+                raise machine.MachineError("the machine does not run")
+            await memory.copy_machine(paths.state, folder)
+            yield
+
+    async def put_back(self, uid: str, folder: Path) -> None:
+        """Have a new machine of that uid go on from what ``still`` copied. Raises MachineError, DiskError, OSError."""
+        if self._store.by_uid(uid) or self._store.owned_by(uid):
+            raise machine.MachineError("the machine that was kept is not gone yet")
+        await memory.put_back(folder, self._paths.machine(uid))
+
+    async def resume(self, vmi: Obj) -> None:
+        """Let a machine that was put away go on. Raises what TROUBLE names: it stays put away then."""
+        key = namespace_of(vmi), name_of(vmi)
+        async with self._alone[key]:
+            if self.running(vmi):
+                return
+            try:
+                if problem := self._launcher.obstacle(vmi):
+                    raise machine.MachineError(problem.message)
+                self._take(vmi, await self._starter.resume(vmi))
+            except TROUBLE as error:
+                why = f"the machine cannot go on from what was kept of it, which stays: {error}"
+                self.reports.event(vmi, "ResumeFailed", why, warning=True)
+                raise
+        self.reports.event(self.reports.observe(vmi, "Running"), "Resumed", "VirtualMachineInstance goes on")
 
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI:
@@ -121,6 +188,10 @@ class Machines:
     async def reconcile(self, key: Key) -> float | None:
         """One VMI. Nothing is started or ended for a change that a crash would take back."""
         await self._store.settled()
+        async with self._alone[key]:
+            return await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> float | None:
         for gone in [gone for gone in self._gone.values() if (namespace_of(gone), name_of(gone)) == key]:
             if self._paths.machine(uid_of(gone)).state.exists():
                 await self._clear(gone, everything=True)
@@ -137,6 +208,9 @@ class Machines:
         running = self.running(vmi) or await self._take_over(vmi)
         if deleting(vmi):
             return await self._end(vmi, running)
+        if running is None and phase == "Running" and self.reports.put_away(vmi):
+            self.reports.observe(vmi, "Running")
+            return None
         if running is None and phase == "Running":
             self.reports.observe(vmi, "Failed")
             self.reports.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
@@ -211,6 +285,9 @@ class Machines:
         paths = self._paths.machine(uid_of(vmi))
         parked = self._spares.holds(uid_of(vmi))
         process = machine.find(paths) if paths.runtime.exists() and not parked else None
+        if paths.runtime.exists() and paths.memory.exists():
+            await self._starter.end(vmi)
+            return None
         if process is not None and paths.asleep.exists():
             await processes.end_all(machine.mark(paths))
             return None
@@ -218,6 +295,8 @@ class Machines:
             return None
         try:
             found = await self._starter.connect(vmi, process)
+            if paths.frozen.exists():
+                await memory.go_on(found)
         except machine.MachineError as error:
             log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
             await processes.end_all(machine.mark(paths))
@@ -275,7 +354,8 @@ class Machines:
 
     async def _sweep(self) -> None:
         keepers = [*self._store.all(VMI), *self._store.all("pods")]
-        living = {self._paths.machine(uid_of(keeper)).runtime.name for keeper in keepers}
+        restored = [uid for vm in self._store.all(VM) if (uid := get_path(vm, "status.restoredMachine"))]
+        living = {self._paths.machine(uid).runtime.name for uid in [*map(uid_of, keepers), *restored]}
         for folder in (self._paths.runtime, self._paths.machines):
             for entry in folder.glob("m*"):
                 if entry.name not in living:

@@ -1,4 +1,4 @@
-"""Snapshots of a VM's claims, and restores of them. Memory is never part of either."""
+"""Snapshots of a VM's claims, and restores of them; with memory, which is ours and not KubeVirt's, of all its disks."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from labkit.local.storage.rules import admit_claim
 from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
+
+MEMORY = "labkit/memory"
+"""Annotation of a snapshot that is to have the machine's memory, and all its disks: `true`."""
 
 
 class Snapshots(Operations):
@@ -45,8 +48,9 @@ class Snapshots(Operations):
         self.hold(obj, vm)
         uses = {volume["name"]: use_of(volume) for volume in get_path(vm, "spec.template.spec.volumes", [])}
         claims = {name: self._claims.bound(space, use.claim) for name, use in uses.items() if use and not use.ephemeral}
-        taken, indications = timestamp(), await self._copy(obj, vm, claims)
-        excluded = [name for name in uses if name not in claims]
+        taken, whole = timestamp(), obj["metadata"].get("annotations", {}).get(MEMORY) == "true"
+        indications, about = await (self._copy_machine if whole else self._copy)(obj, vm, claims)
+        excluded = [] if whole else [name for name in uses if name not in claims]
         if excluded:
             indications.append(("PartialSnapshot", f"only claims are captured, not: {', '.join(excluded)}"))
         meta = {key: vm["metadata"][key] for key in ("name", "labels", "annotations") if key in vm["metadata"]}
@@ -61,10 +65,22 @@ class Snapshots(Operations):
             "captured": {
                 "virtualMachine": {"metadata": meta, "spec": vm["spec"]},
                 "claims": {name: found["spec"] for name, found in claims.items()},
+                **about,
             },
         }
 
-    async def _copy(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> list[tuple[str, str]]:
+    async def _copy_machine(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> tuple[list[tuple[str, str]], Obj]:
+        """Copy memory, devices and every disk as they are at one moment, at which the guest stands still."""
+        folder = make_private(self._claims.folder(obj) / "machine")
+        vmi = self._store.get(VMI, namespace_of(vm), name_of(vm))
+        if vmi is None or get_path(vmi, "status.phase") != "Running":
+            raise Later("SourceNotReady", f"VirtualMachine {name_of(vm)} does not run, so it has no memory")
+        async with self._machines.still(vmi, folder):
+            for volume, claim in claims.items():
+                await disks.copy(self._claims.file(claim), self._claims.snapshot_file(obj, volume))
+        return [("Memory", "the machine stood still, and is whole")], {"machine": uid_of(vmi)}
+
+    async def _copy(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> tuple[list[tuple[str, str]], Obj]:
         make_private(self._claims.folder(obj))
         vmi = self._store.get(VMI, namespace_of(vm), name_of(vm))
         machine = self._machines.running(vmi) if vmi and get_path(vmi, "status.phase") == "Running" else None
@@ -83,13 +99,17 @@ class Snapshots(Operations):
         with self._claims.locked([claim for claim, _ in resting], "InUse"):
             for claim, target in resting:
                 await disks.copy(self._claims.file(claim), target)
-            return await online.backup(machine, copies) if machine and copies else []
+            return await online.backup(machine, copies) if machine and copies else [], {}
 
 
 class Restores(Operations):
     """The controller of VirtualMachineRestores. The restored VM is halted, as on KubeVirt."""
 
     kind, lock = RESTORE, "restoreInProgress"
+
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines) -> None:
+        super().__init__(store, recorder, claims)
+        self._machines = machines
 
     async def perform(self, obj: Obj) -> Obj:
         """Bring back every captured claim, then the VM's spec."""
@@ -107,6 +127,10 @@ class Restores(Operations):
         for volume, claim in claims.items():
             await disks.copy(self._claims.snapshot_file(snapshot, volume), self._claims.file(claim))
         gone = self._restore_vm(obj, captured["virtualMachine"], vm, names)
+        if uid := captured.get("machine"):
+            await self._machines.put_back(uid, self._claims.folder(snapshot) / "machine")
+            mark = {"restoredMachine": uid}
+            self._store.update(VM, space, spec["target"]["name"], lambda now: now.setdefault("status", {}).update(mark))
         restores = [{"volumeName": volume, "persistentVolumeClaim": name} for volume, name in names.items()]
         return {"complete": True, "restoreTime": timestamp(), "restores": restores, "deletedDataVolumes": gone}
 
