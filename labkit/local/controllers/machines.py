@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,7 @@ from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.reports import Reports
 from labkit.local.controllers.starting import Starter
 from labkit.local.controllers.virtualmachines import VM, VMI
-from labkit.local.files import remove_tree, write_atomically
+from labkit.local.files import remove_tree
 from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import (
     FINAL,
@@ -81,8 +79,8 @@ class Machines:
         self._spares = spares
         self._running: dict[str, machine.Machine] = {}
         self.reports = Reports(store, recorder, segments, paths, acceleration, self._running)
-        self._starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
-        self._alone: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
+        self.alone: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Held by whoever starts or ends a machine."""
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
@@ -105,6 +103,14 @@ class Machines:
         """The machine of a VMI, if it is in reach."""
         return self._running.get(uid_of(vmi))
 
+    def let_go(self, vmi: Obj) -> None:
+        """Hold a machine no more: its process is about to end, and that is no end of the machine."""
+        self._running.pop(uid_of(vmi), None)
+
+    def address(self, vmi: Obj) -> str:
+        """The address that a machine has, or nothing."""
+        return self._segments.address(self.network_uid(vmi), uid_of(vmi)) or ""
+
     def network_uid(self, vmi: Obj) -> str:
         """The uid of the VMI's namespace, which names its network."""
         return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
@@ -116,63 +122,6 @@ class Machines:
         uid = str(get_path(self._store.get(VM, namespace_of(obj), name_of(obj)), "status.restoredMachine", ""))
         restored = uid and self._paths.machine(uid).memory.exists() and self._store.by_uid(uid) is None
         return uid if restored else self._spares.uid_for(obj, self.network_uid(obj))
-
-    def _address(self, vmi: Obj) -> str:
-        return self._segments.address(self.network_uid(vmi), uid_of(vmi)) or ""
-
-    async def put_away(self, vmi: Obj) -> None:
-        """Make a running machine files: memory, devices and disks. Its process ends. Raises MachineError, OSError."""
-        key = namespace_of(vmi), name_of(vmi)
-        async with self._alone[key]:
-            if self.reports.put_away(vmi) or (running := self.running(vmi)) is None:
-                return
-            async with memory.still(running):
-                await memory.keep(running, self._address(vmi))
-                del self._running[uid_of(vmi)]
-                await running.kill()
-            await self._starter.end(vmi)
-        self.reports.event(self.reports.observe(vmi, "Running"), "PutAway", "VirtualMachineInstance is a file now")
-
-    @contextlib.asynccontextmanager
-    async def still(self, vmi: Obj, folder: Path) -> AsyncIterator[None]:
-        """Have a machine stand still, its files copied to a folder. Raises MachineError, DiskError, OSError.
-
-        One that is paused is put away for it: QEMU could not write its memory twice.
-        """
-        running, paths = self.running(vmi), self._paths.machine(uid_of(vmi))
-        if running and running.facts.paused:
-            await self.put_away(vmi)
-        async with self._alone[namespace_of(vmi), name_of(vmi)], contextlib.AsyncExitStack() as stack:
-            if running := self.running(vmi):
-                await stack.enter_async_context(memory.still(running))
-                write_atomically(folder / paths.address.name, self._address(vmi).encode())
-                await memory.write(running, folder / paths.memory.name)
-            elif not self.reports.put_away(vmi):
-                raise machine.MachineError("the machine does not run")
-            await memory.copy_machine(paths.state, folder)
-            yield
-
-    async def put_back(self, uid: str, folder: Path) -> None:
-        """Have a new machine of that uid go on from what ``still`` copied. Raises MachineError, DiskError, OSError."""
-        if self._store.by_uid(uid) or self._store.owned_by(uid):
-            raise machine.MachineError("the machine that was kept is not gone yet")
-        await memory.put_back(folder, self._paths.machine(uid))
-
-    async def resume(self, vmi: Obj) -> None:
-        """Let a machine that was put away go on. Raises what TROUBLE names: it stays put away then."""
-        key = namespace_of(vmi), name_of(vmi)
-        async with self._alone[key]:
-            if self.running(vmi):
-                return
-            try:
-                if problem := self._launcher.obstacle(vmi):
-                    raise machine.MachineError(problem.message)
-                self._take(vmi, await self._starter.resume(vmi))
-            except TROUBLE as error:
-                why = f"the machine cannot go on from what was kept of it, which stays: {error}"
-                self.reports.event(vmi, "ResumeFailed", why, warning=True)
-                raise
-        self.reports.event(self.reports.observe(vmi, "Running"), "Resumed", "VirtualMachineInstance goes on")
 
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI:
@@ -188,7 +137,7 @@ class Machines:
     async def reconcile(self, key: Key) -> float | None:
         """One VMI. Nothing is started or ended for a change that a crash would take back."""
         await self._store.settled()
-        async with self._alone[key]:
+        async with self.alone[key]:
             return await self._reconcile(key)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -239,7 +188,7 @@ class Machines:
             return _RETRY_SECONDS
         vmi = self.reports.observe(vmi, "Scheduling")
         try:
-            started = await self._starter.start(vmi)
+            started = await self.starter.start(vmi)
         except TROUBLE as error:
             await self._clear(vmi)
             # A full disk may have room again later; nothing else that goes wrong here mends itself.
@@ -249,13 +198,13 @@ class Machines:
             )
             self.reports.event(vmi, "FailedCreate", str(error), warning=True)
             return _RETRY_SECONDS if full else None
-        self._take(vmi, started)
+        self.take(vmi, started)
         self._spares.note(vmi, self.network_uid(vmi))
         self.reports.observe(vmi, "Running")
         self.reports.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
 
-    def _take(self, vmi: Obj, found: machine.Machine) -> None:
+    def take(self, vmi: Obj, found: machine.Machine) -> None:
         """Keep a running machine, and have what happens to it noticed."""
         self._running[uid_of(vmi)] = found
         key = namespace_of(vmi), name_of(vmi)
@@ -286,7 +235,7 @@ class Machines:
         parked = self._spares.holds(uid_of(vmi))
         process = machine.find(paths) if paths.runtime.exists() and not parked else None
         if paths.runtime.exists() and paths.memory.exists():
-            await self._starter.end(vmi)
+            await self.starter.end(vmi)
             return None
         if process is not None and paths.asleep.exists():
             await processes.end_all(machine.mark(paths))
@@ -294,14 +243,14 @@ class Machines:
         if process is None:
             return None
         try:
-            found = await self._starter.connect(vmi, process)
+            found = await self.starter.connect(vmi, process)
             if paths.frozen.exists():
                 await memory.go_on(found)
         except machine.MachineError as error:
             log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
             await processes.end_all(machine.mark(paths))
             return None
-        self._take(vmi, found)
+        self.take(vmi, found)
         return found
 
     # Running

@@ -20,6 +20,7 @@ from labkit.local.api.status import (
     method_not_allowed,
     no_such_path,
 )
+from labkit.local.controllers.keeping import Keeping
 from labkit.local.controllers.launch import TROUBLE
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.virtualmachines import VM, VMI
@@ -45,9 +46,10 @@ _HARMLESS: Obj = {"guestAgentPing": {}}
 class Subresources:
     """All routes below a VM or VMI. Each is a row of ``_routes``."""
 
-    def __init__(self, store: Store, machines: Machines) -> None:
+    def __init__(self, store: Store, machines: Machines, keeping: Keeping) -> None:
         self._store = store
         self._machines = machines
+        self._keeping = keeping
         self.sessions = Sessions()
         self._routes: Mapping[tuple[str, str], tuple[str, Handler]] = {
             ("virtualmachines", "start"): ("PUT", self._change_vm(requests.start)),
@@ -128,8 +130,7 @@ class Subresources:
 
     async def _unpause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         vmi = self._vmi(path)
-        away = self._machines.running(vmi) is None and self._machines.reports.put_away(vmi)
-        machine = None if away else self._running(vmi, _conflict(vmi, "VMI is not running"))
+        machine = None if self._keeping.away(vmi) else self._running(vmi, _conflict(vmi, "VMI is not running"))
         if machine and not machine.facts.paused:
             raise _conflict(vmi, "VMI is not paused")
         vm = self._store.get(VM, path.namespace, path.name)
@@ -139,7 +140,7 @@ class Subresources:
             return web.Response()
         if machine is None:
             try:
-                await self._machines.resume(vmi)
+                await self._keeping.resume(vmi)
             except TROUBLE as error:
                 raise internal_error(f"{name_of(vmi)} cannot go on from what was kept of it: {error}") from error
         else:
@@ -150,13 +151,13 @@ class Subresources:
     async def _put_away(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         """Asked again, it does nothing."""
         vmi = self._vmi(path)
-        if not self._machines.reports.put_away(vmi):
+        if not self._keeping.away(vmi):
             self._running(vmi, _conflict(vmi, "VM is not running"))
         if get_path(self._store.get(VM, path.namespace, path.name), "status.snapshotInProgress"):
             raise _conflict(vmi, "VM snapshot is in progress")
         if not await _dry_run(request):
             try:
-                await self._machines.put_away(vmi)
+                await self._keeping.put_away(vmi)
             except (MachineError, OSError) as error:
                 raise internal_error(f"{name_of(vmi)} could not be put away, and is as before: {error}") from error
         return web.Response()

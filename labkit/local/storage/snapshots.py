@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from labkit.local.api.kinds import Admission
 from labkit.local.controllers.events import Recorder
+from labkit.local.controllers.keeping import Keeping
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.files import make_private
@@ -35,9 +36,9 @@ class Snapshots(Operations):
     kind, lock = SNAPSHOT, "snapshotInProgress"
     failed: ClassVar[Obj] = {"phase": "Failed", "readyToUse": False}
 
-    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines) -> None:
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines, keeping: Keeping) -> None:
         super().__init__(store, recorder, claims)
-        self._machines = machines
+        self._machines, self._keeping = machines, keeping
 
     async def perform(self, obj: Obj) -> Obj:
         """Copy every claim's disk as it is at one moment."""
@@ -75,7 +76,7 @@ class Snapshots(Operations):
         vmi = self._store.get(VMI, namespace_of(vm), name_of(vm))
         if vmi is None or get_path(vmi, "status.phase") != "Running":
             raise Later("SourceNotReady", f"VirtualMachine {name_of(vm)} does not run, so it has no memory")
-        async with self._machines.still(vmi, folder):
+        async with self._keeping.still(vmi, folder):
             for volume, claim in claims.items():
                 await disks.copy(self._claims.file(claim), self._claims.snapshot_file(obj, volume))
         return [("Memory", "the machine stood still, and is whole")], {"machine": uid_of(vmi)}
@@ -107,9 +108,9 @@ class Restores(Operations):
 
     kind, lock = RESTORE, "restoreInProgress"
 
-    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines) -> None:
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, keeping: Keeping) -> None:
         super().__init__(store, recorder, claims)
-        self._machines = machines
+        self._keeping = keeping
 
     async def perform(self, obj: Obj) -> Obj:
         """Bring back every captured claim, then the VM's spec."""
@@ -128,7 +129,7 @@ class Restores(Operations):
             await disks.copy(self._claims.snapshot_file(snapshot, volume), self._claims.file(claim))
         gone = self._restore_vm(obj, captured["virtualMachine"], vm, names)
         if uid := captured.get("machine"):
-            await self._machines.put_back(uid, self._claims.folder(snapshot) / "machine")
+            await self._keeping.put_back(uid, self._claims.folder(snapshot) / "machine")
             mark = {"restoredMachine": uid}
             self._store.update(VM, space, spec["target"]["name"], lambda now: now.setdefault("status", {}).update(mark))
         restores = [{"volumeName": volume, "persistentVolumeClaim": name} for volume, name in names.items()]

@@ -28,7 +28,7 @@ def user($i):
 
 def file($i):
   "write_files[\($i)]" as $here
-  | ["path", "content", "permissions", "owner", "encoding", "defer"] as $allowed
+  | ["path", "content", "permissions", "owner", "encoding"] as $allowed
   | if type != "object" or (.path | type) != "string" then complain("\($here) must be an object with a path")
     elif keys - $allowed != [] then strange($here + "."; $allowed), complain("file \(.path) is left out")
     elif .encoding | IN(null, "text/plain", "b64", "base64") | not then
