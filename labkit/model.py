@@ -296,9 +296,10 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a lab's disks held at one moment. `ready`: it can be restored."""
+    """What a lab's disks held at one moment. `ready`: it can be restored; `memory`: the VMs go on where they were."""
 
     name: str
     created: str
     machines: tuple[str, ...]
     ready: bool
+    memory: bool = False

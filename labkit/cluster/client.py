@@ -24,6 +24,9 @@ from labkit.settings import Settings
 
 Object = dict[str, Any]
 
+PUT_AWAY = "labkit-put-away"
+"""The embedded engine's own verb: pause a machine, and keep its memory in a file."""
+_SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
 _QUOTA_SECONDS, _QUOTA_LOOK = 10.0, 0.05
 """A quota that was just made refuses everything until its controller has counted what there is (140 ms, measured)."""
 _CONNECT_SECONDS = 5.0
@@ -179,10 +182,11 @@ class Cluster:
         items: list[Object] = self._json("GET", path_of(kind, namespace), query=query).get("items", [])
         return items
 
-    def delete(self, kind: str, namespace: str | None, name: str) -> bool:
-        """Ask for an object's end. False where there is none (any more)."""
+    def delete(self, kind: str, namespace: str | None, name: str, *, grace: int | None = None) -> bool:
+        """Ask for an object's end, within `grace` seconds where that is said. False where there is none (any more)."""
+        body: Object = {"propagationPolicy": "Background"} | ({} if grace is None else {"gracePeriodSeconds": grace})
         try:
-            self._json("DELETE", path_of(kind, namespace, name), body={"propagationPolicy": "Background"})
+            self._json("DELETE", path_of(kind, namespace, name), body=body)
         except ClusterError as error:
             if error.status == 404:
                 return False
@@ -196,13 +200,21 @@ class Cluster:
     # KubeVirt's subresources
 
     def act(self, namespace: str, machine: str, verb: str) -> None:
-        """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body)."""
+        """PUT a subresource of a machine: pause, unpause, softreboot, reset (they answer with an empty body).
+
+        The embedded engine also knows `labkit-put-away`, where `keeps_memory` says so.
+        """
         self._send("PUT", f"{_subresources(namespace)}/virtualmachineinstances/{machine}/{verb}", body={})
 
     def screenshot(self, namespace: str, machine: str) -> bytes:
         """A machine's screen as a PNG. Raises ClusterError."""
         path = f"{_subresources(namespace)}/virtualmachineinstances/{machine}/vnc/screenshot"
         return self._send("GET", path, accept="image/png")
+
+    def keeps_memory(self) -> bool:
+        """Whether the engine keeps memory, of machines that are put away and in snapshots: KubeVirt does not."""
+        found = self._json("GET", _SUBRESOURCES)
+        return any(item["name"] == f"virtualmachineinstances/{PUT_AWAY}" for item in found.get("resources", []))
 
     def stream_target(self, namespace: str, machine: str, subresource: str) -> StreamTarget:
         """Where and how to open one of a machine's streams (vnc, console, portforward/PORT)."""
@@ -310,4 +322,4 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _subresources(namespace: str) -> str:
-    return f"/apis/subresources.kubevirt.io/v1/namespaces/{namespace}"
+    return f"{_SUBRESOURCES}/namespaces/{namespace}"

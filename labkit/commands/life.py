@@ -62,10 +62,14 @@ def stop(lab: str, yes: bool, as_json: bool) -> None:
 
 @click.command()
 @lab_argument
-@click.option("--off", is_flag=True, help="Switch the machines off instead: refused where a disk would be lost.")
+@click.option("--off", is_flag=True, help="Take no memory meanwhile: it is kept on the disk, or (on a cluster) lost.")
 @as_json
 def pause(lab: str, off: bool, as_json: bool) -> None:
-    """Freeze a lab's machines; their memory stays in use. Containers go on."""
+    """Freeze a lab's machines; their memory stays in use. Containers go on.
+
+    With --off, the embedded engine puts machines whose disks would be lost away with their memory; others are switched
+    off. A cluster cannot keep memory: it refuses where a disk would be lost.
+    """
     session = Session()
     lab = session.find(lab)
     _operate(session, lambda: session.labs.pause(session.principal, lab, off=off), as_json=as_json)
@@ -97,14 +101,15 @@ def reset(lab: str, machine: str | None, yes: bool, as_json: bool) -> None:
 @click.command()
 @lab_argument
 @click.argument("name", required=False)
+@click.option("--memory", is_flag=True, help="Keep the VMs as they are, memory and all disks (embedded engine only).")
 @click.option("--list", "only_list", is_flag=True, help="List the snapshots there are.")
 @as_json
-def snapshot(lab: str, name: str | None, only_list: bool, as_json: bool) -> None:
-    """Keep what a lab's disks hold, as snapshot NAME (default: the time). Memory is never part of it."""
+def snapshot(lab: str, name: str | None, memory: bool, only_list: bool, as_json: bool) -> None:
+    """Keep what a lab's persistent disks hold, as snapshot NAME (default: the time)."""
     session = Session()
     lab = session.find(lab)
     if not only_list:
-        done = session.watch(session.labs.snapshot(session.principal, lab, name), quiet=as_json)
+        done = session.watch(session.labs.snapshot(session.principal, lab, name, memory=memory), quiet=as_json)
         if as_json:
             print_json(done.result)
         else:
@@ -114,8 +119,9 @@ def snapshot(lab: str, name: str | None, only_list: bool, as_json: bool) -> None
     if as_json:
         print_json(found)
         return
-    rows = [(one.name, one.created, ", ".join(one.machines), "" if one.ready else "not ready") for one in found]
-    print_table(("SNAPSHOT", "TAKEN", "MACHINES", ""), rows, empty="No snapshots.")
+    kept = [("memory and disks" if one.memory else "disks") if one.ready else "not ready" for one in found]
+    rows = [(one.name, one.created, ", ".join(one.machines), what) for one, what in zip(found, kept, strict=True)]
+    print_table(("SNAPSHOT", "TAKEN", "MACHINES", "KEEPS"), rows, empty="No snapshots.")
 
 
 @click.command()
@@ -135,7 +141,8 @@ def restore(what: str, name: str | None, yes: bool, as_json: bool) -> None:
     lab = session.find(what)
     kept = next((one for one in session.labs.snapshots(session.principal, lab) if one.name == name), None)
     if kept is not None:  # else the restore is refused, and says which there are
-        ask(f"What the disks of {', '.join(kept.machines)} hold now will be lost.", yes=yes)
+        what = "What runs in them, and what their disks hold now," if kept.memory else "What their disks hold now"
+        ask(f"{', '.join(kept.machines)}: {what} will be lost.", yes=yes)
     _operate(session, lambda: session.labs.restore(session.principal, lab, name), as_json=as_json)
 
 

@@ -52,7 +52,7 @@ class Lab:
             _watch(_labs().stop(app.local_principal(), self.id), f"Ending {self.status.title}")
 
     def pause(self, *, off: bool = False) -> None:
-        """Freeze the lab's machines; with `off`, switch them off, which fails where a disk would be lost."""
+        """Freeze the lab's machines; with `off`, they take no memory (on a cluster: where no disk is lost)."""
         _watch(_labs().pause(app.local_principal(), self.id, off=off), f"Pausing {self.status.title}")
 
     def resume(self) -> None:
@@ -63,9 +63,9 @@ class Lab:
         """Make the lab's machines, or one, anew: what was written to their disks is lost."""
         _watch(_labs().reset(app.local_principal(), self.id, machine=machine), f"Resetting {self.status.title}")
 
-    def snapshot(self, name: str | None = None) -> None:
-        """Keep what the lab's persistent disks hold, as `name` (default: the time)."""
-        _watch(_labs().snapshot(app.local_principal(), self.id, name), f"Keeping {self.status.title}")
+    def snapshot(self, name: str | None = None, *, memory: bool = False) -> None:
+        """Keep what the lab's lasting disks hold, as `name` (default: the time); with `memory`, its VMs as they are."""
+        _watch(_labs().snapshot(app.local_principal(), self.id, name, memory=memory), f"Keeping {self.status.title}")
 
     def restore(self, name: str) -> None:
         """Bring a snapshot back: what its machines' disks hold now is lost."""

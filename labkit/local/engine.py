@@ -25,6 +25,7 @@ from labkit.local.access.tokens import Tokens
 from labkit.local.controllers.containers import Containers
 from labkit.local.controllers.events import Recorder
 from labkit.local.controllers.housekeeping import Garbage, Namespaces
+from labkit.local.controllers.keeping import Keeping
 from labkit.local.controllers.launch import Launcher
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.networks import Networks
@@ -139,8 +140,10 @@ async def _serve(options: Options) -> None:
     spares = Spares(paths, segments, launcher, warm, options.spares, psutil.virtual_memory().total // 4)
     machines = Machines(store, recorder, segments, launcher, paths, acceleration.name, warm, spares)
     store.uid_for = machines.uid_for
-    snapshots, restores = Snapshots(store, recorder, claims, machines), Restores(store, recorder, claims)
-    subresources = Subresources(store, machines)
+    keeping = Keeping(store, machines, launcher, paths)
+    snapshots = Snapshots(store, recorder, claims, machines, keeping)
+    restores = Restores(store, recorder, claims, keeping)
+    subresources = Subresources(store, machines, keeping)
 
     containers = Containers(store, recorder, segments, networks, paths)
     pods = Pods(store, paths, containers)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from labkit.cluster.client import PUT_AWAY
 from labkit.errors import ClusterError, Conflict, NotFound
 from labkit.manifests import names
 from labkit.model import MachineState
@@ -28,7 +29,8 @@ _API = "snapshot.kubevirt.io/v1beta1"
 def pause(work: Work) -> Result:
     """Freeze every running VM: memory stays in use, clocks stand still. Containers go on.
 
-    With the argument `off`, switch them off instead, which is refused where a disk would be lost.
+    With the argument `off` they take no memory meanwhile: those with a disk that would be lost are put away with their
+    memory, where the engine can do that, and else it is refused; the others are switched off.
     """
     if work.operation.arguments.get("off"):
         return _switch_off(work)
@@ -43,14 +45,22 @@ def pause(work: Work) -> Result:
 def _switch_off(work: Work) -> Result:
     vms = _vms(work)
     losing = [name for name, vm in vms.items() if disks.lost(vm)]
-    if losing:
+    if losing and not work.around.cluster.keeps_memory():
         raise Conflict(
-            f"what was written to the disks of {_listed(losing)} would be lost by switching off: "
-            "pause without 'off', which freezes the machines"
+            f"what was written to the disks of {_listed(losing)} would be lost by switching off, and a cluster does "
+            "not keep a machine's memory, as the embedded engine does: pause without 'off', which freezes the machines"
         )
     work.around.store.want(work.row.id, "paused")
-    _halt(work, vms)
-    work.say("paused", f"Switched off: {_listed(vms)}; what is on their disks stays", 1.0)
+    for name in losing:
+        work.go_on()
+        work.around.cluster.act(work.namespace, name, PUT_AWAY)
+    off = {name: vm for name, vm in vms.items() if name not in losing}
+    _halt(work, off)
+    did = f"Put away with their memory: {_listed(losing)}" if losing else ""
+    did += ("; " if losing and off else "") + (
+        f"Switched off: {_listed(off)}; what is on their disks stays" if off else ""
+    )
+    work.say("paused", did, 1.0)
     return None
 
 
@@ -117,16 +127,26 @@ def _delete_machines(work: Work, objects: Iterable[Object]) -> None:
 
 
 def snapshot(work: Work) -> Result:
-    """Keep what the lab's disks hold at this moment, under the argument `name`. Memory is never part of it."""
+    """Keep what the lab's disks hold at this moment, under the argument `name`.
+
+    With the argument `memory`, where the engine can do that: its VMs as they are, all disks and memory.
+    """
     name, vms = str(work.operation.arguments["name"]), _vms(work)
-    chosen = [machine for machine, vm in vms.items() if disks.kept(vm)]
+    memory = bool(work.operation.arguments.get("memory"))
+    if memory and not work.around.cluster.keeps_memory():
+        raise Conflict("a cluster does not keep a machine's memory, as the embedded engine does: take one without")
+    up = {*_vms_in(work, MachineState.RUNNING), *_vms_in(work, MachineState.PAUSED)}
+    chosen = [machine for machine, vm in vms.items() if (machine in up if memory else disks.kept(vm))]
+    if not chosen and memory:
+        raise Conflict("no VM of this lab runs, so there is no memory to keep")
     if not chosen:
         raise Conflict(
             "this lab has nothing that a snapshot keeps: the disks of its machines die with the machines "
             "(a template's `disks` from a DataVolume or a claim would stay)"
         )
     left_out = sorted({machine.name for machine in work.template.machines} - set(chosen))
-    work.say("snapshot", f"Copying the disks of {_listed(chosen)}", 0.1)
+    what = "memory and disks" if memory else "disks"
+    work.say("snapshot", f"Copying the {what} of {_listed(chosen)}", 0.1)
     try:
         for machine in chosen:
             work.around.cluster.ensure(_snapshot_object(work, machine, name))
@@ -137,14 +157,16 @@ def snapshot(work: Work) -> Result:
             work.around.cluster.delete("VirtualMachineSnapshot", work.namespace, f"{machine}-{name}")
         raise
     rest = f"; not part of it: {_listed(left_out)}" if left_out else ""
-    work.say("kept", f"Snapshot {name} keeps the disks of {_listed(chosen)}{rest}", 1.0)
+    work.say("kept", f"Snapshot {name} keeps the {what} of {_listed(chosen)}{rest}", 1.0)
     return {"name": name, "machines": chosen, "left_out": left_out}
 
 
 def _snapshot_object(work: Work, machine: str, name: str) -> Object:
     labels = {**names.labels(work.around.store.installation(), work.row.id, machine), names.SNAPSHOT: name}
     source = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": machine}
-    metadata = {"name": f"{machine}-{name}", "namespace": work.namespace, "labels": labels}
+    metadata: Object = {"name": f"{machine}-{name}", "namespace": work.namespace, "labels": labels}
+    if work.operation.arguments.get("memory"):
+        metadata["annotations"] = {names.MEMORY: "true"}
     return {"apiVersion": _API, "kind": "VirtualMachineSnapshot", "metadata": metadata, "spec": {"source": source}}
 
 
@@ -170,7 +192,8 @@ def restore(work: Work) -> Result:
         raise NotFound(f"lab {work.row.id} has no snapshot {name!r}")
     vms = _vms(work)
     work.say("restore", f"Restoring {_listed(ready)}: what {_their(ready)} disks hold now is lost", 0.05)
-    _halt(work, [machine for machine in ready if machine in vms])
+    whole = [machine for machine, body in ready.items() if names.MEMORY in body["metadata"].get("annotations", {})]
+    _halt(work, [machine for machine in ready if machine in vms], at_once=whole)
     for machine, body in ready.items():
         cluster.ensure(_restore_object(work, machine, body["metadata"]["name"]))
     for machine in ready:
@@ -179,6 +202,10 @@ def restore(work: Work) -> Result:
         _drop_earlier_copies(work, vms.get(machine), restored)
     work.around.store.want(work.row.id, "running")
     wait_until_usable(work, work.template, list(ready))
+    if anew := [m.name for m in work.machines() if m.name in whole and m.start_mode != "resumed"]:
+        raise ClusterError(
+            f"{_listed(anew)} could not go on from the snapshot's memory and started anew, disks and all"
+        )
     work.say("ready", f"Restored: {_listed(ready)}", 1.0)
     return {"name": name, "machines": sorted(ready)}
 
@@ -218,12 +245,17 @@ def _wait_for_restore(work: Work, name: str) -> None:
         pause_a_little(work, deadline, 0.2, cancel=False)
 
 
-def _halt(work: Work, machines: Collection[str]) -> None:
-    """Switch VMs off and wait until they are. They are not switched on again by themselves."""
+def _halt(work: Work, machines: Collection[str], at_once: Collection[str] = ()) -> None:
+    """Switch VMs off and wait until they are, those that are to end `at_once` without asking their guests.
+
+    They are not switched on again by themselves.
+    """
     cluster, deadline = work.around.cluster, time.monotonic() + work.around.start_timeout
     work.go_on()
     for name in machines:
         cluster.merge("VirtualMachine", work.namespace, name, _HALT)
+        if name in at_once:
+            cluster.delete("VirtualMachineInstance", work.namespace, name, grace=0)
     for name in machines:
         while cluster.get("VirtualMachineInstance", work.namespace, name) is not None:
             pause_a_little(work, deadline, 0.1, cancel=False)

@@ -51,15 +51,21 @@ class Labs(Protocol):
         """End a lab: machines and their disks go, ticks and results stay."""
 
     def pause(self, principal: Principal, lab: str, *, off: bool = False) -> Operation:
-        """Freeze a lab's machines; with `off`, switch them off, which fails where a disk would be lost."""
+        """Freeze a lab's machines; with `off`, they take no memory meanwhile.
+
+        On a cluster that switches them off, and fails where a disk would be lost.
+        """
 
     def resume(self, principal: Principal, lab: str) -> Operation: ...
 
     def reset(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
         """Make a lab's machines, or one, anew: what was written to their disks is lost."""
 
-    def snapshot(self, principal: Principal, lab: str, name: str | None = None) -> Operation:
-        """Keep what a lab's disks hold. The operation's result is {name, machines, left_out}."""
+    def snapshot(self, principal: Principal, lab: str, name: str | None = None, *, memory: bool = False) -> Operation:
+        """Keep what a lab's disks hold; with `memory`, its VMs as they are, which a cluster refuses.
+
+        The operation's result is {name, machines, left_out}.
+        """
 
     def restore(self, principal: Principal, lab: str, name: str) -> Operation:
         """Bring a snapshot back: what its machines' disks hold now is lost."""

@@ -56,13 +56,15 @@ class Life(Asking):
             self._template(self._row(principal, lab)).machine(machine)
         return self._queue(principal, lab, OperationKind.RESET, {"machine": machine} if machine else None)
 
-    def snapshot(self, principal: Principal, lab: str, name: str | None = None) -> Operation:
+    def snapshot(self, principal: Principal, lab: str, name: str | None = None, *, memory: bool = False) -> Operation:
         name = name or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         if not _SNAPSHOT_NAME.fullmatch(name):
             raise LabkitError(f"{name!r} is no name for a snapshot: use up to 30 of a-z, 0-9 and '-'")
         if name in {found.name for found in self.snapshots(principal, lab)}:
             raise Conflict(f"lab {lab} has a snapshot {name!r} already")
-        return self._queue(principal, lab, OperationKind.SNAPSHOT, {"name": name})
+        return self._queue(
+            principal, lab, OperationKind.SNAPSHOT, {"name": name} | ({"memory": True} if memory else {})
+        )
 
     def restore(self, principal: Principal, lab: str, name: str) -> Operation:
         known = [found.name for found in self.snapshots(principal, lab) if found.ready]
@@ -78,7 +80,8 @@ class Life(Asking):
         for body in taken:
             metadata, ready = body["metadata"], bool((body.get("status") or {}).get("readyToUse"))
             name = str(metadata.get("labels", {}).get(names.SNAPSHOT) or "")
-            one = found.get(name, Snapshot(name, str(metadata["creationTimestamp"]), (), True))
+            memory = names.MEMORY in metadata.get("annotations", {})
+            one = found.get(name, Snapshot(name, str(metadata["creationTimestamp"]), (), True, memory))
             machines = (*one.machines, str(body["spec"]["source"]["name"]))
             found[name] = replace(one, machines=machines, ready=one.ready and ready)
         return sorted((one for name, one in found.items() if name), key=lambda one: one.created)

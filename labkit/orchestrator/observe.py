@@ -70,6 +70,8 @@ def _running(status: Object) -> tuple[MachineState, str, str]:
     paused = next((found for found in status.get("conditions") or () if found.get("type") == "Paused"), None)
     if paused is None or paused.get("status") == "False":
         return MachineState.RUNNING, "", ""
+    if paused.get("reason") == "PausedToDisk":
+        return MachineState.PAUSED, "it is put away, and takes no memory", ""
     if paused.get("reason") == "PausedIOError":
         return MachineState.PAUSED, "it stands still: its disk cannot be written", str(paused.get("message") or "")
     return MachineState.PAUSED, "", ""

@@ -124,21 +124,41 @@ def test_a_lab_is_frozen_and_goes_on(service: Service, lab: str) -> None:
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
 
 
-def test_switching_off_is_refused_where_a_disk_would_be_lost(service: Service, lab: str) -> None:
+def test_a_lab_that_is_paused_off_takes_no_memory_and_goes_on_where_it_was(
+    engine: EngineProcess, service: Service, lab: str
+) -> None:
+    in_box(service, lab, "echo here > /run/here")
     operation = service.labs.pause(ADA, lab, off=True)
-    done = service.ended(operation)
-    assert done.state is OperationState.FAILED
-    assert "the disks of box would be lost" in done.error
+    service.do(operation)
+    assert service.labs.events(ADA, operation.id)[-1].text == "Put away with their memory: box"
+    status = service.labs.status(ADA, lab)
+    assert (status.state, status.machines[0].detail) == (LabState.PAUSED, "it is put away, and takes no memory")
+    assert [line for line in engine.processes() if "qmp.sock" in line] == []
+    service.do(service.labs.resume(ADA, lab))
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
+    assert in_box(service, lab, "cat /run/here").strip() == "here"
+
+
+def test_a_snapshot_with_memory_brings_back_what_ran(service: Service, lab: str) -> None:
+    in_box(service, lab, f"echo then > /run/here; echo then > /root/note; echo then__ > {DISK}; sync")
+    kept = service.do(service.labs.snapshot(ADA, lab, "whole", memory=True))
+    assert kept == {"name": "whole", "machines": ["box"], "left_out": []}
+    assert [(one.name, one.memory) for one in service.labs.snapshots(ADA, lab)] == [("whole", True)]
+    in_box(service, lab, f"echo now > /run/here; rm /root/note; echo now > {DISK}; sync")
+    service.do(service.labs.restore(ADA, lab, "whole"))
+    assert in_box(service, lab, f"cat /run/here /root/note; head -c 4 {DISK}").split() == ["then"] * 3
+    service.do(service.labs.reset(ADA, lab))
+    service.do(service.labs.restore(ADA, lab, "whole"))
+    assert in_box(service, lab, "cat /run/here").strip() == "then"
 
 
 def test_disks_that_persist_are_kept_and_brought_back(service: Service, lab: str) -> None:
     in_box(service, lab, f"echo first > {DISK} && sync")
-    with pytest.raises(NotFound, match="no snapshot 'first'; it has none"):
+    with pytest.raises(NotFound, match="no snapshot 'first'; it has: whole"):
         service.labs.restore(ADA, lab, "first")
     kept = service.do(service.labs.snapshot(ADA, lab, "first"))
     assert kept == {"name": "first", "machines": ["box"], "left_out": []}
-    assert [(one.name, one.ready) for one in service.labs.snapshots(ADA, lab)] == [("first", True)]
+    assert [(one.name, one.ready) for one in service.labs.snapshots(ADA, lab) if not one.memory] == [("first", True)]
     in_box(service, lab, f"echo second > {DISK} && sync")
     operation = service.labs.restore(ADA, lab, "first")
     service.do(operation)

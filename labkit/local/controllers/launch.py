@@ -99,6 +99,20 @@ class Launcher:
             await self._networks.settle(namespace_of(vmi))
         return await self.run(vmi, network, template)
 
+    async def again(self, vmi: Obj) -> processes.Detached:
+        """QEMU for a machine that was put away, asleep: its disks are there. Raises what ``TROUBLE`` lists."""
+        network = uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
+        paths = self._paths.machine(uid_of(vmi))
+        await asyncio.to_thread(remove_tree, paths.runtime)
+        make_private(paths.runtime)
+        if plan.wants_network(vmi):
+            had = paths.address.read_text()
+            await self._segments.attach(network, uid_of(vmi), had)
+            if self._segments.address(network, uid_of(vmi)) != had:
+                raise NetworkError(f"its address {had} belongs to another machine by now")
+            await self._networks.settle(namespace_of(vmi))
+        return await self.run(vmi, network, None, asleep=True)
+
     async def prepare(self, vmi: Obj, template: Template | None, seeds: Seeds) -> None:
         """A machine's folders and disks; ``seeds`` are the files of each seed by its volume's name."""
         paths = self._paths.machine(uid_of(vmi))
@@ -113,8 +127,13 @@ class Launcher:
         if template:
             paths.asleep.touch()
 
-    async def run(self, vmi: Obj, network: str, template: Template | None) -> processes.Detached:
-        """QEMU, in the network with that uid, where the machine has an address. Raises NetworkError, OSError."""
+    async def run(
+        self, vmi: Obj, network: str, template: Template | None, *, asleep: bool = False
+    ) -> processes.Detached:
+        """QEMU, in the network with that uid, where the machine has an address. Raises NetworkError, OSError.
+
+        One that has a template, or is ``asleep``, waits for the state that it is to go on from.
+        """
         uid, paths = uid_of(vmi), self._paths.machine(uid_of(vmi))
         entry, tap, address = [], None, ""
         if plan.wants_network(vmi):
@@ -123,8 +142,8 @@ class Launcher:
         try:
             claims = self._claims.files(vmi)
             config = plan.machine_config(vmi, paths, self._acceleration, tap, mac_of(uid), claims, address)
-            if template:
-                config = replace(config, memory_file=argv.MemoryFile(template.memory_file, shared=False))
+            memory = argv.MemoryFile(template.memory_file, shared=False) if template else None
+            config = replace(config, memory_file=memory, asleep=asleep or template is not None)
             command = [*entry, *argv.arguments(config)]
             return processes.start(command, paths.qemu_log, pass_fds=[] if tap is None else [tap])
         finally:
@@ -153,7 +172,10 @@ class Launcher:
     async def _make_volume(self, vmi: Obj, volume: Obj, template: Template | None, seeds: Seeds) -> None:
         target = plan.volume_file(self._paths.machine(uid_of(vmi)), volume)
         if template and "cloudInitNoCloud" not in volume:
-            await images.create_layer(template.folder / target.name, target)
+            # Under a name of its own: the template may go, and the machine be put away and come back.
+            base = target.with_name(f"{volume['name']}.template.qcow2")
+            base.hardlink_to(template.folder / target.name)
+            await images.create_layer(base, target)
         elif "containerDisk" in volume:
             await images.create_overlay(images.resolve(volume["containerDisk"]["image"], self._paths.images), target)
         elif "emptyDisk" in volume:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+from collections import defaultdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from labkit.local.controllers.launch import TROUBLE, Launcher
 from labkit.local.controllers.queue import Key, WorkQueue
 from labkit.local.controllers.reports import Reports
 from labkit.local.controllers.starting import Starter
-from labkit.local.controllers.virtualmachines import VMI
+from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.files import remove_tree
 from labkit.local.kubevirt.rules import PROBES
 from labkit.local.kubevirt.vmi_status import (
@@ -40,6 +41,7 @@ from labkit.local.objects import (
 )
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import machine, plan
+from labkit.local.storage import memory
 from labkit.local.store import Change, Store
 from labkit.local.warm.spares import Spares
 from labkit.local.warm.warm import START, Warm
@@ -77,7 +79,9 @@ class Machines:
         self._spares = spares
         self._running: dict[str, machine.Machine] = {}
         self.reports = Reports(store, recorder, segments, paths, acceleration, self._running)
-        self._starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
+        self.starter = Starter(launcher, warm, spares, self.reports, paths, self._clear)
+        self.alone: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Held by whoever starts or ends a machine."""
         self._gone: dict[str, Obj] = {}
         """VMIs that went away, to be cleared up after where somebody took off their finalizer."""
         self.queue = WorkQueue("machine", self.reconcile)
@@ -99,13 +103,25 @@ class Machines:
         """The machine of a VMI, if it is in reach."""
         return self._running.get(uid_of(vmi))
 
+    def let_go(self, vmi: Obj) -> None:
+        """Hold a machine no more: its process is about to end, and that is no end of the machine."""
+        self._running.pop(uid_of(vmi), None)
+
+    def address(self, vmi: Obj) -> str:
+        """The address that a machine has, or nothing."""
+        return self._segments.address(self.network_uid(vmi), uid_of(vmi)) or ""
+
     def network_uid(self, vmi: Obj) -> str:
         """The uid of the VMI's namespace, which names its network."""
         return uid_of(self._store.require("namespaces", "", namespace_of(vmi)))
 
     def uid_for(self, kind: str, obj: Obj) -> str:
-        """The uid of a new object where it is a machine for which there is a spare."""
-        return self._spares.uid_for(obj, self.network_uid(obj)) if kind == VMI else ""
+        """The uid of a new object where it is a machine that was put back, or for which there is a spare."""
+        if kind != VMI:
+            return ""
+        uid = str(get_path(self._store.get(VM, namespace_of(obj), name_of(obj)), "status.restoredMachine", ""))
+        restored = uid and self._paths.machine(uid).memory.exists() and self._store.by_uid(uid) is None
+        return uid if restored else self._spares.uid_for(obj, self.network_uid(obj))
 
     def _on_change(self, change: Change) -> None:
         if change.kind == VMI:
@@ -121,6 +137,10 @@ class Machines:
     async def reconcile(self, key: Key) -> float | None:
         """One VMI. Nothing is started or ended for a change that a crash would take back."""
         await self._store.settled()
+        async with self.alone[key]:
+            return await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> float | None:
         for gone in [gone for gone in self._gone.values() if (namespace_of(gone), name_of(gone)) == key]:
             if self._paths.machine(uid_of(gone)).state.exists():
                 await self._clear(gone, everything=True)
@@ -137,6 +157,9 @@ class Machines:
         running = self.running(vmi) or await self._take_over(vmi)
         if deleting(vmi):
             return await self._end(vmi, running)
+        if running is None and phase == "Running" and self.reports.put_away(vmi):
+            self.reports.observe(vmi, "Running")
+            return None
         if running is None and phase == "Running":
             self.reports.observe(vmi, "Failed")
             self.reports.event(vmi, "Stopped", "The VirtualMachineInstance crashed.", warning=True)
@@ -166,7 +189,7 @@ class Machines:
         vmi = self.reports.observe(vmi, "Scheduling")
         self._spares.wait()
         try:
-            started = await self._starter.start(vmi)
+            started = await self.starter.start(vmi)
         except TROUBLE as error:
             await self._clear(vmi)
             # A full disk may have room again later; nothing else that goes wrong here mends itself.
@@ -176,13 +199,13 @@ class Machines:
             )
             self.reports.event(vmi, "FailedCreate", str(error), warning=True)
             return _RETRY_SECONDS if full else None
-        self._take(vmi, started)
+        self.take(vmi, started)
         self._spares.note(vmi, self.network_uid(vmi))
         self.reports.observe(vmi, "Running")
         self.reports.event(vmi, "Started", "VirtualMachineInstance started.")
         return None
 
-    def _take(self, vmi: Obj, found: machine.Machine) -> None:
+    def take(self, vmi: Obj, found: machine.Machine) -> None:
         """Keep a running machine, and have what happens to it noticed."""
         self._running[uid_of(vmi)] = found
         key = namespace_of(vmi), name_of(vmi)
@@ -212,18 +235,23 @@ class Machines:
         paths = self._paths.machine(uid_of(vmi))
         parked = self._spares.holds(uid_of(vmi))
         process = machine.find(paths) if paths.runtime.exists() and not parked else None
+        if paths.runtime.exists() and paths.memory.exists():
+            await self.starter.end(vmi)
+            return None
         if process is not None and paths.asleep.exists():
             await processes.end_all(machine.mark(paths))
             return None
         if process is None:
             return None
         try:
-            found = await self._starter.connect(vmi, process)
+            found = await self.starter.connect(vmi, process)
+            if paths.frozen.exists():
+                await memory.go_on(found)
         except machine.MachineError as error:
             log.warning("%s/%s: %s; it is ended", namespace_of(vmi), name_of(vmi), error)
             await processes.end_all(machine.mark(paths))
             return None
-        self._take(vmi, found)
+        self.take(vmi, found)
         return found
 
     # Running
@@ -276,7 +304,8 @@ class Machines:
 
     async def _sweep(self) -> None:
         keepers = [*self._store.all(VMI), *self._store.all("pods")]
-        living = {self._paths.machine(uid_of(keeper)).runtime.name for keeper in keepers}
+        restored = [uid for vm in self._store.all(VM) if (uid := get_path(vm, "status.restoredMachine"))]
+        living = {self._paths.machine(uid).runtime.name for uid in [*map(uid_of, keepers), *restored]}
         for folder in (self._paths.runtime, self._paths.machines):
             for entry in folder.glob("m*"):
                 if entry.name not in living:

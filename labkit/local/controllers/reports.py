@@ -53,7 +53,7 @@ class Reports:
         seen = Observed(
             phase=phase,
             acceleration=self._acceleration,
-            paused=facts.paused,
+            paused=facts.paused or (machine.PUT_AWAY if running is None and self.put_away(vmi) else ""),
             ready=facts.ready,
             agent=facts.agent,
             os_info=facts.os_info if facts.agent else {},
@@ -67,6 +67,10 @@ class Reports:
             self._store.update("pods", space, pod_name, lambda old: old.update(status=pod_status(vmi, old, seen, now)))
         pod_uid = uid_of(pod) if pod else ""
         return self._store.update(VMI, space, name, lambda old: old.update(status=vmi_status(old, seen, pod_uid, now)))
+
+    def put_away(self, vmi: Obj) -> bool:
+        """Whether a machine is a file at the moment."""
+        return self._paths.machine(uid_of(vmi)).memory.exists()
 
     def mark(self, vmi: Obj, start: str) -> Obj:
         """Say on a VMI how its machine is started."""

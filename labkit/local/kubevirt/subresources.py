@@ -20,6 +20,8 @@ from labkit.local.api.status import (
     method_not_allowed,
     no_such_path,
 )
+from labkit.local.controllers.keeping import Keeping
+from labkit.local.controllers.launch import TROUBLE
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.kubevirt import requests
@@ -35,6 +37,8 @@ from labkit.local.store import Store
 Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
 _READ_LIMIT = 262_144
 _AGENT_SECONDS = 10.0
+PUT_AWAY = "labkit-put-away"
+"""Ours, not KubeVirt's: pause a machine and keep its memory in a file, so that it takes none of the computer's."""
 _HARMLESS: Obj = {"guestAgentPing": {}}
 """A liveness probe, or none at all, that a paused machine does not fail."""
 
@@ -42,9 +46,10 @@ _HARMLESS: Obj = {"guestAgentPing": {}}
 class Subresources:
     """All routes below a VM or VMI. Each is a row of ``_routes``."""
 
-    def __init__(self, store: Store, machines: Machines) -> None:
+    def __init__(self, store: Store, machines: Machines, keeping: Keeping) -> None:
         self._store = store
         self._machines = machines
+        self._keeping = keeping
         self.sessions = Sessions()
         self._routes: Mapping[tuple[str, str], tuple[str, Handler]] = {
             ("virtualmachines", "start"): ("PUT", self._change_vm(requests.start)),
@@ -54,6 +59,7 @@ class Subresources:
             ("virtualmachines", "expand-spec"): ("GET", self._expand),
             ("virtualmachineinstances", "pause"): ("PUT", self._pause),
             ("virtualmachineinstances", "unpause"): ("PUT", self._unpause),
+            ("virtualmachineinstances", PUT_AWAY): ("PUT", self._put_away),
             ("virtualmachineinstances", "softreboot"): ("PUT", self._soft_reboot),
             ("virtualmachineinstances", "reset"): ("PUT", self._reset),
             ("virtualmachineinstances", "guestosinfo"): ("GET", self._ask_guest(agent.INFO, agent.guest_info)),
@@ -124,15 +130,36 @@ class Subresources:
 
     async def _unpause(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
         vmi = self._vmi(path)
-        machine = self._running(vmi, _conflict(vmi, "VMI is not running"))
-        if not machine.facts.paused:
+        machine = None if self._keeping.away(vmi) else self._running(vmi, _conflict(vmi, "VMI is not running"))
+        if machine and not machine.facts.paused:
             raise _conflict(vmi, "VMI is not paused")
         vm = self._store.get(VM, path.namespace, path.name)
         if get_path(vm, "status.snapshotInProgress"):
             raise _conflict(vmi, "VM snapshot is in progress")
-        if not await _dry_run(request):
+        if await _dry_run(request):
+            return web.Response()
+        if machine is None:
+            try:
+                await self._keeping.resume(vmi)
+            except TROUBLE as error:
+                raise internal_error(f"{name_of(vmi)} cannot go on from what was kept of it: {error}") from error
+        else:
             await machine.unpause()
             self._machines.reports.event(vmi, "Unpaused", "VirtualMachineInstance unpaused")
+        return web.Response()
+
+    async def _put_away(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        """Asked again, it does nothing."""
+        vmi = self._vmi(path)
+        if not self._keeping.away(vmi):
+            self._running(vmi, _conflict(vmi, "VM is not running"))
+        if get_path(self._store.get(VM, path.namespace, path.name), "status.snapshotInProgress"):
+            raise _conflict(vmi, "VM snapshot is in progress")
+        if not await _dry_run(request):
+            try:
+                await self._keeping.put_away(vmi)
+            except (MachineError, OSError) as error:
+                raise internal_error(f"{name_of(vmi)} could not be put away, and is as before: {error}") from error
         return web.Response()
 
     async def _soft_reboot(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:

@@ -148,6 +148,8 @@ def _status(vm: Obj, vmi: Obj | None, strategy: str, requests: list[Obj], failur
         status["runStrategy"] = strategy if vmi is not None else old["runStrategy"]
     # Whoever set these takes them off again.
     status |= {key: old[key] for key in ("snapshotInProgress", "restoreInProgress") if key in old}
+    if vmi is None and "restoredMachine" in old:
+        status["restoredMachine"] = old["restoredMachine"]
     if requests:
         status["stateChangeRequests"] = requests
     if failure:

@@ -23,6 +23,11 @@ from labkit.local.objects import (
 FINAL = ("Succeeded", "Failed")
 NODE = "labkit"
 ACCELERATION = "labkit/acceleration"
+_WHY_PAUSED = {
+    "PausedByUser": "VMI was paused by user",
+    "PausedIOError": "a disk could not be written: no space",
+    "PausedToDisk": "its memory is a file and it has no process; unpause lets it go on (labkit's embedded engine only)",
+}
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,7 @@ def _conditions(vmi: Obj, seen: Observed) -> list[Obj]:
         migratable = "the embedded engine has one node"
         found.append(condition("LiveMigratable", False, "DisksNotLiveMigratable", migratable))
         if seen.paused:
-            whose = (
-                "VMI was paused by user" if seen.paused == "PausedByUser" else "a disk could not be written: no space"
-            )
-            found.append(condition("Paused", True, seen.paused, whose))
+            found.append(condition("Paused", True, seen.paused, _WHY_PAUSED[seen.paused]))
         if seen.agent:
             found.append(condition("AgentConnected", True))
         if seen.acceleration == "tcg":

@@ -44,14 +44,15 @@ class SegmentRecord:
     addresses: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
 
-    def with_machine(self, uid: str) -> SegmentRecord:
-        """The same with an address for one more machine. Raises NetworkFull."""
+    def with_machine(self, uid: str, wanted: str = "") -> SegmentRecord:
+        """The same with an address for one more machine, the ``wanted`` one if it can be. Raises NetworkFull."""
         if uid in self.addresses:
             return self
         base = IPv4Network(self.network).network_address
         taken = set(self.addresses.values())
-        for host in range(_FIRST_HOST, _LAST_HOST + 1):
-            if (address := str(base + host)) not in taken:
+        own = [wanted] if wanted and IPv4Address(wanted) in IPv4Network(self.network) else []
+        for address in (*own, *(str(base + host) for host in range(_FIRST_HOST, _LAST_HOST + 1))):
+            if address not in taken:
                 return replace(self, addresses={**self.addresses, uid: address})
         raise NetworkFull(f"network {self.network} has no address left for another machine")
 
@@ -60,10 +61,11 @@ class SegmentRecord:
         return replace(self, addresses={key: value for key, value in self.addresses.items() if key != uid})
 
 
-def free_network(taken: Iterable[str]) -> str:
-    """The first /24 of the pool that no namespace has. Raises NetworkFull."""
+def free_network(taken: Iterable[str], wanted: str = "") -> str:
+    """The first /24 of the pool that no namespace has, or that of a ``wanted`` address. Raises NetworkFull."""
     used = set(taken)
-    for network in POOL.subnets(new_prefix=24):
+    own = [IPv4Network(f"{wanted}/24", strict=False)] if wanted else []
+    for network in (*own, *POOL.subnets(new_prefix=24)):
         if str(network) not in used:
             return str(network)
     raise NetworkFull(f"all networks of {POOL} are in use: delete a namespace")

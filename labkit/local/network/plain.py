@@ -32,11 +32,11 @@ class PlainSegments(Segments):
         self._command = command
         self._filters: dict[str, Filter] = {}
 
-    async def attach(self, namespace_uid: str, machine_uid: str) -> None:
+    async def attach(self, namespace_uid: str, machine_uid: str, wanted: str = "") -> None:
         """Give a machine its address. Raises NetworkError where the namespace has another machine."""
         if self.addresses(namespace_uid).keys() - {machine_uid}:
             raise NetworkError(f"{_WHY}: a namespace can have one machine, and has another already")
-        await super().attach(namespace_uid, machine_uid)
+        await super().attach(namespace_uid, machine_uid, wanted)
 
     async def configure(
         self,

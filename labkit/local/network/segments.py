@@ -62,13 +62,13 @@ class Segments:
         """The address that a machine has, or None."""
         return self.addresses(namespace_uid).get(machine_uid)
 
-    async def attach(self, namespace_uid: str, machine_uid: str) -> None:
-        """Give a machine its address. Raises NetworkFull."""
+    async def attach(self, namespace_uid: str, machine_uid: str, wanted: str = "") -> None:
+        """Give a machine its address: the one that it had before, if that is free. Raises NetworkFull."""
         segment = self._segment(namespace_uid)
         async with self._locks[namespace_uid]:
             record = self._records.get(segment.record.stem)
-            record = record or SegmentRecord(free_network(found.network for found in self._records.values()))
-            self._save(segment, record.with_machine(machine_uid))
+            record = record or SegmentRecord(free_network((found.network for found in self._records.values()), wanted))
+            self._save(segment, record.with_machine(machine_uid, wanted))
 
     async def detach(self, namespace_uid: str, machine_uid: str) -> None:
         """Take a machine's address back; the last one takes the network with it."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,14 @@ async def execute(
         arguments |= {"input-data": base64.b64encode(given).decode(), "capture-output": True}
     try:
         async with asyncio.timeout(seconds):
-            started = await ask(channel, "guest-exec", arguments, seconds=seconds)
+            started, begun = await ask(channel, "guest-exec", arguments, seconds=seconds), time.monotonic()
             while True:
                 state = await ask(channel, "guest-exec-status", {"pid": started["pid"]})
                 if state["exited"]:
                     printed = [base64.b64decode(state.get(key, "")) for key in ("out-data", "err-data")]
                     return int(state.get("exitcode", -1)), _short(b"".join(printed).decode(errors="replace").strip())
-                await asyncio.sleep(poll)
+                # Each question costs an emulated guest time that the command could have.
+                await asyncio.sleep(max(poll, (time.monotonic() - begun) / 4))
     except TimeoutError as error:
         raise AgentError(f"the command did not end within {seconds:g} s") from error
     except (KeyError, TypeError, ValueError) as error:

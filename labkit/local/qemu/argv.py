@@ -15,6 +15,8 @@ MACHINE_TYPE = "pc-q35-7.2"
 """The oldest machine that QEMU 7.2 and everything after it has, so that a guest's hardware does not move."""
 
 _FIRST_DISK_SLOT = 0x08
+_RAM = "pc.ram"
+"""The memory's name in a saved state: QEMU's own, so that what began as a clone can go on as any other machine."""
 _AGENT_CHANNEL = "org.qemu.guest_agent.0"
 _WAKE_CHANNEL = "labkit.wake"
 
@@ -50,7 +52,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class MemoryFile:
-    """The file that is the guest's memory (``shared``, a template's), or that it begins as (a clone, told when)."""
+    """The file that is the guest's memory (``shared``, a template's), or that it begins as (a clone)."""
 
     file: Path
     shared: bool
@@ -78,6 +80,8 @@ class MachineConfig:
     paused: bool = False
     firmware_serial: str = ""
     memory_file: MemoryFile | None = None
+    asleep: bool = False
+    """It stays still until it was handed a state to go on from."""
 
 
 def arguments(config: MachineConfig) -> list[str]:
@@ -91,7 +95,8 @@ def arguments(config: MachineConfig) -> list[str]:
         *_inputs(config),
         *[part for n, disk in enumerate(config.disks) for part in _disk(n, disk)],
         *(_network(config.nic) if config.nic else ["-nic", "none"]),
-        *(["-S"] if config.paused else []),
+        *(["-S"] if config.paused or config.asleep else []),
+        *(["-incoming", "defer"] if config.asleep else []),
         *(_memory(config.memory_file, config.memory) if config.memory_file else []),
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -107,7 +112,7 @@ def _board(config: MachineConfig) -> list[str]:
         "-nodefaults",
         "-no-user-config",
         "-machine",
-        MACHINE_TYPE + ("" if config.acpi else ",acpi=off") + (",memory-backend=ram" if config.memory_file else ""),
+        MACHINE_TYPE + ("" if config.acpi else ",acpi=off") + (f",memory-backend={_RAM}" if config.memory_file else ""),
         # TCG's buffer of translated code would otherwise take a quarter of the guest's memory again.
         "-accel", "tcg,thread=multi,tb-size=64" if tcg else "kvm",
         "-cpu", "qemu64" if tcg else "host",
@@ -125,8 +130,7 @@ def _board(config: MachineConfig) -> list[str]:
 
 def _memory(source: MemoryFile, size: int) -> list[str]:
     share = "on" if source.shared else "off"
-    backend = f"memory-backend-file,id=ram,size={size}M,mem-path={source.file},share={share}"
-    return ["-object", backend, *([] if source.shared else ["-S", "-incoming", "defer"])]
+    return ["-object", f"memory-backend-file,id={_RAM},size={size}M,mem-path={source.file},share={share}"]
 
 
 def _channels(config: MachineConfig) -> list[str]:

@@ -52,8 +52,8 @@ class Facts:
     ready: bool = True
 
 
-BY_USER, BY_DISK = "PausedByUser", "PausedIOError"
-"""Why a machine is paused: told to, or a disk could not be written."""
+BY_USER, BY_DISK, PUT_AWAY = "PausedByUser", "PausedIOError", "PausedToDisk"
+"""Why a machine is paused: told to, a disk could not be written, or it is a file (a word of ours, not KubeVirt's)."""
 
 
 def mark(paths: MachinePaths) -> str:
@@ -305,7 +305,10 @@ class Machine:
         return True
 
     async def _learn_state(self, status: str) -> None:
-        self.facts.paused = {"paused": BY_USER, "prelaunch": BY_USER, "io-error": BY_DISK}.get(status, "")
+        self.facts.paused = {
+            **dict.fromkeys(("paused", "prelaunch", "finish-migrate", "postmigrate"), BY_USER),
+            "io-error": BY_DISK,
+        }.get(status, "")
         if status == "shutdown" and not await self._start_anew():
             self.facts.ended = "shutdown"
         elif status in ("guest-panicked", "internal-error"):

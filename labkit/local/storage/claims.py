@@ -55,11 +55,12 @@ class Claims:
         """The machines that have the claim's disk now, each with whether it writes to it."""
         name, space = name_of(claim), namespace_of(claim)
         using = [(vmi, claims_of(vmi["spec"])) for vmi in self._store.all(VMI, space)]
-        # A machine has its runtime folder from just before it opens its disks until its process has ended.
+        # A machine has its runtime folder from just before it opens its disks until its process has ended. One that
+        # was put away will go on with what its disks hold now.
         return [
             (name_of(vmi), uses[name])
             for vmi, uses in using
-            if name in uses and self._paths.machine(uid_of(vmi)).runtime.exists()
+            if name in uses and any(map(Path.exists, self._paths.machine(uid_of(vmi)).present))
         ]
 
     def obstacle(self, vmi: Obj) -> Problem | None:

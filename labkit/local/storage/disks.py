@@ -61,9 +61,9 @@ async def whole(target: Path) -> AsyncIterator[Path]:
     temporary.unlink(missing_ok=True)
     try:
         yield temporary
-        await asyncio.to_thread(_sync, temporary)
+        await asyncio.to_thread(sync, temporary)
         temporary.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,7 +130,8 @@ def _head(image: Path) -> bytes:
         return file.read(112).ljust(112, b"\0")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have what was written to a file or folder on the disk, whatever happens."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Snapshots of a VM's claims, and restores of them. Memory is never part of either."""
+"""Snapshots of a VM's claims, and restores of them; with memory, which is ours and not KubeVirt's, of all its disks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from labkit.local.api.kinds import Admission
 from labkit.local.controllers.events import Recorder
+from labkit.local.controllers.keeping import Keeping
 from labkit.local.controllers.machines import Machines
 from labkit.local.controllers.virtualmachines import VM, VMI
 from labkit.local.files import make_private
@@ -22,6 +23,9 @@ from labkit.local.storage.sources import Later
 from labkit.local.storage.uses import use_of
 from labkit.local.store import Store
 
+MEMORY = "labkit/memory"
+"""Annotation of a snapshot that is to have the machine's memory, and all its disks: `true`."""
+
 
 class Snapshots(Operations):
     """The controller of VirtualMachineSnapshots.
@@ -32,9 +36,9 @@ class Snapshots(Operations):
     kind, lock = SNAPSHOT, "snapshotInProgress"
     failed: ClassVar[Obj] = {"phase": "Failed", "readyToUse": False}
 
-    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines) -> None:
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, machines: Machines, keeping: Keeping) -> None:
         super().__init__(store, recorder, claims)
-        self._machines = machines
+        self._machines, self._keeping = machines, keeping
 
     async def perform(self, obj: Obj) -> Obj:
         """Copy every claim's disk as it is at one moment."""
@@ -45,8 +49,9 @@ class Snapshots(Operations):
         self.hold(obj, vm)
         uses = {volume["name"]: use_of(volume) for volume in get_path(vm, "spec.template.spec.volumes", [])}
         claims = {name: self._claims.bound(space, use.claim) for name, use in uses.items() if use and not use.ephemeral}
-        taken, indications = timestamp(), await self._copy(obj, vm, claims)
-        excluded = [name for name in uses if name not in claims]
+        taken, whole = timestamp(), obj["metadata"].get("annotations", {}).get(MEMORY) == "true"
+        indications, about = await (self._copy_machine if whole else self._copy)(obj, vm, claims)
+        excluded = [] if whole else [name for name in uses if name not in claims]
         if excluded:
             indications.append(("PartialSnapshot", f"only claims are captured, not: {', '.join(excluded)}"))
         meta = {key: vm["metadata"][key] for key in ("name", "labels", "annotations") if key in vm["metadata"]}
@@ -61,10 +66,22 @@ class Snapshots(Operations):
             "captured": {
                 "virtualMachine": {"metadata": meta, "spec": vm["spec"]},
                 "claims": {name: found["spec"] for name, found in claims.items()},
+                **about,
             },
         }
 
-    async def _copy(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> list[tuple[str, str]]:
+    async def _copy_machine(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> tuple[list[tuple[str, str]], Obj]:
+        """Copy memory, devices and every disk as they are at one moment, at which the guest stands still."""
+        folder = make_private(self._claims.folder(obj) / "machine")
+        vmi = self._store.get(VMI, namespace_of(vm), name_of(vm))
+        if vmi is None or get_path(vmi, "status.phase") != "Running":
+            raise Later("SourceNotReady", f"VirtualMachine {name_of(vm)} does not run, so it has no memory")
+        async with self._keeping.still(vmi, folder):
+            for volume, claim in claims.items():
+                await disks.copy(self._claims.file(claim), self._claims.snapshot_file(obj, volume))
+        return [("Memory", "the machine stood still, and is whole")], {"machine": uid_of(vmi)}
+
+    async def _copy(self, obj: Obj, vm: Obj, claims: Mapping[str, Obj]) -> tuple[list[tuple[str, str]], Obj]:
         make_private(self._claims.folder(obj))
         vmi = self._store.get(VMI, namespace_of(vm), name_of(vm))
         machine = self._machines.running(vmi) if vmi and get_path(vmi, "status.phase") == "Running" else None
@@ -83,13 +100,17 @@ class Snapshots(Operations):
         with self._claims.locked([claim for claim, _ in resting], "InUse"):
             for claim, target in resting:
                 await disks.copy(self._claims.file(claim), target)
-            return await online.backup(machine, copies) if machine and copies else []
+            return await online.backup(machine, copies) if machine and copies else [], {}
 
 
 class Restores(Operations):
     """The controller of VirtualMachineRestores. The restored VM is halted, as on KubeVirt."""
 
     kind, lock = RESTORE, "restoreInProgress"
+
+    def __init__(self, store: Store, recorder: Recorder, claims: Claims, keeping: Keeping) -> None:
+        super().__init__(store, recorder, claims)
+        self._keeping = keeping
 
     async def perform(self, obj: Obj) -> Obj:
         """Bring back every captured claim, then the VM's spec."""
@@ -107,6 +128,10 @@ class Restores(Operations):
         for volume, claim in claims.items():
             await disks.copy(self._claims.snapshot_file(snapshot, volume), self._claims.file(claim))
         gone = self._restore_vm(obj, captured["virtualMachine"], vm, names)
+        if uid := captured.get("machine"):
+            await self._keeping.put_back(uid, self._claims.folder(snapshot) / "machine")
+            mark = {"restoredMachine": uid}
+            self._store.update(VM, space, spec["target"]["name"], lambda now: now.setdefault("status", {}).update(mark))
         restores = [{"volumeName": volume, "persistentVolumeClaim": name} for volume, name in names.items()]
         return {"complete": True, "restoreTime": timestamp(), "restores": restores, "deletedDataVolumes": gone}
 

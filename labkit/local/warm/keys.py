@@ -13,7 +13,7 @@ from labkit.local.paths import MachinePaths
 from labkit.local.qemu import argv, plan
 from labkit.local.qemu.images import SEED_BYTES
 
-_VERSION = 1
+_VERSION = 2
 """Of what a template consists of, and of how one is made and woken."""
 _NOWHERE = MachinePaths(Path("/template"), Path("/template"))
 _NO_MAC = "02:00:00:00:00:00"

@@ -21,7 +21,7 @@ from labkit.local.warm.waking import Line
 
 PARK = "/usr/lib/labkit/park"
 _BOOT_SECONDS = 900.0
-_PARK_SECONDS = 180.0
+_PARK_SECONDS = 600.0
 _END_SECONDS = 20.0
 _SEED = {"meta-data": json.dumps({"instance-id": "labkit-template"}).encode(), "user-data": b""}
 
