@@ -199,6 +199,7 @@ class Files:
         await self._free_name(path)
         async with self._asking(path):
             await self._sftp.mkdir(path)
+            await self._sftp.chmod(path, 0o755)  # whatever the server's own umask is
 
     async def rename(self, path: str, to: str) -> None:
         """Give a file or folder another name, or another place on the same disk. Nothing is replaced."""

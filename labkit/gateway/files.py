@@ -132,7 +132,7 @@ class Files:
         with self._transfer(asked) as tunnel:
             async with self._files(asked) as files:
                 pieces = self._counted(asked, tunnel)
-                size = await files.write(path, pieces, expected=length, limit=self._limits.size)
+                size = await files.write(path, pieces, expected=length, limit=self._limits.size, mode=0o644)
         return responses.as_json(200, {"path": path, "size": size})
 
     async def _counted(self, asked: Asked, tunnel: _Transfer) -> AsyncGenerator[bytes, None]:
@@ -205,7 +205,7 @@ class Files:
         where = asked.match.pane
         under_way = sum(t.pane.lab == where.lab and t.kind is Traffic.FILES for t in self._tunnels.all())
         if under_way >= self._limits.transfers:
-            text = f"{under_way} files of this lab are under way, which is the most: wait for one to arrive."
+            text = f"This lab has {under_way} files under way, which is the most: wait for one to arrive."
             raise Denied(429, "transfers", text)
         tunnel = self._tunnels.enter(where, asked.ticket, Traffic.FILES)
         try:
