@@ -8,7 +8,6 @@ from ruamel.yaml.nodes import Node
 
 from labkit import documents
 from labkit.errors import Fault
-from labkit.model import PaneType
 from labkit.templates import patterns
 from labkit.templates.files import files
 from labkit.templates.load import FILE
@@ -101,14 +100,6 @@ def _unused(template: Template) -> Iterator[Hint]:
             yield (key, files_of.name), f"{key}: no machine uses '{files_of.name}'"
 
 
-def _panes(template: Template) -> Iterator[Hint]:
-    for machine in template.machines:
-        for pane in machine.panes:
-            if pane.type is PaneType.HTTP:
-                text = f"machine '{machine.name}': pane '{pane.name}': http panes are not shown in this version"
-                yield ("machines", machine.name, "panes", pane.name), text
-
-
 def _scripts(template: Template) -> Iterator[Hint]:
     solved = {script.step for script in template.solutions}
     for step in template.checks:
@@ -123,6 +114,5 @@ HINTS: tuple[Callable[[Template], Iterator[Hint]], ...] = (
     _images,
     _variables,
     _unused,
-    _panes,
     _scripts,
 )

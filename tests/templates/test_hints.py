@@ -36,10 +36,6 @@ def test_bundled_labs_have_no_hints(row: Available) -> None:
         ("{name: a, type: vm, image: {url: 'https://x.org/a', size: 1Gi}, memory: 1Gi}", "has no sha256"),
         ("{name: a, type: vm, image: {bundled: tiny}, memory: 5Gi}", "machines: take 5120Mi of memory in all"),
         (f"{BOX[:-1]}, users: [{{name: u, password: {{value: x}}}}]}}", "password: is the same in all labs"),
-        (
-            "{name: a, type: container, image: {bundled: web}, memory: 64Mi, panes: [{type: http, port: 80}]}",
-            "machine 'a': pane 'http': http panes are not shown in this version",
-        ),
     ],
 )
 def test_what_a_machine_has_that_hurts_is_told_at_its_line(tmp_path: Path, machines: str, hint: str) -> None:
