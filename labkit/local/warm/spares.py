@@ -14,7 +14,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import psutil
@@ -29,6 +28,7 @@ from labkit.local.paths import EnginePaths
 from labkit.local.qemu import agent, images, plan
 from labkit.local.qemu.machine import Machine, MachineError, mark
 from labkit.local.warm import keys, waking
+from labkit.local.warm.nests import NAMESPACE, Nest, Spare, nobody
 from labkit.local.warm.shelf import Template
 from labkit.local.warm.wanted import Wanted
 from labkit.local.warm.warm import ROOM, Warm
@@ -42,7 +42,6 @@ _AGAIN_SECONDS = 15.0
 _LEFT_OVER_SECONDS = 60.0
 """After which spares of a set end that the set's namespace has not wanted."""
 _RECENT_SECONDS = 1800.0
-_NAMESPACE = "parked"
 _CLOSED: Obj = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
@@ -52,35 +51,6 @@ class Starter(Protocol):
     async def prepare(self, vmi: Obj, template: Template | None, seeds: Mapping[str, Mapping[str, bytes]]) -> None: ...
 
     async def run(self, vmi: Obj, network: str, template: Template | None) -> processes.Detached: ...
-
-
-@dataclass
-class Spare:
-    """A parked machine: a VMI that nobody asked for, its QEMU, paused, and what it is told by.
-
-    ``taken``: a VMI has its uid now.
-    """
-
-    vmi: Obj
-    key: str
-    machine: Machine
-    line: waking.Line
-    taken: bool = False
-
-
-@dataclass
-class Nest:
-    """A network with the spares of one set.
-
-    ``kinds`` are their templates; ``space`` is the namespace (uid) that took it over, ``since`` when.
-    """
-
-    uid: str
-    name: str
-    kinds: str = ""
-    spares: list[Spare] = field(default_factory=list)
-    space: str = ""
-    since: float = 0.0
 
 
 class Spares:
@@ -181,7 +151,7 @@ class Spares:
             {
                 "set": nest.name,
                 "machines": len(nest.spares),
-                "memory": _memory(nest) // 2**20,
+                "memory": nest.memory // 2**20,
                 "taken": bool(nest.space),
             }
             for nest in self._nests
@@ -224,7 +194,7 @@ class Spares:
 
     def _missing(self) -> tuple[str, list[Obj]]:
         """The next set that is to be parked, if there is memory and every template for it."""
-        used = sum(map(_memory, self._nests))
+        used = sum(nest.memory for nest in self._nests)
         for name, machines, number in self._sets():
             parked = sum(nest.name == name and not nest.space for nest in self._nests)
             size = sum(map(plan.memory_bytes, machines))
@@ -260,7 +230,7 @@ class Spares:
 
     async def _park(self, name: str, machines: Sequence[Obj]) -> None:
         nest = Nest(str(uuid.uuid4()), name, self._kinds(machines))
-        fresh = [_nobody(vmi) for vmi in machines]
+        fresh = [nobody(vmi) for vmi in machines]
         try:
             members = []
             for vmi in fresh:
@@ -268,7 +238,7 @@ class Spares:
                 address = self._segments.address(nest.uid, uid_of(vmi)) or ""
                 members.append(Member(self._segments.port(uid_of(vmi)), mac_of(uid_of(vmi)), address))
             await self._segments.configure(
-                nest.uid, _NAMESPACE, members, {}, lambda own: compile_filter(own, {}, members, [_CLOSED], [])
+                nest.uid, NAMESPACE, members, {}, lambda own: compile_filter(own, {}, members, [_CLOSED], [])
             )
             for vmi, member in zip(fresh, members, strict=True):
                 nest.spares.append(await self._wake(nest.uid, vmi, member.address))
@@ -291,10 +261,14 @@ class Spares:
             await found.connect(
                 serial=plan.wants(vmi, "autoattachSerialConsole"), keep_log=plan.wants(vmi, "logSerialConsole")
             )
-            line = await waking.wake(found, template, place(address, _NAMESPACE) if plan.wants_network(vmi) else [])
-            with contextlib.suppress(agent.AgentError):  # An image may have nothing to wait for.
-                await line.tell("settle")
-            await found.execute("stop")
+            line = await waking.wake(found, template, place(address, NAMESPACE) if plan.wants_network(vmi) else [])
+            try:
+                with contextlib.suppress(agent.AgentError):  # An image may have nothing to wait for.
+                    await line.tell("settle")
+                await found.execute("stop")
+            except BaseException:
+                line.close()
+                raise
         except BaseException:
             await found.close()
             raise
@@ -313,13 +287,3 @@ class Spares:
             for folder in (paths.runtime, paths.state):
                 await asyncio.to_thread(remove_tree, folder)
             await self._segments.detach(nest.space or nest.uid, uid_of(vmi))
-
-
-def _memory(nest: Nest) -> int:
-    return sum(plan.memory_bytes(spare.vmi) for spare in nest.spares)
-
-
-def _nobody(vmi: Obj) -> Obj:
-    """A machine like another one, with a uid and a name of its own."""
-    uid = str(uuid.uuid4())
-    return {**vmi, "metadata": {"name": f"spare-{uid[:8]}", "namespace": _NAMESPACE, "uid": uid}}
