@@ -11,7 +11,7 @@ from labkit.local.qemu.machine import Machine, MachineError
 from labkit.local.warm.shelf import Template
 
 WAKE = "/usr/lib/labkit/wake"
-_SECONDS = 60.0
+_SECONDS = 240.0
 _POLL_SECONDS = 0.02
 _ENTROPY = 64
 
