@@ -13,7 +13,7 @@ from labkit.local.qemu.machine import Machine, MachineError
 from labkit.local.warm.shelf import Template
 
 _FOLDER = "/usr/lib/labkit"
-_SECONDS = 60.0
+_SECONDS = 240.0
 _POLL_SECONDS = 0.1
 _ENTROPY = 64
 
