@@ -115,6 +115,7 @@ def test_a_terminal_is_as_large_as_its_window(pages: dict[str, Page]) -> None:
     sizes = []
     for width in (900, 600):
         pages["terminal"].set_viewport_size({"width": width, "height": 500})
+        pages["terminal"].wait_for_function(f"document.querySelector('.xterm-screen').clientWidth <= {width}")
         types(pages["terminal"], f"clear; echo at-$(({width}-1)): $(stty size).\n")
         rows(pages["terminal"]).to_contain_text(re.compile(rf"at-{width - 1}: \d+ \d+\."))
         sizes.append(re.findall(r": (\d+) (\d+)\.", pages["terminal"].locator(".xterm-rows").inner_text())[-1])
