@@ -100,9 +100,14 @@ class Splice:
 
 
 def close_lingering(transport: asyncio.Transport) -> None:
-    """Close a transport; what its reader has not taken after LINGER_SECONDS is dropped."""
+    """Close a transport; what its reader has not taken after LINGER_SECONDS is dropped.
+
+    With nothing more to say it is cut off: TLS would first read, and throw away, all that the other side still sends.
+    """
     if transport.is_closing():
         return
+    if not transport.get_write_buffer_size():
+        transport.abort()
+        return
     transport.close()
-    if transport.get_write_buffer_size():
-        asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+    asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
