@@ -116,10 +116,12 @@ def key_id(token: str) -> str | None:
 def verify(token: str, key_set: Mapping[str, Any]) -> Ticket:
     """The ticket in `token`, once its signature, issuer, audience and times hold.
 
-    `key_set` is a JSON Web Key Set. Raises TicketError.
+    `key_set` is a JSON Web Key Set; a key that was replaced has an `exp`, after which it counts no more.
+    Raises TicketError.
     """
-    kid = key_id(token)
-    jwk = next((key for key in key_set.get("keys", ()) if kid is not None and key.get("kid") == kid), None)
+    kid, now = key_id(token), time.time()
+    good = [key for key in key_set.get("keys", ()) if key.get("exp", now) >= now]
+    jwk = next((key for key in good if kid is not None and key.get("kid") == kid), None)
     if jwk is None:
         raise TicketError("the ticket is not signed by this installation")
     try:

@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
+
 from labkit.cluster.client import Cluster, chosen, uses_service_account
 from labkit.gateway.application import Application
 from labkit.gateway.dial import Dial
@@ -48,7 +50,8 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
             listeners.append((listener, True))
             port = int(listener.getsockname()[1])
         parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port))
-        asyncio.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
 
 
 @dataclass(frozen=True)

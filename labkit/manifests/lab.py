@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from labkit.manifests import files, names, network, storage
 from labkit.manifests.container import pod
 from labkit.manifests.quota import Share, limit_range, quota
+from labkit.manifests.rights import gateway_rights
 from labkit.manifests.scope import Object, Scope
 from labkit.manifests.site import Site
 from labkit.manifests.userdata import MachineAccess, user_data
@@ -71,6 +72,7 @@ def shared_objects(plan: LabPlan) -> list[Object]:
         quota(scope, shares, claims),
         limit_range(scope),
         network.network_policy(scope, template.network, plan.site),
+        *gateway_rights(scope, plan.site),
         *(service for machine in template.machines for service in network.services(scope, machine)),
         *(files.file_set(scope, found, plan.variables) for found in template.file_sets),
         *(storage.volume(scope, found, plan.site) for found in template.volumes),

@@ -6,13 +6,19 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from labkit.errors import SetupError
 from labkit.folders import make_private
 from labkit.settings import Settings
-from labkit.tickets import SigningKey, jwks
+from labkit.tickets import LIFETIME, SigningKey, jwks
+
+_OVERLAP = LIFETIME + 60.0
+"""A replaced key is believed for so many seconds more: until the last ticket that it signed has expired."""
 
 
 class Keyring:
@@ -20,20 +26,49 @@ class Keyring:
 
     def __init__(self, settings: Settings) -> None:
         make_private(settings.state_dir)
-        folder = make_private(settings.keys_dir)
-        with open(folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            pem = _kept(folder / "tickets.pem", lambda: SigningKey.generate().to_pem())
+        self._folder = make_private(settings.keys_dir)
+        self._public = settings.ticket_keys
+        self._private = self._folder / "tickets.pem"
+        with self._locked():
+            _kept(self._private, lambda: SigningKey.generate().to_pem())
             self.terminal = _kept(settings.terminal_key, lambda: secrets.token_bytes(32))
-            try:
-                self.tickets = SigningKey.from_pem(pem)
-            except ValueError as error:
-                raise SetupError(
-                    f"{folder / 'tickets.pem'} is not a usable key ({error}); remove it: a new one will be made"
-                ) from error
-            public = json.dumps(jwks([self.tickets])).encode()
-            if not settings.ticket_keys.exists() or settings.ticket_keys.read_bytes() != public:
-                _write(settings.ticket_keys, public)
+            self._publish(self.tickets)
+
+    @property
+    def tickets(self) -> SigningKey:
+        """The key that signs now: read each time, since another process may have replaced it. Raises SetupError."""
+        try:
+            return SigningKey.from_pem(self._private.read_bytes())
+        except ValueError as error:
+            raise SetupError(
+                f"{self._private} is not a usable key ({error}); remove it: a new one will be made"
+            ) from error
+
+    def rotate(self) -> SigningKey:
+        """Replace the key that signs tickets. Those that it has signed are good until they expire."""
+        with self._locked():
+            old, new = self.tickets, SigningKey.generate()
+            self._publish(new, {**old.public_jwk(), "exp": int(time.time() + _OVERLAP)})
+            _write(self._private, new.to_pem())  # last: nobody may sign with a key that is not published
+        return new
+
+    def _publish(self, key: SigningKey, replaced: dict[str, Any] | None = None) -> None:
+        """Write the public halves: of `key`, and of those replaced a short while ago."""
+        try:
+            found = json.loads(self._public.read_bytes())["keys"] if self._public.exists() else []
+        except (ValueError, KeyError, TypeError):
+            found = []
+        names = {key.kid, replaced["kid"] if replaced else None}
+        earlier = [old for old in found if old.get("exp", 0) > time.time() and old.get("kid") not in names]
+        public = json.dumps({"keys": [*jwks([key])["keys"], *([replaced] if replaced else []), *earlier]}).encode()
+        if not self._public.exists() or self._public.read_bytes() != public:
+            _write(self._public, public)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with open(self._folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:

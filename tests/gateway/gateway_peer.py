@@ -34,7 +34,8 @@ class Peer:
     def __init__(self) -> None:
         self.namespaces: dict[str, dict[str, Any]] = {}
         self.machines: dict[tuple[str, str], dict[str, Any]] = {}
-        self.streams: dict[str, Callable[[ServerConnection], Any]] = {"console": echo}
+        self.pods: dict[tuple[str, str], dict[str, Any]] = {}
+        self.streams: dict[str, Callable[[ServerConnection], Any]] = {"console": echo, "exec": container}
         self.open: list[ServerConnection] = []
         self.port = 0
         self.asked_streams = 0
@@ -59,6 +60,13 @@ class Peer:
         status = {"phase": phase, "interfaces": [{"ipAddress": "127.0.0.1"}]}
         body = {"metadata": {"annotations": {"labkit/panes": json.dumps(panes)}}, "status": status}
         self.machines[f"labkit-{lab}", machine] = body
+
+    def add_container(self, lab: str, machine: str) -> None:
+        """A running container with a shell pane."""
+        panes = [{"name": "shell", "type": "exec", "title": "Shell"}]
+        metadata = {"annotations": {"labkit/panes": json.dumps(panes)}}
+        status = {"phase": "Running", "podIP": "127.0.0.1"}
+        self.pods[f"labkit-{lab}", machine] = {"kind": "Pod", "metadata": metadata, "status": status}
 
     def kubeconfig(self, path: Path) -> Path:
         """A kubeconfig that leads here."""
@@ -121,6 +129,11 @@ class Peer:
                 return answer(200, {"gitVersion": "peer"})
             case ["api", "v1", "namespaces", name]:
                 return found(self.namespaces.get(name))
+            case ["api", "v1", "namespaces", namespace, "pods", name]:
+                return found(self.pods.get((namespace, name)))
+            case ["api", "v1", "namespaces", namespace, "pods", name, path] if path.startswith("exec?"):
+                self.asked_streams += 1
+                return None if (namespace, name) in self.pods else refusal(404, "no such pod")
             case ["apis", "kubevirt.io", "v1", "namespaces", namespace, "virtualmachineinstances", name]:
                 return found(self.machines.get((namespace, name)))
             case ["apis", "subresources.kubevirt.io", "v1", "namespaces", namespace, _, name, *rest]:
@@ -147,7 +160,8 @@ class Peer:
 
     async def _stream(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        kind = connection.request.path.rstrip("/").split("/")[8]
+        parts = connection.request.path.rstrip("/").split("/")
+        kind = "exec" if "/exec?" in connection.request.path else parts[8]
         self.open.append(connection)
         with contextlib.suppress(ConnectionClosed, ConnectionError):
             if connection in self._dialled:
@@ -158,7 +172,7 @@ class Peer:
 
 
 def plain(connection: ServerConnection, offered: Any) -> Any:
-    return "plain.kubevirt.io" if "plain.kubevirt.io" in offered else None
+    return next((name for name in ("plain.kubevirt.io", "v5.channel.k8s.io") if name in offered), None)
 
 
 def answer(status: int, body: object, kind: str = "application/json") -> Response:
@@ -181,6 +195,20 @@ async def echo(connection: ServerConnection) -> None:
     async for message in connection:
         if isinstance(message, bytes):
             await connection.send(message)
+
+
+async def container(connection: ServerConnection) -> None:
+    """A shell in a container, as far as its channels go: it says its size, and echoes until it is told to end."""
+    async for message in connection:
+        assert isinstance(message, bytes)
+        if message[0] == 4:
+            size = json.loads(message[1:])
+            await connection.send(b"\x01" + f"{size['Height']} {size['Width']}\r\n".encode())
+        elif message == b"\0exit\n":
+            await connection.send(b"\x03" + json.dumps({"status": "Success"}).encode())
+            return
+        else:
+            await connection.send(b"\x01" + message[1:])
 
 
 async def relay(connection: ServerConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

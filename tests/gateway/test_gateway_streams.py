@@ -11,25 +11,30 @@ import psutil
 import pytest
 from gateway_peer import Peer, echo
 from gateway_process import Gateway, eventually
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
+
+from labkit.gateway.cast import Frames
 
 MEGABYTE = 2**20
 
 
-def stream(gateway: Gateway, pane: str, **options: Any) -> ClientConnection:
+def stream(gateway: Gateway, pane: str, mode: str = "control", machine: str = "m", **options: Any) -> ClientConnection:
     """A pane's stream, opened with a good ticket over the private socket, from behind a proxy of any name."""
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(gateway.socket))
     return connect(
-        f"ws://hub.example/panes/alab/m/{pane}/stream",
+        f"ws://hub.example/panes/alab/{machine}/{pane}/stream",
         sock=sock,
         origin=Origin("http://hub.example"),
         subprotocols=[
-            Subprotocol("tty" if pane == "terminal" else "plain.kubevirt.io"),
-            Subprotocol(f"labkit.ticket.{gateway.ticket()}"),
+            Subprotocol("tty" if pane in ("terminal", "shell") else "plain.kubevirt.io"),
+            Subprotocol(f"labkit.ticket.{gateway.ticket(mode=mode)}"),
         ],
         max_size=None,
         close_timeout=0.2,
@@ -206,3 +211,61 @@ def test_many_streams_at_once_do_not_disturb_each_other(gateway: Gateway, peer: 
     assert [console.recv(5) for console in consoles] == [str(number).encode() for number in range(20)]
     for console in consoles:
         console.close()
+
+
+def test_a_shell_in_a_container_speaks_as_a_terminal_does(gateway: Gateway, peer: Peer) -> None:
+    peer.add_container("alab", "c")
+    with stream(gateway, "shell", machine="c") as shell:
+        assert shell.subprotocol == "tty"
+        shell.send(json.dumps({"AuthToken": "", "columns": 99, "rows": 33}).encode())
+        assert shell.recv(5) == b"033 99\r\n"
+        shell.send(b"1" + json.dumps({"columns": 70, "rows": 20}).encode())
+        assert shell.recv(5) == b"020 70\r\n"
+        assert shell.ping().wait(5)
+        shell.send(b"0" + b"x" * 100_000)
+        assert shell.recv(5) == b"0" + b"x" * 100_000
+        shell.send(b"0exit\n")
+        with pytest.raises(ConnectionClosed):
+            shell.recv(5)
+
+
+def test_who_watches_sees_what_the_learner_sees_and_types_nothing(gateway: Gateway, peer: Peer) -> None:
+    with stream(gateway, "console") as learner:
+        learner.recv(5)
+        asked = peer.asked_streams
+        with stream(gateway, "console", "view") as watcher:
+            watcher.send(b"typed by the watcher")
+            learner.send(b"typed by the learner")
+            assert watcher.recv(5) == learner.recv(5) == b"typed by the learner"
+            assert peer.asked_streams == asked
+            assert gateway.get("/panes/alab/m/console/state", gateway.ticket())[2]["streams"] == 1
+            learner.close()
+            with pytest.raises(ConnectionClosed):
+                watcher.recv(5)
+
+
+@pytest.mark.parametrize(("pane", "status"), [("vnc", 403), ("console", 409), ("terminal", 409)])
+def test_watching_opens_nothing_at_the_machine(gateway: Gateway, peer: Peer, pane: str, status: int) -> None:
+    asked = peer.asked_streams
+    with pytest.raises(InvalidStatus) as refused:
+        stream(gateway, pane, "view")
+    assert refused.value.response.status_code == status
+    assert peer.asked_streams == asked
+
+
+@given(payloads=st.lists(st.binary(max_size=70_000), max_size=4), cuts=st.lists(st.integers(1, 9000), max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_frames_are_followed_however_they_are_cut(payloads: list[bytes], cuts: list[int]) -> None:
+    whole = b"".join(Frame(Opcode.BINARY, payload).serialize(mask=False) for payload in payloads)
+    starts = {
+        sum(len(Frame(Opcode.BINARY, p).serialize(mask=False)) for p in payloads[:n]) for n in range(len(payloads))
+    }
+    frames, at, found = Frames(), 0, set()
+    for cut in [*cuts, len(whole)]:
+        piece = whole[at : at + cut]
+        if (first := frames.feed(piece)) >= 0:
+            found.add(at + first)
+        at += len(piece)
+    assert found <= starts
+    assert not payloads or 0 in found
+    assert not frames.closing
