@@ -44,7 +44,7 @@ def test_what_is_downloaded_is_never_shown_as_a_page(machine: Machine) -> None:
 
 def test_a_folder_is_listed_with_kinds_sizes_and_what_is_free(machine: Machine) -> None:
     machine.root(
-        "umask 022; cd /home/student; mkdir -p list/sub; printf 12345 > list/five; ln -s five list/link; mkfifo list/pipe"
+        "umask 022; cd /home/student; mkdir -p list/sub; cd list; printf 12345 > five; ln -s five link; mkfifo pipe"
     )
     found = machine.ask("GET", "folder", path="list")[1]
     kinds = [(entry["name"], entry["kind"]) for entry in found["entries"]]

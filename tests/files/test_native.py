@@ -88,7 +88,10 @@ def forwarded(machine: Machine, port: int) -> Iterator[tuple[int, subprocess.Pop
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=machine.home.environment, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline().split()[0].split(b":")[1]), process
+        try:
+            yield int(process.stdout.readline().split()[0].split(b":")[1]), process
+        finally:
+            process.kill()
 
 
 def test_a_paused_machine_and_a_key_that_was_taken_away_have_a_remedy(machine: Machine, tmp_path: Path) -> None:
