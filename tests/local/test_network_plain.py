@@ -95,6 +95,17 @@ def test_a_second_machine_fails_with_the_reason(alone: Guest) -> None:
     assert alone.engine.phase("lab", "web") == "Running"
 
 
+def test_a_pod_of_containers_waits_and_says_why(alone: Guest) -> None:
+    engine = alone.engine
+    engine.request("POST", "/api/v1/namespaces", namespace("pods"))
+    container = {"name": "c", "image": "none"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    post(engine, "pods", pod)
+    until(lambda: "containers cannot be run" in engine.kubectl("get", "events", "-n", "pods"))
+    assert not list(engine.runtime.glob("m*/hold"))
+    engine.kubectl("delete", "pod", "p", "-n", "pods", "--timeout=20s")
+
+
 @pytest.mark.parametrize(("egress", "phase"), [([{}], "Failed"), (None, "Running")])
 def test_a_machine_that_is_to_reach_outside_fails_and_one_without_policies_is_closed(
     alone: Guest, egress: list | None, phase: str

@@ -133,6 +133,7 @@ class Containers:
         uid, network, runtime = uid_of(pod), self._network(pod), held.runtime
         await self._segments.attach(network, uid)
         await self._networks.settle(namespace_of(pod))
+        rights = await self._segments.rights(network)
         plug = partial(self._segments.plug, network, uid, mac=mac_of(uid))
         if found := runtime.holder():
             try:
@@ -143,7 +144,7 @@ class Containers:
                 log.info("pod %s/%s is begun anew: %s", namespace_of(pod), name_of(pod), error)
         await runtime.clear()
         await asyncio.to_thread(self._fill, pod, runtime)
-        found = await runtime.hold(bundle.hostname(pod), await self._segments.rights(network))
+        found = await runtime.hold(bundle.hostname(pod), rights)
         await plug(found.pid, fresh=True)
         return found
 

@@ -105,5 +105,5 @@ class Networks:
 
     def _complain(self, space: str, message: str) -> None:
         log.info("network of %s: %s", space, message)
-        for vmi in self._store.all(VMI, space):
-            self._recorder.record(vmi, "NetworkNotReady", message, warning=True)
+        for member in (*self._store.all(VMI, space), *self._store.all("pods", space)):
+            self._recorder.record(member, "NetworkNotReady", message, warning=True)

@@ -64,7 +64,7 @@ class PlainSegments(Segments):
             raise NetworkError(_CLOSED)
         return []
 
-    async def plug(self, namespace_uid: str, uid: str, pid: int, mac: str, *, fresh: bool) -> None:
+    async def rights(self, namespace_uid: str) -> list[str]:
         """Refuse a container, for which QEMU does nothing."""
         raise NetworkError(f"{_WHY}: containers cannot be run")
 
