@@ -112,7 +112,7 @@ class View:
 
 def progress_json(progress: Progress, model: PageModel) -> Json:
     """What has been done of `model`, and what is handed out for it: opened hints, words on answers, points."""
-    locked = model.locked(progress.done)
+    locked = model.locked(progress)
     hints = ((key, model.hints[key]) for key in progress.opened if key in model.hints)
     return {
         "ticks": sorted(progress.ticks),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.instructions.questions import Question
+from labkit.model import Progress
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,13 @@ class PageModel:
         """The page on which a step or a question stands."""
         return next((page for page in self.pages if name in page.ids), None)
 
-    def locked(self, done: Collection[str]) -> frozenset[str]:
-        """The ids of the pages that are still closed to who has `done` these steps and questions."""
+    def locked(self, progress: Progress) -> frozenset[str]:
+        """The ids of the pages that are still closed. A question without an attempt left holds nobody up any more."""
+        tried = progress.answers
+        over = {q.id for q in self.questions.values() if q.attempts and len(tried.get(q.id, ())) >= q.attempts}
         known = frozenset().union(*(page.ids for page in self.pages))
-        return frozenset(
-            page.id for page in self.pages if any(name in known and name not in done for name in page.requires)
-        )
+        missing = known - progress.done - over
+        return frozenset(page.id for page in self.pages if missing.intersection(page.requires))
 
     def to_json(self, *, locked: Collection[str] = ()) -> dict[str, Any]:
         """What the lab view is sent to who may not yet see the pages in `locked`."""

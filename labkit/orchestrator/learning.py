@@ -100,5 +100,5 @@ class Learning(Asking):
             self._check_open(row, page.id)
 
     def _check_open(self, row: LabRow, page: str) -> None:
-        if page in self._pages(row).locked(self._store.progress(row.work).done):
+        if page in self._pages(row).locked(self._store.progress(row.work)):
             raise Conflict(f"page '{page}' is still locked: the steps that it requires are not done yet")

@@ -12,8 +12,8 @@ def test_the_wheel_holds_both_packages_the_browser_parts_the_bundled_lab_and_the
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    parts = ("panes.js", "panes.css", "labview.js", "labview-widget.js", "progress-widget.js")
-    wanted = {f"labkit/static/{name}" for name in parts}
+    parts = ("panes.js", "panes.css", "labview.js", "labview-widget.js", "progress-widget.js", "site.css")
+    wanted = {f"labkit/static/{name}" for name in parts} | {"labkit/locale/de/LC_MESSAGES/labkit.mo"}
     wanted |= {"lti_app/__init__.py", "labkit/images/tiny/lock.json", "labkit/templates/bundled/hello-lab/lab.yaml"}
     assert wanted - set(names) == set()
     assert any(name.endswith("THIRD-PARTY-NOTICES.md") for name in names)
