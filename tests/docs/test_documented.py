@@ -51,5 +51,5 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
 def test_every_command_named_in_the_pages_exists() -> None:
     known = {words.split()[0] for words, _ in commands(main)}
     pages = [*ROOT.glob("docs/how-to/*.md"), ROOT / "README.md", ROOT / "docs/reference/commands.md"]
-    named = {word for page in pages for word in re.findall(r"`?labkit ([a-z]+)\b(?=[^`\n]*`)", page.read_text())}
+    named = {word for page in pages for word in re.findall(r"`?labkit ([a-z-]+)\b(?=[^`\n]*`)", page.read_text())}
     assert named - known == set()
