@@ -19,6 +19,7 @@ from tests.support.engine import EngineProcess, machine, namespace, running_engi
 IMAGES = Path(os.environ.get("LABKIT_TEST_IMAGES", "/nowhere"))
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(not (IMAGES / "terminal").exists(), reason="LABKIT_TEST_IMAGES names no folder with terminal"),
 ]
 SELF = """
