@@ -16,7 +16,7 @@ import pytest
 from labkit.local.paths import EnginePaths
 from labkit.local.qemu import agent
 from tests.local.conftest import answers, post
-from tests.support.engine import EngineProcess, machine, namespace, running_engine, seed, until
+from tests.support.engine import SUBRESOURCES, EngineProcess, machine, namespace, running_engine, seed, until
 
 SELF = """
 echo mac=$(cat /sys/class/net/e*/address); echo address=$(ip -4 -o addr show scope global | awk '{print $4}')
@@ -126,6 +126,17 @@ def test_the_api_says_of_a_clone_what_is_so_in_it(warm: EngineProcess, clones: t
     assert any(item["type"] == "AgentConnected" for item in status["conditions"])
 
 
+def test_a_machine_that_is_made_anew_is_a_new_clone(warm: EngineProcess) -> None:
+    assert start(warm, "six") == "warm"
+    before = warm.vmi("six", "web")["metadata"]["uid"]
+    warm.request("DELETE", "/apis/kubevirt.io/v1/namespaces/six/virtualmachines/web")
+    until(lambda: not warm.vmi("six", "web"))
+    post(warm, "six", machine("web", "six"))
+    until(lambda: warm.phase("six", "web") == "Running", 60)
+    now = warm.vmi("six", "web")["metadata"]
+    assert (now["annotations"]["labkit/start-mode"], now["uid"] == before) == ("warm", False)
+
+
 @pytest.mark.slow
 def test_a_clone_has_its_own_address_after_a_reboot_too(warm: EngineProcess, clones: tuple[str, str]) -> None:
     before = self_of(warm, "two")
@@ -179,6 +190,17 @@ def test_a_damaged_template_costs_no_start_and_goes_after_the_second(
     assert (start(warm, "five"), state.exists()) == ("cold", False)
     events = json.loads(warm.request("GET", "/api/v1/namespaces/four/events")[1])["items"]
     assert "WarmStartFailed" in [event["reason"] for event in events]
+
+
+def test_a_clone_that_was_put_away_goes_on_though_its_template_is_gone(
+    warm: EngineProcess, clones: tuple[str, str]
+) -> None:
+    up = f"{SUBRESOURCES}/namespaces/one/virtualmachineinstances/web"
+    before = self_of(warm, "one")
+    assert warm.request("PUT", f"{up}/labkit-put-away", {}) == (200, b"")
+    assert warm.request("PUT", f"{up}/unpause", {}) == (200, b"")
+    after = self_of(warm, "one")
+    assert {item for item in before if before[item] != after[item]} <= {"random", "clock"}
 
 
 @pytest.mark.parametrize(

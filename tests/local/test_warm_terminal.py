@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.support.engine import EngineProcess, machine, namespace, running_engi
 IMAGES = Path(os.environ.get("LABKIT_TEST_IMAGES", "/nowhere"))
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(not (IMAGES / "terminal").exists(), reason="LABKIT_TEST_IMAGES names no folder with terminal"),
 ]
 SELF = """
@@ -38,7 +40,7 @@ def warm() -> Iterator[EngineProcess]:
         def ready() -> bool:
             told = json.loads(engine.request("POST", "/labkit/warm", body)[1])["machines"]["web"]
             assert "why" not in told or not told["why"], told
-            return told["state"] == "ready"
+            return bool(told["state"] == "ready")
 
         begun = time.monotonic()
         until(ready, 1500)
@@ -46,7 +48,7 @@ def warm() -> Iterator[EngineProcess]:
         yield engine
 
 
-def terminal(space: str) -> dict:
+def terminal(space: str) -> dict[str, Any]:
     """A machine ``web`` of the image terminal."""
     found = machine("web", space, image="terminal")
     found["spec"]["template"]["spec"]["domain"]["memory"]["guest"] = "512Mi"
