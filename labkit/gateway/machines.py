@@ -61,7 +61,7 @@ def pane_of(path: PanePath, machine: Mapping[str, Any] | None) -> MachinePane:
     container = machine.get("kind") == "Pod"
     if kind not in _SERVED["Pod" if container else "VirtualMachineInstance"]:
         what = "container" if container else "machine"
-        raise Denied(404, "not-built", f"A {what}'s pane of type {kind} is not served in this version.")
+        raise Denied(404, "no-pane", f"A {what} has no pane of type {kind}.")
     title = str(found.get("title") or path.pane)
     state, address = (_pod_state, _pod_address) if container else (state_of, _address)
     port, opens = found.get("port"), str(found.get("path") or "/")

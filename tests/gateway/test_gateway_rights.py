@@ -1,4 +1,4 @@
-"""The gateway with the rights of deploy/gateway-role.yaml, at a real engine that checks them, on a real machine."""
+"""The gateway with the rights of deploy/gateway-role.yaml, at a real engine that checks them and on a real machine."""
 
 from __future__ import annotations
 

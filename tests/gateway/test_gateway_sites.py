@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 from gateway_peer import Peer
 from gateway_process import Gateway, eventually
 from gateway_site import Site, running_site
+from websockets.sync.client import connect
+from websockets.sync.server import serve
+from websockets.typing import Origin, Subprotocol
 
 from labkit.errors import SetupError
 from labkit.gateway import forwarding
 from labkit.gateway.origins import Origins, label_of
 from labkit.gateway.routes import PanePath
+from labkit.gateway.tunnels import Pace
 
 PANE = PanePath("alab", "m", "site")
 HOST = label_of(PANE) + ".localhost"
@@ -38,10 +43,10 @@ def site(peer: Peer, server: Site) -> Site:
 class Browser:
     """Asks on the machine's origin, with the cookie that it was given."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, machine: str = "m") -> None:
         self.gateway = gateway
-        self.host = f"{HOST}:{gateway.port}"
-        url = gateway.post("/panes/alab/m/site/visit", gateway.ticket())[2]["url"]
+        self.host = f"{label_of(PanePath('alab', machine, 'site'))}.localhost:{gateway.port}"
+        url = gateway.post(f"/panes/alab/{machine}/site/visit", gateway.ticket())[2]["url"]
         assert url.startswith(f"http://{self.host}/.labkit/enter#")
         self.code = url.partition("#")[2].encode()
         _, headers, body = self.enter()
@@ -202,6 +207,35 @@ def test_origins_are_told_by_setting_or_by_the_loopback_port() -> None:
     assert Origins("", 80).named("lab.localhost") == ""
     with pytest.raises(SetupError, match="panes_origin"):
         Origins("http://panes.example.org")
+
+
+def test_a_pages_websocket_reaches_the_machine_with_its_own_subprotocol(
+    gateway: Gateway, site: Site, peer: Peer
+) -> None:
+    with serve(lambda opened: opened.send(opened.recv()), "127.0.0.1", 0, subprotocols=[Subprotocol("chat")]) as server:
+        peer.add_machine("alab", "w", site=server.socket.getsockname()[1])
+        threading.Thread(target=server.serve_forever).start()
+        browser = Browser(gateway, "w")
+        with connect(
+            f"ws://{browser.host}/ws?q=1",
+            sock=socket.create_connection(("127.0.0.1", gateway.port)),
+            origin=Origin(f"http://{browser.host}"),
+            additional_headers={"Cookie": browser.cookie.partition(";")[0]},
+            subprotocols=[Subprotocol("other"), Subprotocol("chat")],
+        ) as opened:
+            opened.send(b"hello")
+            assert (opened.subprotocol, opened.recv(5)) == ("chat", b"hello")
+        server.shutdown()
+
+
+def test_a_second_of_bytes_may_come_at_once_and_no_more_until_it_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    pace = Pace(1000.0)
+    assert pace.take(900) == 0.0
+    assert pace.take(600) == 0.5
+    now += 0.5
+    assert pace.take(100) == pytest.approx(0.1)
 
 
 def test_a_redirection_elsewhere_is_left_alone() -> None:
