@@ -30,17 +30,17 @@ def home() -> Iterator[Home]:
 
 @dataclass
 class Lab:
-    """The lab two-machines: its id, and the links to its terminal panes by machine."""
+    """The lab two-machines: its id, and the links to its panes by machine and pane."""
 
     id: str
-    terminals: dict[str, str]
+    panes: dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")
 def lab(home: Home) -> Lab:
     started = home.json("start", "two-machines")
     links = home.json("open", started["id"], "--print")
-    return Lab(started["id"], {link["machine"]: link["url"] for link in links if link["pane"] == "terminal"})
+    return Lab(started["id"], {(link["machine"], link["pane"]): link["url"] for link in links})
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-def typed(page: Page, lab: Lab, machine: str, prompt: str, line: str) -> None:
-    """Type a line into a machine's terminal pane."""
-    page.goto(lab.terminals[machine])
+def typed(page: Page, lab: Lab, machine: str, prompt: str, line: str, pane: str = "terminal") -> None:
+    """Type a line into a machine's terminal pane, or another one."""
+    page.goto(lab.panes[machine, pane])
     rows = page.locator(".xterm-rows")
     expect(rows).to_contain_text(prompt, timeout=30_000)
     page.locator(".xterm-helper-textarea").focus()
@@ -75,6 +75,22 @@ def test_what_is_written_in_the_containers_terminal_is_served_to_the_client(
     typed(page, lab, "web", "~ #", "(echo hello; cat /srv/www/notice/index.html) > /srv/www/hello.html")
     page.screenshot(path=pictures / "two-machines-web.png")
     assert home.json("check", lab.id, "publish")["verdict"] == "passed"
+
+
+def test_a_second_shell_in_the_container_needs_no_server_in_it(page: Page, lab: Lab, pictures: Path) -> None:
+    typed(page, lab, "web", "/ #", "stty size; hostname", "exec")
+    expect(page.locator(".xterm-rows")).to_contain_text("web")
+    page.screenshot(path=pictures / "two-machines-exec.png")
+
+
+def test_the_containers_pages_are_shown_on_an_origin_of_their_own(page: Page, lab: Lab, pictures: Path) -> None:
+    page.goto(lab.panes["web", "site"])
+    expect(page.frame_locator("iframe").get_by_text("The word of this lab is")).to_be_visible()
+    page.screenshot(path=pictures / "two-machines-site.png")
+    (site,) = [frame for frame in page.frames if frame is not page.main_frame]
+    assert site.evaluate("location.pathname + ' ' + document.cookie") == "/notice/ "
+    assert site.evaluate("location.host.split('-')[0]") == lab.id
+    assert site.evaluate("try { parent.document.title } catch (error) { error.name }") == "SecurityError"
 
 
 def test_a_command_in_the_container_has_its_own_exit_status(home: Home, lab: Lab) -> None:
