@@ -19,12 +19,12 @@ BUSY_SECONDS = 30.0
 
 
 class Connections:
-    """Hands each thread its own connection to `path`, and closes them all at the end."""
+    """Hands each thread its own connection to `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._migrate()
@@ -52,16 +52,21 @@ class Connections:
             raise
 
     def close(self) -> None:
-        """Close every thread's connection. The store must not be used after."""
+        """Close this thread's connection, and those of threads that have ended. The store must not be used after.
+
+        A thread that still runs may be in the middle of a statement, which SQLite does not survive: its connection is
+        closed when it ends.
+        """
         with self._lock:
-            for connection in self._all:
-                connection.close()
+            for thread, connection in self._all:
+                if thread is threading.current_thread() or not thread.is_alive():
+                    connection.close()
             self._all.clear()
 
     def _open(self) -> Database:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with self._lock:
-            self._all.append(connection)
+            self._all.append((threading.current_thread(), connection))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=NORMAL")

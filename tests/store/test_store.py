@@ -156,3 +156,23 @@ def test_an_installation_belongs_to_one_engine_as_long_as_it_has_labs_there(stor
     assert store.belongs_to("one")
     store.lab_ended(lab.id)
     assert store.belongs_to("other")
+
+
+def test_closing_leaves_a_thread_alone_that_is_in_the_middle_of_something(tmp_path: Path) -> None:
+    store, begun, go_on = SqliteStore(tmp_path / "labkit.db"), threading.Event(), threading.Event()
+    found: list[int] = []
+
+    def read() -> None:
+        rows = store._connections.db().conn.execute("SELECT 1 UNION SELECT 2")
+        found.append(rows.fetchone()[0])
+        begun.set()
+        go_on.wait(10)
+        found.append(rows.fetchone()[0])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert begun.wait(10)
+    store.close()
+    go_on.set()
+    reader.join(10)
+    assert found == [1, 2]
