@@ -22,6 +22,7 @@ def test_ssh_runs_a_command_as_the_first_user_without_a_question(machine: Machin
     assert list(machine.home.settings.runtime_dir.glob("ssh-*")) == []
 
 
+@pytest.mark.slow
 def test_the_real_sftp_speaks_through_it(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("from here")
     server = f"{LABKIT} ssh hello-lab box /usr/lib/sftp-server"
@@ -37,6 +38,7 @@ def test_the_real_sftp_speaks_through_it(machine: Machine, tmp_path: Path) -> No
     assert (done.returncode, (tmp_path / "back").read_text()) == (0, "from here"), done.stderr
 
 
+@pytest.mark.slow
 def test_folders_are_copied_both_ways_with_permissions_and_odd_names(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "tree/ü b").mkdir(parents=True)
     (tmp_path / "tree/ü b/run me").write_bytes(bytes(300_000))
@@ -71,7 +73,7 @@ def test_a_forwarded_port_serves_many_and_says_why_one_is_refused(machine: Machi
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                assert connection.recv(100).startswith(b"HTTP/1.1 404")
+                assert b" 404 " in connection.recv(100)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
     with forwarded(machine, 9) as (port, process):
@@ -105,6 +107,7 @@ def test_a_paused_machine_and_a_key_that_was_taken_away_have_a_remedy(machine: M
     assert f"machine box is paused: `labkit resume {machine.lab}` lets it go on" in done.stderr
 
 
+@pytest.mark.slow
 def test_ssh_trusts_no_machine_but_the_one_that_labkit_made(machine: Machine) -> None:
     """Nobody can sign in afterwards: a reset gives the machine its key again, and proves the remedy."""
     key = "/etc/dropbear/dropbear_ed25519_host_key"

@@ -117,10 +117,11 @@ def test_what_cannot_be_read_is_said_and_kept(web: Guest) -> None:
 
 @pytest.mark.parametrize("after", [0.3, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_an_engine_killed_while_it_puts_a_machine_away_leaves_it_running_or_put_away(web: Guest, after: float) -> None:
-    threading.Timer(after, web.engine.kill).start()
+    killing = threading.Timer(after, web.engine.kill)
+    killing.start()
     with contextlib.suppress(Exception):  # nobody answers any more, in any of the ways in which that shows
         ask(web, AWAY)
-    until(lambda: web.engine.process and web.engine.process.poll() is not None)
+    killing.join()
     web.engine.start()
     away = paths_of(web).memory.exists()
     until(lambda: len(qemus(web)) == (not away))

@@ -147,6 +147,7 @@ def test_a_clone_has_its_own_address_after_a_reboot_too(warm: EngineProcess, clo
     assert {item for item in before if before[item] == after[item]} >= {"mac", "address", "machine-id", "host-key"}
 
 
+@pytest.mark.slow
 def test_a_set_kept_by_hand_is_parked_anew_when_its_machines_change_and_when_the_engine_is_started_again(
     warm: EngineProcess, clones: tuple[str, str]
 ) -> None:

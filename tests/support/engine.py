@@ -57,11 +57,12 @@ class EngineProcess(Cluster):
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the engine, not its machines."""
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.process.send_signal(number)
-        self.process.wait(20)
-        self.process.stdin.close()
+        process = self.process  # another thread may start the next one meanwhile
+        assert process is not None
+        assert process.stdin is not None
+        process.send_signal(number)
+        process.wait(20)
+        process.stdin.close()
 
     def processes(self) -> list[str]:
         """Command lines of everything that belongs to this engine, but for itself."""
