@@ -97,7 +97,8 @@ def test_what_is_no_json_is_told_apart(home: Home) -> None:
     assert (done.returncode, "this is no JSON" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("name", ["hello-lab", pytest.param("broken-service", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hello-lab", "broken-service"])
 def test_the_bundled_labs_can_be_solved_and_not_without_solving(home: Home, name: str) -> None:
     steps = home.json("test", name)["steps"]
     assert steps

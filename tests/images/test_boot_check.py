@@ -56,6 +56,7 @@ def changed(folder: Path, built: images.BuiltImage, commands: str) -> images.Bui
     return images.build(str(folder), images_dir=home, cache_dir=folder / "cache", boot=boot)
 
 
+@pytest.mark.slow
 def test_an_image_on_a_disk_is_that_disk_changed(built: images.BuiltImage, tmp_path: Path) -> None:
     image = changed(tmp_path, built, "[echo hello > /srv/made, chown 33 /srv/made]")
     try:

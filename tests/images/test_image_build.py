@@ -74,6 +74,7 @@ def test_a_version_that_debian_dropped_is_named_with_the_remedy(tmp_path: Path) 
         builder.choose_packages(recipe.load("tiny"), gone(), tmp_path, print, strict=True)
 
 
+@pytest.mark.slow
 def test_unless_strict_todays_packages_replace_a_lock_that_is_gone_and_are_told(cache_dir: Path) -> None:
     told: list[str] = []
     used, files = builder.choose_packages(recipe.load("tiny"), gone(), cache_dir, told.append, strict=False)

@@ -79,6 +79,7 @@ def test_a_console_that_is_not_read_holds_up_neither_the_guest_nor_the_next_one(
         assert b"all said" in second.read_until(b"all said")
 
 
+@pytest.mark.slow
 def test_a_guest_that_ignored_the_power_button_and_powers_off_later_is_not_rebooted(
     engine: EngineProcess, space: str
 ) -> None:

@@ -20,7 +20,13 @@ def kill(home: Home, word: str) -> int:
     return found.pid
 
 
-@pytest.mark.parametrize("part", ["labkit.local", "labkit.cli controller", "labkit.supervisor"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "labkit.local",
+        *(pytest.param(part, marks=pytest.mark.slow) for part in ("labkit.cli controller", "labkit.supervisor")),
+    ],
+)
 def test_a_start_whose_engine_controller_or_supervisor_is_killed_is_finished_by_the_next_command(
     home: Home, part: str
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
 from jupyter_client.manager import KernelManager
 
 from labkit.store import SqliteStore
 from tests.support.home import Home, eventually, new_home
 
 
+@pytest.mark.slow
 def test_a_lab_whose_stop_was_never_queued_is_stopped_all_the_same(home: Home) -> None:
     lab = home.json("start", "hello-lab")["id"]
     store = SqliteStore(home.settings.database)
@@ -22,6 +24,7 @@ def test_a_lab_whose_stop_was_never_queued_is_stopped_all_the_same(home: Home) -
     assert home.leftovers() == []
 
 
+@pytest.mark.slow
 def test_labs_of_another_engine_are_not_written_off(home: Home) -> None:
     lab = home.json("start", "hello-lab")["id"]
     other = new_home()
@@ -87,6 +90,7 @@ def test_without_qemu_the_start_says_what_to_do_and_leaves_nothing(home: Home, t
     assert home.leftovers() == []
 
 
+@pytest.mark.slow
 def test_a_gateway_port_that_is_taken_is_named_with_the_remedy(home: Home) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
