@@ -252,16 +252,9 @@ class Cluster:
         found = json.loads(self._send(method, path, body=body, query=query))
         return found if isinstance(found, dict) else {}
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-    ) -> bytes:
-        response = self._call(method, path, body=body, query=query, accept=accept)
+    def _send(self, method: str, path: str, **asked: Any) -> bytes:
+        """All of the answer. `asked`: as in `_call`."""
+        response = self._call(method, path, **asked)
         try:
             return response.read() or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:

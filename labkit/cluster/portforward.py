@@ -82,10 +82,6 @@ class PortForward:
         """How many seconds recv() may wait; None means for ever."""
         self._timeout = timeout
 
-    def gettimeout(self) -> float | None:
-        """What settimeout() has set."""
-        return self._timeout
-
     def recv(self, size: int) -> bytes:
         """At least one and at most `size` bytes; b"" at the end. Raises TimeoutError after settimeout()'s seconds."""
         if not self._unread:
@@ -118,11 +114,6 @@ class PortForward:
     def sendall(self, data: bytes) -> None:
         """Send all of `data`."""
         self.send(data)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this end was closed."""
-        return self._closed
 
     def close(self) -> None:
         """End the stream, from any thread, also while another one waits in recv() or send()."""

@@ -7,6 +7,7 @@ machine, or a connection to a port of one. Each is done here, with labkit's own 
 from __future__ import annotations
 
 import array
+import asyncio
 import contextlib
 import json
 import shutil
@@ -17,11 +18,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from labkit.cluster.client import Cluster
-from labkit.cluster.portforward import PortForward
+from labkit.cluster.joining import join, reach
+from labkit.cluster.portforward import Stream, finished, soon
 from labkit.errors import ClusterError, MachineUnreachable, NotFound
 from labkit.orchestrator import inside, inside_check
 from labkit.orchestrator.access import Access
@@ -132,7 +135,7 @@ class Answers:
     ) -> None:
         self._cluster, self._access, self._template = cluster, access, template
         self._deadline, self._still = deadline, still
-        self._open: list[PortForward] = []
+        self._open: list[Future[None]] = []
         self._kinds: Mapping[str, Callable[..., tuple[Any, Sequence[socket.socket]]]] = {
             "run": self._run,
             "connect": self._connect,
@@ -160,8 +163,8 @@ class Answers:
 
     def close(self) -> None:
         """End the connections that were handed out."""
-        for port in self._open:
-            port.close()
+        for joined in self._open:
+            joined.cancel()
 
     def _answer(self, request: bytes) -> tuple[Any, Sequence[socket.socket]]:
         try:
@@ -192,28 +195,14 @@ class Answers:
 
     def _connect(self, machine: str, port: int) -> tuple[Any, Sequence[socket.socket]]:
         wanted = self._template.machine(machine)
-        stream = inside.open_machine_port(
-            self._cluster, self._access.lab, wanted, int(port), timeout=min(15.0, self._left())
-        )
-        self._open.append(stream)
+        target = inside.port_target(self._cluster, self._access.lab, wanted, int(port))
+        stream = finished(reach(target, machine, int(port)))
         near, far = socket.socketpair()
-        threading.Thread(target=_up, args=(near, stream), daemon=True).start()
-        threading.Thread(target=_down, args=(stream, near), daemon=True).start()
+        near.setblocking(False)
+        self._open.append(soon(_passed_on(stream, near)))
         return {}, (far,)
 
 
-def _up(near: socket.socket, stream: PortForward) -> None:
-    """What the program sends."""
-    with contextlib.suppress(OSError), near:
-        while data := near.recv(_PIECE):
-            stream.sendall(data)
-    stream.close()
-
-
-def _down(stream: PortForward, near: socket.socket) -> None:
-    """What the machine sends."""
-    with contextlib.suppress(OSError):
-        while data := stream.recv(_PIECE):
-            near.sendall(data)
-    with contextlib.suppress(OSError):
-        near.shutdown(socket.SHUT_RDWR)
+async def _passed_on(stream: Stream, near: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the program has gone
+        await join(stream, *await asyncio.open_connection(sock=near))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from labkit.cluster.client import Cluster
 from labkit.cluster.podexec import run_in_pod
 from labkit.cluster.portforward import PortForward, open_pod_port, open_port
+from labkit.cluster.streams import StreamTarget
 from labkit.errors import ClusterError, MachineUnreachable
 from labkit.manifests import names
 from labkit.orchestrator import ssh
@@ -46,6 +47,14 @@ def run(
     except ClusterError as error:
         raise MachineUnreachable(f"no command can be run in machine {machine.name} at the moment") from error
     return Completed(done.status, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def port_target(cluster: Cluster, lab: str, machine: Machine, port: int) -> StreamTarget:
+    """Where a TCP port of a machine is to be opened. Asks nothing of the engine."""
+    where = names.namespace_of(lab)
+    if machine.type == "vm":
+        return cluster.stream_target(where, machine.name, f"portforward/{port}")
+    return cluster.pod_port_target(where, machine.name, port)
 
 
 def open_machine_port(cluster: Cluster, lab: str, machine: Machine, port: int, *, timeout: float) -> PortForward:

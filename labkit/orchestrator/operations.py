@@ -95,16 +95,15 @@ def stop(work: Work) -> Result:
 
 
 def check(work: Work) -> Result:
-    """Run one step's check and keep its result; once the step is passed, what cleans up after it is run."""
-    step = _step(work, work.template.checks)
-    store, before = work.around.store, work.around.store.progress(work.row.work)
+    """Run one step's check and keep its result; where it is passed, what cleans up after the step is run."""
+    step, store = _step(work, work.template.checks), work.around.store
     kept = any(event.stage == _KEPT for event in store.events(work.operation.id))
-    result = before.results[step] if kept else _checked(work, step)
+    result = store.progress(work.row.work).results[step] if kept else _checked(work, step)
     if not kept and result.verdict is not Verdict.ERROR:
         store.record_result(work.row.work, result)
         # From here on the check is not run again: cleaning up may change what it looks at.
         work.say(_KEPT, "The result is kept", 0.9)
-    if result.verdict is Verdict.PASSED and (kept or step not in before.ticks):
+    if result.verdict is Verdict.PASSED:
         _clean_up(work, step)
     work.say("checked", result.feedback, 1.0)
     found = {"step": step, "verdict": result.verdict.value, "feedback": result.feedback, "time": result.time}

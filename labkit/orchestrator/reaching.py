@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import Conflict, Forbidden, NotBuilt
-from labkit.manifests import names
 from labkit.manifests.login import learner_key, public_line
 from labkit.model import Login, MachineState, Principal, Role
 from labkit.orchestrator import inside, ssh
@@ -45,10 +44,8 @@ class Reaching(Asking):
 
     def port(self, principal: Principal, lab: str, machine: str, port: int) -> Callable[[], StreamTarget]:
         row = self._row(principal, lab)
-        wanted, cluster, where = self._running(row, machine), self._around.cluster, names.namespace_of(lab)
-        if wanted.type == "vm":
-            return lambda: cluster.stream_target(where, machine, f"portforward/{port}")
-        return lambda: cluster.pod_port_target(where, machine, port)
+        wanted = self._running(row, machine)
+        return lambda: inside.port_target(self._around.cluster, row.id, wanted, port)
 
     def _running(self, row: LabRow, machine: str) -> Machine:
         """The machine, which runs and has an address. Raises NotFound, Conflict."""

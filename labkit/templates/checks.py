@@ -4,7 +4,7 @@ checks/STEP/check-MACHINE    decides the step; where there are several, all have
 checks/STEP/check.py         decides it too, from beside the lab: over several machines, or from outside
 checks/STEP/setup-MACHINE    prepares it, once, when the lab has started
 checks/STEP/solve-MACHINE    does it, for those who try the lab out
-checks/STEP/cleanup-MACHINE  puts away what it needed, once it is passed
+checks/STEP/cleanup-MACHINE  puts away what it needed, each time it is passed
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class Template:
     """A template as an author wrote it. `digest` names its content: 64 hex digits over all files of `folder`.
 
     `checks` are the scripts that decide a step, all of which must be passed. `setups` are to be run once when a lab has
-    started, in order; `solutions` do a step; `cleanups` put away what it needed, once it is passed.
+    started, in order; `solutions` do a step; `cleanups` put away what it needed, each time it is passed.
     """
 
     name: str
