@@ -15,6 +15,7 @@ import pytest
 
 from labkit import settings
 from labkit.local.qemu import agent
+from labkit.local.storage.disks import run
 from tests.local.conftest import post
 from tests.local.test_survival import qemu
 from tests.support.engine import SUBRESOURCES, EngineProcess, machine, namespace, running_engine, seed, until
@@ -55,6 +56,22 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
         post(found, "lab", seed("lab"))
         yield found
         assert "Traceback" not in found.log.read_text()
+
+
+def test_a_child_may_have_as_many_threads_as_qemu_img_starts() -> None:
+    source = """
+import threading
+ready = threading.Barrier(64)
+def work():
+    held = [bytearray(1000) for _ in range(9)]
+    ready.wait()
+for thread in (threads := [threading.Thread(target=work, daemon=True) for _ in range(64)]):
+    thread.start()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+    assert asyncio.run(run("python3", "-c", source)) == "done\n"
 
 
 @pytest.mark.parametrize("image", BAD)

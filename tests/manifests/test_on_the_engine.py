@@ -161,4 +161,4 @@ def test_a_volume_is_filled_from_an_image_that_was_built_here(lab: Lab) -> None:
         return dict(found.get("status", {}))
 
     until(lambda: status().get("phase") in ("Succeeded", "Failed"), 90)
-    assert status()["phase"] == "Succeeded", status()
+    assert status()["phase"] == "Succeeded", [found["message"] for found in status()["conditions"]]
