@@ -1,6 +1,7 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
 from labkit.store.copies import backup
+from labkit.store.grades import GradeRow
 from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
 from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
@@ -10,6 +11,7 @@ from labkit.store.tables import new_id
 __all__ = [
     "AuditRow",
     "Decide",
+    "GradeRow",
     "Hold",
     "LabRow",
     "LearnerRow",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from labkit.store import grading
+
 migrations = Migrations("labkit")
 
 
@@ -180,3 +182,11 @@ def records_of_checks(db: Database) -> None:
     for column in (*columns, "digest TEXT NOT NULL DEFAULT ''"):
         db.execute(f"ALTER TABLE result ADD COLUMN {column}")
     db.execute("UPDATE result SET score = 1 WHERE verdict = 'passed'")
+
+
+@migrations()
+def grades_on_their_way(db: Database) -> None:
+    """The outbox for grades (the first release's was never used), and the steps that do not count for somebody."""
+    db.executescript(grading.TABLES)
+    for trigger in grading.TRIGGERS:
+        db.execute(trigger)

@@ -27,7 +27,8 @@ OF_LEARNER = {
     "result": f"work IN ({_WORKS})",
     "answer": f"work IN ({_WORKS})",
     "opened": f"work IN ({_WORKS})",
-    "grade_outbox": f"work IN ({_WORKS})",
+    "grade": f"work IN ({_WORKS})",
+    "excused": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }
 """The rows of a learner, by table. All but those of `audit` go with the learner's own row."""

@@ -19,6 +19,7 @@ from labkit.model import (
     Progress,
     Reservation,
 )
+from labkit.store.grades import Grades
 from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
 
 Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
@@ -126,7 +127,7 @@ class Upkeep(Protocol):
         run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
 
 
-class Store(Lives, Upkeep, Protocol):
+class Store(Lives, Upkeep, Grades, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:

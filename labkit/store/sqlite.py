@@ -17,6 +17,7 @@ from labkit.model import (
     OperationState,
     Principal,
 )
+from labkit.store.grading import SqliteGrading
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
@@ -26,7 +27,7 @@ from labkit.store.upkeep import SqliteUpkeep
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteGrading):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
