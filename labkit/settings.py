@@ -61,6 +61,10 @@ class Settings:
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
     closed_networks: str = ""
+    public_url: str = ""
+    launch_hours: float = 12.0
+    launch_leeway: float = 60.0
+    private_platforms: bool = False
 
     @property
     def runtime_dir(self) -> Path:

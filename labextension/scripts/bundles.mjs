@@ -5,5 +5,6 @@ export const bundles = [
   { name: "labview", entry: "src/view/index.ts", packages: [] },
   { name: "labview-widget", entry: "src/view/widget.ts", packages: [] },
   { name: "site", entry: "src/view/site.css", packages: [] },
+  { name: "class", entry: "src/class/index.ts", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },
 ];

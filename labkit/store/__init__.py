@@ -2,6 +2,21 @@
 
 from labkit.store.copies import backup
 from labkit.store.grades import GradeRow
+from labkit.store.launch_rows import (
+    Context,
+    Hand,
+    Launch,
+    LaunchRole,
+    LaunchState,
+    Link,
+    LinkRow,
+    Member,
+    NewLaunch,
+    Platform,
+    PlatformKeys,
+    PlatformState,
+    RegistrationLink,
+)
 from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
 from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
@@ -10,11 +25,24 @@ from labkit.store.tables import new_id
 
 __all__ = [
     "AuditRow",
+    "Context",
     "Decide",
     "GradeRow",
+    "Hand",
     "Hold",
     "LabRow",
+    "Launch",
+    "LaunchRole",
+    "LaunchState",
     "LearnerRow",
+    "Link",
+    "LinkRow",
+    "Member",
+    "NewLaunch",
+    "Platform",
+    "PlatformKeys",
+    "PlatformState",
+    "RegistrationLink",
     "Retention",
     "SqliteStore",
     "Store",

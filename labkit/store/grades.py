@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-
 @dataclass(frozen=True)
 class GradeRow:
     """One grade. `given` of `maximum` points (None: nothing to send yet) with `comment`, in `version` (from 1).
@@ -94,4 +93,3 @@ class Grades(Protocol):
 
     def attested_scores(self, work: str) -> Mapping[str, float]:
         """The best score (0..1) of each step among results that the learner had no way to write himself."""
-

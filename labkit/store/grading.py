@@ -27,6 +27,10 @@ TABLES = """
         work TEXT NOT NULL REFERENCES work(id) ON DELETE CASCADE, step TEXT NOT NULL, reason TEXT NOT NULL,
         PRIMARY KEY (work, step)
     );
+    CREATE TABLE registration_link (
+        secret TEXT PRIMARY KEY, origin TEXT NOT NULL, name TEXT NOT NULL, expires REAL NOT NULL,
+        origins TEXT NOT NULL, templates TEXT NOT NULL
+    );
     CREATE TRIGGER grade_after_new_line_item AFTER UPDATE OF line_item ON resource_link
     WHEN NEW.line_item != OLD.line_item BEGIN
         UPDATE grade SET changed = changed + 1, given = NULL, state = '', reason = '', sent = NULL, shown = NULL,
@@ -50,7 +54,8 @@ _GRADE = """
         JOIN membership ON membership.context = context.id AND membership.learner = work.learner
 """
 _READY = (
-    _GRADE + "WHERE grade.state = 'waiting' AND due <= ? AND role = 'learner' AND line_item != '' "
+    _GRADE  # noqa: S608 - constants
+    + "WHERE grade.state = 'waiting' AND due <= ? AND role = 'learner' AND line_item != '' "
     "AND platform.state = 'active' AND platform.id NOT IN (SELECT value FROM json_each(?)) ORDER BY due LIMIT 1"
 )
 

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 from labkit.orchestrator.grading import Grading
 from labkit.store import GradeRow, Launch, LaunchRole, LinkRow, Platform, Store
 from lti_app.lti import ags
 from lti_app.lti.calls import Calls
+from lti_app.lti.nrps import Rosters
 from lti_app.lti.outbox import in_points
-from lti_app.services import GradeNote, GradeState
+
+
+class GradeState(StrEnum):
+    """How far a learner's grade is. None: nothing is graded here."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    SENT = "sent"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class GradeNote:
+    """What a learner is told of his grade, in one sentence."""
+
+    state: GradeState
+    text: str = ""
+
 
 _STATES = {"waiting": GradeState.WAITING, "sent": GradeState.SENT, "refused": GradeState.REFUSED}
 
@@ -17,6 +38,7 @@ class Desk:
 
     def __init__(self, store: Store, calls: Calls, grading: Grading) -> None:
         self._store, self.calls, self.grading = store, calls, grading
+        self.rosters = Rosters(calls)
 
     def note(self, launch: Launch) -> GradeNote:
         """How the grade of this launch's person, for this launch's activity, stands."""
@@ -31,7 +53,7 @@ class Desk:
         return note_of(row, platform.name if platform else "your course")
 
     def look(self, platform: Platform, link: LinkRow) -> None:
-        """Read what the platform's gradebook shows of an activity, once for all. Raises OutboundRefused, TokenRefused."""
+        """Read what the gradebook shows of an activity, once for all. Raises OutboundRefused, TokenRefused."""
         found = ags.shown(self.calls, platform, link.line_item)
         for row in self._store.grades(link.activity):
             self._store.grade_shown(row.work, in_points(found.get(row.subject), row.maximum))

@@ -71,8 +71,8 @@ def register(link: RegistrationLink, configuration_url: str, token: str, origin:
 
     `token` is the platform's own, sent on as it came. Raises RegistrationRefused, OutboundRefused.
     """
-    draft = _draft(link)
-    answer = fetch(draft, configuration_url, private=private)
+    about = draft(link)
+    answer = fetch(about, configuration_url, private=private)
     told = body_of(answer)
     if answer.status != 200 or not isinstance(told, dict):
         raise RegistrationRefused(f"the platform's configuration cannot be read (status {answer.status})")
@@ -81,9 +81,7 @@ def register(link: RegistrationLink, configuration_url: str, token: str, origin:
     if token:
         headers["Authorization"] = f"Bearer {token}"
     body = json.dumps(wish(origin))
-    answer = fetch(
-        draft, told["registration_endpoint"], private=private, method="POST", headers=headers, data=body
-    )
+    answer = fetch(about, told["registration_endpoint"], private=private, method="POST", headers=headers, data=body)
     made = body_of(answer)
     if answer.status not in (200, 201) or not isinstance(made, dict) or not made.get("client_id"):
         why = made.get("error", "") if isinstance(made, dict) else ""
@@ -91,7 +89,7 @@ def register(link: RegistrationLink, configuration_url: str, token: str, origin:
     return _platform(link, told, made)
 
 
-def _draft(link: RegistrationLink) -> Platform:
+def draft(link: RegistrationLink) -> Platform:
     """The platform as far as it is known before it has said anything: where it may be."""
     return Platform("", link.origin, "", link.origin, "", "", "", origins=link.origins)
 

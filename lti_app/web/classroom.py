@@ -13,7 +13,7 @@ from flask import Blueprint, Response, jsonify, make_response, redirect, render_
 from werkzeug.wrappers import Response as BaseResponse
 
 from labkit.errors import Conflict, LabkitError, NotFound
-from labkit.model import PaneMode, PaneType, Principal, Verdict
+from labkit.model import PaneMode, PaneType, Principal
 from labkit.store import LaunchRole
 from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_instructor
 from lti_app.headers import embeddable
@@ -134,9 +134,7 @@ def screen(learner: str) -> Response:
     for machine in status.machines:
         for pane in machine.panes:
             if pane.type is PaneType.VNC and status.ended is None:
-                link = services().labs.pane_link(
-                    room.teacher(), lab.id, machine.name, pane.name, mode=PaneMode.VIEW
-                )
+                link = services().labs.pane_link(room.teacher(), lab.id, machine.name, pane.name, mode=PaneMode.VIEW)
                 address = f"/{link.path}screenshot"
                 return jsonify(address=address, ticket=link.ticket, expires=link.expires, machine=machine.name)
     raise NotFound("this lab has no screen to show")
@@ -192,7 +190,7 @@ def record(learner: str) -> Response:
             model=grading.model(lab),
             progress=progress,
             excused=services().store.excused(work.id),
-            tries=[(result, result.verdict is not Verdict.PASSED) for result in reversed(tries)][:50],
+            tries=tries[:-51:-1],
             status=status,
             note=note_of(pupil.grade, room.platform.name),
             csrf=form_token(),
@@ -213,7 +211,7 @@ def watch(learner: str, machine: str, pane: str) -> BaseResponse:
 @blueprint.post("/people/<learner>/<deed>")
 @guarded(of_instructor)
 def do(learner: str, deed: str) -> BaseResponse:
-    """Check a step again, award it, excuse somebody from it, send the grade again, look it up, answer a call for help."""
+    """Check a step again, award it, excuse from it; send a grade again, or look it up; answer a call for help."""
     room = _room()
     work, lab = room.pupil_work(learner)
     step, reason, grades = request.form.get("step", ""), request.form.get("reason", ""), services().grades

@@ -6,9 +6,7 @@ activity, whatever a request names.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,19 +18,18 @@ from labkit.orchestrator.lifetimes import deadline
 from labkit.orchestrator.observe import lab_state
 from labkit.store import GradeRow, LabRow, Launch, LaunchRole, LinkRow, Platform, Store, WorkRow
 from lti_app.lti import nrps
-from lti_app.lti.calls import Calls
 
 STUCK_TRIES, STUCK_SECONDS = 3, 600.0
 """Somebody is stuck who has tried one step so often in vain, or has done nothing for so long while his lab runs."""
-_ROSTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Pupil:
     """One person of the course and his work. `state` is a lab's state, or: not started, finished.
 
-    `learner`, `work` and `lab` are our ids, empty where there is none; `live`: the lab has not ended; `step` is the first that is not done, `tries` how
-    often its check has said no; `idle` and `hand` are seconds since the lab's last use, and since he called for help.
+    `learner`, `work` and `lab` are our ids, empty where there is none; `live`: the lab has not ended. `step` is the
+    first that is not done, `tries` how often its check has said no. `idle` and `hand` are seconds since the lab's last
+    use, and since he called for help; `ends`: until the lab's end.
     """
 
     subject: str
@@ -66,33 +63,6 @@ class Pupil:
     def share(self) -> int:
         """Progress in percent of the steps."""
         return round(100 * self.done / self.steps) if self.steps else 0
-
-
-class Rosters:
-    """Courses' rosters, each asked for once a minute at most. Safe in any number of threads."""
-
-    def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
-        self._calls, self._clock = calls, clock
-        self._known: dict[str, tuple[float, list[nrps.Person], str]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, platform: Platform, context: str, address: str) -> tuple[list[nrps.Person], str]:
-        """The people of a course (by our id), and why they may not be all: a sentence, or nothing."""
-        if not address:
-            return [], "The platform does not offer the course's roster: people are shown once they have been here."
-        with self._lock:
-            known = self._known.get(context)
-            if known is None or known[0] < self._clock() - _ROSTER_SECONDS:
-                known = self._known[context] = (self._clock(), *self._ask(platform, address, known))
-            return known[1], known[2]
-
-    def _ask(
-        self, platform: Platform, address: str, known: tuple[float, list[nrps.Person], str] | None
-    ) -> tuple[list[nrps.Person], str]:
-        try:
-            return nrps.roster(self._calls, platform, address), ""
-        except LabkitError as error:
-            return known[1] if known else [], f"The roster could not be read: {error}"
 
 
 class ClassRoom:
@@ -186,9 +156,7 @@ def _state(lab: LabRow) -> str:
     return (LabState.PAUSED if state is LabState.RUNNING and lab.wanted == "paused" else state).value
 
 
-def _with_progress(
-    pupil: Pupil, model: PageModel, progress: Progress, tries: Mapping[tuple[str, str], int]
-) -> Pupil:
+def _with_progress(pupil: Pupil, model: PageModel, progress: Progress, tries: Mapping[tuple[str, str], int]) -> Pupil:
     steps = [*((step.id, step.title) for step in model.steps), *((name, name) for name in model.questions)]
     left = [(name, title) for name, title in steps if name not in progress.done]
     current, title = left[0] if left else ("", "")
