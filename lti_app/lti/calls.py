@@ -20,7 +20,7 @@ import jwt
 from labkit.errors import LabkitError
 from labkit.store import Platform
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import Answer, Unreachable, fetch
+from lti_app.lti.outbound import Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _MARGIN = 60.0
@@ -63,6 +63,8 @@ class Calls:
     ) -> Answer:
         """One call, with `query` added to the address. Raises OutboundRefused (Unreachable: worth another
         try), TokenRefused."""
+        if not owns(platform, address):
+            raise OutboundRefused(f"{origin_of(address) or 'that address'} is not {platform.name}'s: nothing was sent")
         parts = urlsplit(address)
         together = "&".join(part for part in (parts.query, urlencode(query or {})) if part)
         url = urlunsplit(parts._replace(query=together))

@@ -6,6 +6,7 @@ import json
 import secrets
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -21,6 +22,12 @@ LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 TOOL = "https://purl.imsglobal.org/spec/lti-tool-configuration"
 
 
+@cache
+def _key(number: int) -> rsa.RSAPrivateKey:
+    """Making one takes a while: the first platform's first key is every platform's first key."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Messages:
     """The platform's side of a launch. `tool` is the tool's origin; its addresses are labkit's, or as registered."""
 
@@ -31,6 +38,7 @@ class Messages:
         self.jwks_uri = f"{self.tool}/lti/jwks"
         self.services = Services(site, self.verify, now)
         self._tool_keys: jwt.PyJWKSet | None = None
+        self._rotations = 0
         self._hints: dict[str, dict[str, str]] = {}
         self.registration_tokens: set[str] = set()
         self.registrations: list[dict[str, Any]] = []
@@ -42,7 +50,8 @@ class Messages:
     def rotate(self, *, keep: bool = False) -> None:
         """Sign with a new key from now on; the one before stays published where it is to be kept."""
         earlier = [self.public] if keep else []
-        self._key, self.kid = rsa.generate_private_key(public_exponent=65537, key_size=2048), secrets.token_hex(8)
+        self._key, self.kid = _key(self._rotations), secrets.token_hex(8)
+        self._rotations += 1
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
         self.public = {**public, "kid": self.kid, "alg": "RS256", "use": "sig"}
         self.keys = {"keys": [self.public, *earlier]}
@@ -51,20 +60,26 @@ class Messages:
         """Any claims, signed with the platform's key."""
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self.kid, **headers})
 
+    def trust(self, keys: dict[str, Any]) -> None:
+        """Know the tool's keys without having fetched them."""
+        self._tool_keys = jwt.PyJWKSet.from_dict(keys)
+
     def verify(self, token: str) -> dict[str, Any]:
         """The claims of what the tool has signed. Its keys are kept, and fetched anew only where that fails."""
+        options: Any = {"verify_aud": False, "verify_iat": False, "verify_exp": False, "require": ["exp"]}
         for fresh in (False, True):
-            if fresh or self._tool_keys is None:
-                with urllib.request.urlopen(self.jwks_uri, timeout=10, context=self._tls) as answer:
-                    self._tool_keys = jwt.PyJWKSet.from_json(answer.read().decode())
             try:
+                if fresh or self._tool_keys is None:
+                    with urllib.request.urlopen(self.jwks_uri, timeout=10, context=self._tls) as answer:
+                        self._tool_keys = jwt.PyJWKSet.from_json(answer.read().decode())
                 key = self._tool_keys[jwt.get_unverified_header(token)["kid"]]
-                claims: dict[str, Any] = jwt.decode(
-                    token, key, algorithms=["RS256"], options={"verify_aud": False, "require": ["exp"]}
-                )
-                return claims
-            except (jwt.PyJWTError, KeyError) as error:
-                failed = error
+                claims: dict[str, Any] = jwt.decode(token, key, algorithms=["RS256"], options=options)
+            except (jwt.PyJWTError, KeyError, OSError) as error:
+                failed: Exception = error
+                continue
+            if claims["exp"] < self.now():
+                raise jwt.ExpiredSignatureError
+            return claims
         raise jwt.InvalidTokenError(str(failed))
 
     # A launch, in its three messages
