@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually
 from test_gateway_streams import stream
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
+
+from tests.support.gateway import Gateway, eventually
 
 MEGABYTE = 2**20
 MASK = bytes(4)
