@@ -140,6 +140,11 @@ export const german: Strings = {
   panesNeedJupyter:
     "Hier lassen sich keine Maschinen zeigen: Dazu braucht es JupyterLab oder einen Browser. Bitte dieses Notebook in JupyterLab öffnen oder im Terminal „labkit open“ aufrufen.",
 
+  preview: {
+    faults: (count) => (count === 1 ? "Ein Fehler" : `${count} Fehler`),
+    ended: "Die Vorschau ist beendet. Starten Sie sie erneut, und öffnen Sie ihren neuen Link.",
+  },
+
   start: {
     states: { running: "Unterwegs", done: "Fertig", failed: "Fehlgeschlagen" },
     seconds: (seconds) => `${seconds.toLocaleString("de", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`,

@@ -154,6 +154,11 @@ const english = {
   panesNeedJupyter:
     "Panes cannot be shown here: they need JupyterLab or a browser. Open this notebook in JupyterLab, or run “labkit open” in a terminal.",
 
+  preview: {
+    faults: (count: number): string => (count === 1 ? "One fault" : `${count} faults`),
+    ended: "The preview has ended. Start it again, and open its new link.",
+  },
+
   start: {
     states: { running: "Under way", done: "Done", failed: "Failed" },
     seconds: (seconds: number): string => `${seconds.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`,
