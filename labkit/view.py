@@ -31,6 +31,9 @@ class View:
             "answer": self._answer,
             "open_hint": self._open_hint,
             "check": self._check,
+            "poll": self._poll,
+            "collect": self._collect,
+            "upload": self._upload,
             "events": self._events,
             "pane_link": self._pane_link,
         }
@@ -85,6 +88,15 @@ class View:
 
     def _check(self, step: str) -> Json:
         return {"operation": self._labs.check(self._principal, self._lab, step).id}
+
+    def _poll(self, step: str) -> Json:
+        return {"operation": self._labs.poll(self._principal, self._lab, step).id}
+
+    def _collect(self, question: str) -> Json:
+        return {"operation": self._labs.collect(self._principal, self._lab, question).id}
+
+    def _upload(self, upload: str) -> Json:
+        return {"operation": self._labs.upload(self._principal, self._lab, upload).id}
 
     def _events(self, operation: str, after: int = 0) -> Json:
         # The operation first: an event written between the two calls is then not missed by a last look.
@@ -141,7 +153,7 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
     """The last answer to a question, and what is said to it; the right ones only once nothing more can be answered."""
     last = answers[-1]
     left = max(0, question.attempts - len(answers)) if question.attempts else None
-    over = bool(last.right) or left == 0 or (question.kind == "free" and last.points is not None)
+    over = bool(last.right) or left == 0 or (question.by_hand and last.points is not None)
     try:
         feedback = grade(question, last.given).feedback
     except ValueError:  # the author has changed the question since
@@ -150,10 +162,11 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
         "given": list(last.given),
         "right": last.right,
         "points": last.points,
+        "comment": last.comment,
         "left": left,
         "over": over,
         "feedback": list(feedback),
-        "solution": question.right if over and question.kind != "free" else None,
+        "solution": question.right if over and not question.by_hand else None,
     }
 
 

@@ -4,6 +4,7 @@ export const bundles = [
   { name: "panes", entry: "src/panes/main.ts", packages: ["@novnc/novnc", "@xterm/xterm", "@xterm/addon-fit", "@xterm/addon-search"] },
   { name: "labview", entry: "src/view/index.ts", packages: [] },
   { name: "labview-widget", entry: "src/view/widget.ts", packages: [] },
+  { name: "preview", entry: "src/view/preview.ts", packages: [] },
   { name: "site", entry: "src/view/site.css", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },
 ];

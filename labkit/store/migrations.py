@@ -180,3 +180,17 @@ def records_of_checks(db: Database) -> None:
     for column in (*columns, "digest TEXT NOT NULL DEFAULT ''"):
         db.execute(f"ALTER TABLE result ADD COLUMN {column}")
     db.execute("UPDATE result SET score = 1 WHERE verdict = 'passed'")
+
+
+@migrations()
+def marks_by_hand(db: Database) -> None:
+    """Answers that a person has marked (`marked`: when), and the files that wait for that: `content` is base64."""
+    db.executescript(
+        """
+        ALTER TABLE answer ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+        ALTER TABLE answer ADD COLUMN marked REAL;
+        CREATE TABLE handed_in (
+            answer INTEGER PRIMARY KEY REFERENCES answer(id) ON DELETE CASCADE, content TEXT NOT NULL
+        );
+        """
+    )

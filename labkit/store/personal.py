@@ -26,6 +26,7 @@ OF_LEARNER = {
     "tick": f"work IN ({_WORKS})",
     "result": f"work IN ({_WORKS})",
     "answer": f"work IN ({_WORKS})",
+    "handed_in": f"answer IN (SELECT id FROM answer WHERE work IN ({_WORKS}))",  # noqa: S608
     "opened": f"work IN ({_WORKS})",
     "grade_outbox": f"work IN ({_WORKS})",
     "audit": "actor = :learner",

@@ -50,7 +50,10 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
     }
   }
   const polling = poll(shell.root, ask);
-  const deafen = transport.onEvent(polling.now);
+  const deafen = transport.onEvent((event) => {
+    if (isChange(event)) void lab?.redraw();
+    polling.now();
+  });
   polling.now();
   return () => {
     deafen();
@@ -71,8 +74,14 @@ function inLanguage(request: Request): Request {
   return (method, params) => request(method, { ...params, language: wantedLanguage() });
 }
 
+/** The author has changed the text: it is drawn anew, while the panes live on. */
+function isChange(event: unknown): boolean {
+  return (event as { changed?: unknown } | null)?.changed === "text";
+}
+
 interface LabView {
   refresh(): Promise<void>;
+  redraw(): Promise<void>;
   close(): void;
 }
 
@@ -107,11 +116,17 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
   async function change(language: string): Promise<void> {
     remember("language", language);
     speak(language);
+    await redraw();
+    top.element.querySelector("select")?.focus();
+  }
+
+  async function redraw(): Promise<void> {
     try {
       const fresh = await request("view", {});
+      const { scrollTop } = left.element;
       [top, left] = draw(fresh);
       update(fresh);
-      top.element.querySelector("select")?.focus();
+      left.element.scrollTop = scrollTop;
     } catch (error) {
       failed(error as Error);
     }
@@ -130,6 +145,7 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
       const fresh = await request("status", {});
       update(version === before ? fresh : { ...fresh, progress: status.progress });
     },
+    redraw,
     close: () => panes.close(),
   };
 }
