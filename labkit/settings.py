@@ -115,6 +115,11 @@ class Settings:
         return self.state_dir / "activity.json"
 
     @property
+    def embedders_file(self) -> Path:
+        """A JSON list of the origins of learning platforms, whose pages may hold labkit's in frames."""
+        return self.state_dir / "embedders.json"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
 

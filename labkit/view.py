@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
 
 Json = dict[str, Any]
 
@@ -31,6 +32,10 @@ class View:
             "answer": self._answer,
             "open_hint": self._open_hint,
             "check": self._check,
+            "pause": lambda: self._operated(self._labs.pause),
+            "resume": lambda: self._operated(self._labs.resume),
+            "reset": lambda machine: self._operated(partial(self._labs.reset, machine=machine or None)),
+            "stop": lambda: self._operated(self._labs.stop),
             "events": self._events,
             "pane_link": self._pane_link,
         }
@@ -85,6 +90,9 @@ class View:
 
     def _check(self, step: str) -> Json:
         return {"operation": self._labs.check(self._principal, self._lab, step).id}
+
+    def _operated(self, call: Callable[[Principal, str], Operation]) -> Json:
+        return {"operation": call(self._principal, self._lab).id}
 
     def _events(self, operation: str, after: int = 0) -> Json:
         # The operation first: an event written between the two calls is then not missed by a last look.

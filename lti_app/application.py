@@ -10,6 +10,7 @@ from labkit.store import Store
 from lti_app import files, guards
 from lti_app.headers import protect
 from lti_app.lti import routes
+from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
 from lti_app.refusals import handle_refusals
@@ -40,6 +41,7 @@ def create_app(settings: Settings, labs: Labs, store: Store, *, grades: Grades |
         grades=grades or NoGrades(),
         tool_keys=ToolKeys(settings),
         key_finder=KeyFinder(store, private=settings.private_platforms),
+        embedding=Embedding(settings, store),
         origin=own_origin(settings),
     )
     handle_refusals(app)

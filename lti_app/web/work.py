@@ -59,6 +59,7 @@ def state() -> Response:
     if row is not None:
         found = services().labs.status(services().principal(launch), row.id)
         about = {"state": found.state.value, "detail": found.detail, "operation": found.operation}
+        about["machines"] = [machine.name for machine in found.machines]
     raised = any(work is not None and hand.work == work.id for hand in hands)
     return jsonify(lab=about, grade={"state": note.state.value, "text": note.text}, hand=raised)
 
