@@ -33,6 +33,7 @@ def create_app(settings: Settings, labs: Labs, store: Store, *, grades: Grades |
     Raises SetupError where `public_url` is not set.
     """
     app = Flask(__name__, static_folder=None, template_folder="web/templates")
+    app.url_map.merge_slashes = False
     app.config.update(MAX_CONTENT_LENGTH=_MOST_FORM_BYTES, MAX_FORM_MEMORY_SIZE=_MOST_FORM_BYTES)
     app.extensions["labkit"] = Services(
         settings=settings,

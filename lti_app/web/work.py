@@ -89,7 +89,7 @@ def ask(method: str) -> Response:
 @guarded(of_launch)
 def media(path: str) -> Response:
     """A file of the instructions."""
-    answer = make_response(_view().media(path))
+    answer = make_response(_view().media(f"media/{path}"))
     answer.content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     answer.headers["Content-Security-Policy"] = _MEDIA_POLICY
     return answer
