@@ -61,6 +61,10 @@ class Settings:
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
     closed_networks: str = ""
+    public_url: str = ""
+    launch_hours: float = 12.0
+    launch_leeway: float = 60.0
+    private_platforms: bool = False
 
     @property
     def runtime_dir(self) -> Path:
@@ -109,6 +113,11 @@ class Settings:
     def activity_file(self) -> Path:
         """A JSON file in which the gateway reports when a lab's panes were last used: {lab: time}."""
         return self.state_dir / "activity.json"
+
+    @property
+    def embedders_file(self) -> Path:
+        """A JSON list of the origins of learning platforms, whose pages may hold labkit's in frames."""
+        return self.state_dir / "embedders.json"
 
     @property
     def logs_dir(self) -> Path:

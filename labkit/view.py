@@ -13,7 +13,7 @@ from typing import Any
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
 
 Json = dict[str, Any]
 
@@ -30,10 +30,14 @@ class View:
             "tick": self._tick,
             "answer": self._answer,
             "open_hint": self._open_hint,
-            "check": self._check,
-            "poll": self._poll,
-            "collect": self._collect,
-            "upload": self._upload,
+            "check": lambda step: self._operated(self._labs.check, step),
+            "poll": lambda step: self._operated(self._labs.poll, step),
+            "collect": lambda question: self._operated(self._labs.collect, question),
+            "upload": lambda upload: self._operated(self._labs.upload, upload),
+            "pause": lambda: self._operated(self._labs.pause),
+            "resume": lambda: self._operated(self._labs.resume),
+            "reset": lambda machine: self._operated(self._labs.reset, machine=machine or None),
+            "stop": lambda: self._operated(self._labs.stop),
             "events": self._events,
             "pane_link": self._pane_link,
         }
@@ -86,17 +90,8 @@ class View:
     def _open_hint(self, hint: str) -> Json:
         return {"progress": self._told(self._labs.open_hint(self._principal, self._lab, hint))}
 
-    def _check(self, step: str) -> Json:
-        return {"operation": self._labs.check(self._principal, self._lab, step).id}
-
-    def _poll(self, step: str) -> Json:
-        return {"operation": self._labs.poll(self._principal, self._lab, step).id}
-
-    def _collect(self, question: str) -> Json:
-        return {"operation": self._labs.collect(self._principal, self._lab, question).id}
-
-    def _upload(self, upload: str) -> Json:
-        return {"operation": self._labs.upload(self._principal, self._lab, upload).id}
+    def _operated(self, call: Callable[..., Operation], *arguments: str, **options: str | None) -> Json:
+        return {"operation": call(self._principal, self._lab, *arguments, **options).id}
 
     def _events(self, operation: str, after: int = 0) -> Json:
         # The operation first: an event written between the two calls is then not missed by a last look.

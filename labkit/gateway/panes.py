@@ -5,6 +5,7 @@ from __future__ import annotations
 from labkit.gateway import pages, responses
 from labkit.gateway.application import Asked, Handler
 from labkit.gateway.codes import Codes
+from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
 from labkit.gateway.keys import TicketKeys
 from labkit.gateway.machines import Denied
@@ -19,8 +20,15 @@ class Panes:
     """What is asked of a pane beside its stream."""
 
     def __init__(
-        self, keys: TicketKeys, engine: Engine, files: pages.StaticFiles, tunnels: Tunnels, origins: Origins
+        self,
+        keys: TicketKeys,
+        engine: Engine,
+        files: pages.StaticFiles,
+        tunnels: Tunnels,
+        origins: Origins,
+        embedders: Embedders,
     ) -> None:
+        self._embedders = embedders
         self._origins = origins
         self._keys = keys
         self._engine = engine
@@ -59,7 +67,7 @@ class Panes:
         return Response(308, text, headers={"Location": f"{asked.match.pane.pane}/"})
 
     async def _page(self, asked: Asked) -> Response:
-        return pages.shell(self._origins.pattern(asked.request.headers.get("host")))
+        return pages.shell(self._origins.pattern(asked.request.headers.get("host")), self._embedders.origins())
 
     async def _state(self, asked: Asked) -> Response:
         path, pane = asked.match.pane, asked.pane

@@ -29,6 +29,9 @@ OF_LEARNER = {
     "handed_in": f"answer IN (SELECT id FROM answer WHERE work IN ({_WORKS}))",  # noqa: S608
     "opened": f"work IN ({_WORKS})",
     "grade_outbox": f"work IN ({_WORKS})",
+    "membership": "learner = :learner",
+    "launch": "learner = :learner",
+    "hand": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }
 """The rows of a learner, by table. All but those of `audit` go with the learner's own row."""

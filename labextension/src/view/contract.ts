@@ -155,6 +155,11 @@ export interface Methods {
     params: { operation: string; after: number };
     result: { events: OperationEvent[]; operation: Operation; progress: Progress };
   };
+  pause: { params: Record<string, never>; result: { operation: string } };
+  resume: { params: Record<string, never>; result: { operation: string } };
+  /** All machines, where `machine` is empty. */
+  reset: { params: { machine: string }; result: { operation: string } };
+  stop: { params: Record<string, never>; result: { operation: string } };
   pane_link: { params: { machine: string; pane: string }; result: PaneLink };
 }
 

@@ -16,11 +16,17 @@ import { ConnectionLost, httpTransport } from "./transport.ts";
 export { httpTransport };
 export type * from "./contract.ts";
 
+/** What a host may ask for. */
+export interface Options {
+  /** Stands at the end of the top line. */
+  beside?: HTMLElement;
+}
+
 /**
  * Draws the lab that `transport` leads to. An element with the attribute `data-labkit-fill` is filled in height;
  * else the view takes a height that suits a notebook. Returns what takes the view away again.
  */
-export function mount(element: HTMLElement, transport: Transport): () => void {
+export function mount(element: HTMLElement, transport: Transport, options: Options = {}): () => void {
   const shell = openShell(element, "view", style);
   speak(wantedLanguage());
   const banner = h("p", { class: "banner", attributes: { role: "status" } });
@@ -38,7 +44,7 @@ export function mount(element: HTMLElement, transport: Transport): () => void {
       if (lab === undefined) {
         const view = await inLanguage(transport.request)("view", {});
         loading.remove();
-        lab = labView(view, transport, shell, connection);
+        lab = labView(view, transport, shell, connection, options);
       } else {
         await lab.refresh();
       }
@@ -85,7 +91,7 @@ interface LabView {
   close(): void;
 }
 
-function labView(view: View, transport: Transport, shell: Shell, failed: (error: Error) => void): LabView {
+function labView(view: View, transport: Transport, shell: Shell, failed: (error: Error) => void, options: Options): LabView {
   let status: Status = view;
   let version = 0; // counts what the learner did: an older status must not undo it on the screen
   const toast = h("p", { class: "toast", attributes: { role: "status" } });
@@ -104,6 +110,7 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
     };
     const host = { request, failed, progressed, media: transport.media, actions: panes, say };
     const head = header(fresh.lab.title || fresh.instructions.title, fresh.instructions, (code) => void change(code));
+    if (options.beside) head.element.append(options.beside);
     const part = instructionsPart(fresh.instructions, `page:${fresh.lab.id}`, {
       request, failed, progressed, content: (html) => blocks(html, host),
     });
