@@ -61,6 +61,13 @@ class Settings:
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
     closed_networks: str = ""
+    url: str = ""
+    public_url: str = ""
+    web_workers: int = 2
+    web_threads: int = 16
+    api_per_minute: int = 1200
+    hub_api_url: str = ""
+    hub_service: str = "labkit"
 
     @property
     def runtime_dir(self) -> Path:
@@ -126,6 +133,16 @@ class Settings:
     def gateway_endpoint(self) -> Path:
         """A JSON file that the running gateway writes: {"port": N}."""
         return self.state_dir / "gateway.json"
+
+    @property
+    def web_socket(self) -> Path:
+        """Where the web application listens, behind the gateway."""
+        return self.runtime_dir / "web.sock"
+
+    @property
+    def embedders_file(self) -> Path:
+        """A JSON list of origins, written by the web application: whose pages may hold ours in a frame."""
+        return self.state_dir / "embedders.json"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, so that a process started with them has the same."""

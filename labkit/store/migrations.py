@@ -180,3 +180,18 @@ def records_of_checks(db: Database) -> None:
     for column in (*columns, "digest TEXT NOT NULL DEFAULT ''"):
         db.execute(f"ALTER TABLE result ADD COLUMN {column}")
     db.execute("UPDATE result SET score = 1 WHERE verdict = 'passed'")
+
+
+@migrations()
+def api_tokens(db: Database) -> None:
+    """Personal access tokens: of each only its secret's SHA-256. `scope` is all or read; `used`: to the minute."""
+    db.execute(
+        """
+        CREATE TABLE api_token (
+            id TEXT PRIMARY KEY, hash TEXT NOT NULL, realm TEXT NOT NULL, subject TEXT NOT NULL,
+            role TEXT NOT NULL, scope TEXT NOT NULL, note TEXT NOT NULL,
+            created REAL NOT NULL, expires REAL NOT NULL, used REAL, revoked REAL,
+            FOREIGN KEY (realm, subject) REFERENCES identity (realm, subject) ON DELETE CASCADE
+        )
+        """
+    )

@@ -28,6 +28,7 @@ OF_LEARNER = {
     "answer": f"work IN ({_WORKS})",
     "opened": f"work IN ({_WORKS})",
     "grade_outbox": f"work IN ({_WORKS})",
+    "api_token": "(realm, subject) IN (SELECT realm, subject FROM identity WHERE learner = :learner)",
     "audit": "actor = :learner",
 }
 """The rows of a learner, by table. All but those of `audit` go with the learner's own row."""
