@@ -18,7 +18,7 @@ from lti_app.api import Authenticate, Bearer, blueprint
 from tests.support.text_lab import TextLab
 
 PAGES = {
-    "01-one.md": "# One\n\n## First {#first points=3}\n\nDo it.\n\n:::hint{cost=1}\nSECRET-HINT\n:::\n",
+    "01-one.md": "# One\n\n## First {#first points=3}\n\nDo it.\n\n:::hint {cost=1}\nSECRET-HINT\n:::\n",
     "02-two.md": "---\ntitle: Two\nrequires: [first]\n---\n\n## Second {#second}\n\nSECRET-PAGE\n",
 }
 
