@@ -32,13 +32,13 @@ from labkit.orchestrator.work import Surroundings
 from labkit.orchestrator.worker import Controller
 from labkit.remote.client import remote_labs
 from labkit.settings import Settings
-from labkit.store import LabRow, Retention, SqliteStore, Store
+from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
 from labkit.store import restore as restore_store
 from labkit.templates import Template, load
 from labkit.tickets import jwks
 
-__all__ = ["Labs", "Store", "controller", "follow", "local_principal", "open_labs"]
+__all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
 _LOOK_SECONDS = 2.0
 """For how long events are waited for before it is seen to that somebody works at all."""
@@ -57,12 +57,14 @@ def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda te
     return audited(DirectLabs(around, keys), around.store)
 
 
-def served_labs(settings: Settings) -> tuple[Labs, Store]:
+def served_labs(settings: Settings) -> tuple[Labs, SqliteStore]:
     """`Labs` and the store for a service's web application: templates are found by name only, and nothing is started,
     as engine, controller and gateway run beside it. Raises SetupError."""
     keys = Keyring(settings)
-    around = replace(surroundings(settings, keys), templates=TemplateSource(settings.templates_dir, paths=False))
-    return audited(DirectLabs(around, keys, root=settings.public_url), around.store), around.store
+    kept = SqliteStore(settings.database)
+    named = TemplateSource(settings.templates_dir, paths=False)
+    around = replace(surroundings(settings, keys, kept), templates=named)
+    return audited(DirectLabs(around, keys, root=settings.public_url), kept), kept
 
 
 def token(environ: Mapping[str, str]) -> str:

@@ -68,6 +68,9 @@ class Settings:
     api_per_minute: int = 1200
     hub_api_url: str = ""
     hub_service: str = "labkit"
+    launch_hours: float = 12.0
+    launch_leeway: float = 60.0
+    private_platforms: bool = False
 
     @property
     def runtime_dir(self) -> Path:

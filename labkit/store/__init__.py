@@ -1,6 +1,20 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
 from labkit.store.copies import backup
+from labkit.store.launch_rows import (
+    Context,
+    Hand,
+    Launch,
+    LaunchRole,
+    LaunchState,
+    Link,
+    LinkRow,
+    Member,
+    NewLaunch,
+    Platform,
+    PlatformKeys,
+    PlatformState,
+)
 from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
 from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
@@ -9,10 +23,22 @@ from labkit.store.tables import new_id
 
 __all__ = [
     "AuditRow",
+    "Context",
     "Decide",
+    "Hand",
     "Hold",
     "LabRow",
+    "Launch",
+    "LaunchRole",
+    "LaunchState",
     "LearnerRow",
+    "Link",
+    "LinkRow",
+    "Member",
+    "NewLaunch",
+    "Platform",
+    "PlatformKeys",
+    "PlatformState",
     "Retention",
     "SqliteStore",
     "Store",

@@ -29,6 +29,9 @@ OF_LEARNER = {
     "opened": f"work IN ({_WORKS})",
     "grade_outbox": f"work IN ({_WORKS})",
     "api_token": "(realm, subject) IN (SELECT realm, subject FROM identity WHERE learner = :learner)",
+    "membership": "learner = :learner",
+    "launch": "learner = :learner",
+    "hand": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }
 """The rows of a learner, by table. All but those of `audit` go with the learner's own row."""

@@ -1,4 +1,5 @@
-"""Who asks: a personal access token, a JupyterHub's token, or a browser's session. Never what a body says."""
+"""Who asks: a personal access token, or a JupyterHub's. Never what a body says, and never a cookie: a page of another
+site cannot ask for its reader."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from flask import Request
@@ -19,8 +19,6 @@ from labkit.errors import Forbidden, SetupError, Unauthenticated
 from labkit.model import Principal
 from labkit.store import Store
 
-CHANGE_HEADER = "Labkit-Request"
-"""What a script of our own page sends, and a form of another site cannot."""
 _CACHE_SECONDS = 30.0
 _CACHE_MOST = 4096
 _HUB_TIMEOUT = urllib3.Timeout(connect=3, read=10)
@@ -115,21 +113,3 @@ class Bearer:
         if holder is None:
             raise Unauthenticated("the token counts for nothing here: it is unknown, expired or revoked")
         return Caller(holder)
-
-
-class Session:
-    """A browser's session: `principal` tells whose it is, if anybody's. What changes something is asked for by a script
-    of our own page only: the browser says that it is one by its Origin, and by a header that no form can send."""
-
-    def __init__(self, principal: Callable[[Request], Principal | None]) -> None:
-        self._principal = principal
-
-    def __call__(self, request: Request) -> Caller | None:
-        found = self._principal(request)
-        if found is None:
-            return None
-        origin = request.headers.get("Origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
-        if request.method not in ("GET", "HEAD") and (foreign or request.headers.get(CHANGE_HEADER) != "1"):
-            raise Forbidden(f"what changes something needs the header {CHANGE_HEADER}: 1, from a page of this site")
-        return Caller(found)
