@@ -14,6 +14,7 @@ from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
 from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
+from labkit.remote.client import service_of
 
 Json = dict[str, Any]
 
@@ -44,6 +45,9 @@ class View:
 
     def handle(self, method: str, params: Mapping[str, Any]) -> Json:
         """Answer one question. Each may name a `language`. Raises LabkitError, whose text the view shows."""
+        if service := service_of(self._labs):
+            asked = {"language": self._language, **params} if self._language else params
+            return service.view(self._principal, self._lab, method, asked)
         language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
         if language != self._language:
             return View(self._labs, self._principal, self._lab, language).handle(method, params)

@@ -197,6 +197,21 @@ def marks_by_hand(db: Database) -> None:
 
 
 @migrations()
+def api_tokens(db: Database) -> None:
+    """Personal access tokens: of each only its secret's SHA-256. `scope` is all or read; `used`: to the minute."""
+    db.execute(
+        """
+        CREATE TABLE api_token (
+            id TEXT PRIMARY KEY, hash TEXT NOT NULL, realm TEXT NOT NULL, subject TEXT NOT NULL,
+            role TEXT NOT NULL, scope TEXT NOT NULL, note TEXT NOT NULL,
+            created REAL NOT NULL, expires REAL NOT NULL, used REAL, revoked REAL,
+            FOREIGN KEY (realm, subject) REFERENCES identity (realm, subject) ON DELETE CASCADE
+        )
+        """
+    )
+
+
+@migrations()
 def launches(db: Database) -> None:
     """Learning platforms, sign-ins under way, courses and their activities, who was launched, and as what.
 

@@ -32,7 +32,7 @@ from labkit.store.launch_rows import (
     PlatformKeys,
     PlatformState,
 )
-from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 
 Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
 """From all labs that have not ended, and all reservations, to those that wait and are to have room now."""
@@ -139,6 +139,22 @@ class Upkeep(Protocol):
         run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
 
 
+class Tokens(Protocol):
+    """Personal access tokens."""
+
+    def add_token(self, principal: Principal, *, scope: str, note: str, expires: float) -> tuple[TokenRow, str]:
+        """A new token for an identity that is known, and its text, which is told this once. Raises LabkitError."""
+
+    def tokens(self) -> list[TokenRow]:
+        """All tokens, oldest first, with those that count no longer."""
+
+    def revoke_token(self, token: str) -> None:
+        """Have a token, by its id, count no more. Raises NotFound."""
+
+    def token_holder(self, token: str) -> tuple[Principal, str] | None:
+        """For whom a token stands, and its scope; None where it counts no more, or never did."""
+
+
 class Platforms(Protocol):
     """Learning platforms, and which labs their courses may use."""
 
@@ -226,7 +242,7 @@ class Launches(Platforms, Protocol):
         """Who calls for help with an activity, longest waiting first."""
 
 
-class Store(Lives, Upkeep, Launches, Protocol):
+class Store(Lives, Upkeep, Tokens, Launches, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:

@@ -22,12 +22,13 @@ from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
 from labkit.store.tables import LAB, OPEN_STATES, lab_row, learner_of, new_id, operation_of, work_row
+from labkit.store.tokens import SqliteTokens
 from labkit.store.upkeep import SqliteUpkeep
 
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteTokens):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
