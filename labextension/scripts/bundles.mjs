@@ -8,5 +8,6 @@ export const bundles = [
   { name: "site", entry: "src/view/site.css", packages: [] },
   { name: "work", entry: "src/web/work.ts", packages: [] },
   { name: "web", entry: "src/web/web.css", packages: [] },
+  { name: "class", entry: "src/class/index.ts", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },
 ];

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from labkit.store import grading
+
 migrations = Migrations("labkit")
 
 
@@ -272,3 +274,12 @@ def launches(db: Database) -> None:
         CREATE TABLE hand (work TEXT PRIMARY KEY REFERENCES work(id) ON DELETE CASCADE, raised REAL NOT NULL);
         """
     )
+
+
+@migrations()
+def grades_on_their_way(db: Database) -> None:
+    """The outbox for grades (the first release's was never used), steps that do not count for somebody, and links by
+    which platforms may register themselves: their secret is kept as a hash."""
+    db.executescript(grading.TABLES)
+    for trigger in grading.TRIGGERS:
+        db.execute(trigger)

@@ -20,6 +20,7 @@ from labkit.model import (
     Reservation,
     Waiting,
 )
+from labkit.store.grades import Grades
 from labkit.store.launch_rows import (
     Context,
     Hand,
@@ -31,6 +32,7 @@ from labkit.store.launch_rows import (
     Platform,
     PlatformKeys,
     PlatformState,
+    RegistrationLink,
 )
 from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 
@@ -185,6 +187,14 @@ class Platforms(Protocol):
 
     def save_platform_keys(self, platform: str, text: str, now: float) -> None: ...
 
+    def add_registration_link(self, link: RegistrationLink) -> None: ...
+
+    def registration_link(self, secret: str) -> RegistrationLink | None:
+        """One that has neither expired nor been used, by its hash."""
+
+    def register_platform(self, secret: str, platform: Platform) -> None:
+        """Add a platform and use its link up, in one transaction. Raises Conflict where another one has used it."""
+
     def bind_template(self, template: str, context: str) -> None:
         """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
 
@@ -242,7 +252,7 @@ class Launches(Platforms, Protocol):
         """Who calls for help with an activity, longest waiting first."""
 
 
-class Store(Lives, Upkeep, Tokens, Launches, Protocol):
+class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:

@@ -17,6 +17,7 @@ from labkit.model import (
     OperationState,
     Principal,
 )
+from labkit.store.grading import SqliteGrading
 from labkit.store.launches import SqliteLaunches
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
@@ -28,7 +29,7 @@ from labkit.store.upkeep import SqliteUpkeep
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteTokens):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteGrading, SqliteTokens):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
