@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Response, g
 
 from labkit.store import Platform
-from lti_app.lti.outbound import origin_of
+from lti_app.lti.embedding import embedders
 
 _POLICY = (
     "default-src 'none'",
@@ -23,7 +23,7 @@ _POLICY = (
 
 def embeddable(platforms: Iterable[Platform], *, forms: Iterable[str] = ("'self'",)) -> None:
     """Let pages of these platforms, and nobody else's, hold the present answer in a frame."""
-    g.ancestors = sorted({origin_of(url) for one in platforms for url in (one.issuer, one.auth_url)})
+    g.ancestors = sorted(frozenset().union(*map(embedders, platforms)))
     g.form_targets = list(forms)
 
 

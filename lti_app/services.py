@@ -14,6 +14,7 @@ from labkit.model import Principal
 from labkit.settings import Settings
 from labkit.store import Launch, Platform, Store
 from lti_app.lti.desk import Desk
+from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
 
@@ -29,6 +30,7 @@ class Services:
     grades: Desk
     tool_keys: ToolKeys
     key_finder: KeyFinder
+    embedding: Embedding
     origin: str
 
     def address(self, path: str) -> str:

@@ -19,7 +19,7 @@ from labkit.store.launch_rows import (
 )
 from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
-from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 from labkit.store.sqlite import SqliteStore
 from labkit.store.tables import new_id
 
@@ -47,6 +47,7 @@ __all__ = [
     "SqliteStore",
     "Store",
     "Terms",
+    "TokenRow",
     "WorkRow",
     "backup",
     "new_id",
