@@ -14,6 +14,8 @@ export interface Lab {
   detail: string;
   created: number;
   ended: number | null;
+  /** When it will be ended without being asked, as things are. */
+  ends: number | null;
 }
 
 export interface Pane {
@@ -153,6 +155,7 @@ export interface Methods {
   /** All machines, where `machine` is empty. */
   reset: { params: { machine: string }; result: { operation: string } };
   stop: { params: Record<string, never>; result: { operation: string } };
+  extend: { params: { minutes: number }; result: { lab: Lab } };
   pane_link: { params: { machine: string; pane: string }; result: PaneLink };
 }
 
