@@ -121,6 +121,11 @@ class Settings:
         return self.state_dir / "activity.json"
 
     @property
+    def embedders_file(self) -> Path:
+        """A JSON list of the origins of learning platforms, whose pages may hold labkit's in frames."""
+        return self.state_dir / "embedders.json"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
 
@@ -141,11 +146,6 @@ class Settings:
     def web_socket(self) -> Path:
         """Where the web application listens, behind the gateway."""
         return self.runtime_dir / "web.sock"
-
-    @property
-    def embedders_file(self) -> Path:
-        """A JSON list of origins, written by the web application: whose pages may hold ours in a frame."""
-        return self.state_dir / "embedders.json"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, so that a process started with them has the same."""

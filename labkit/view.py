@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
 from labkit.remote.client import service_of
 
 Json = dict[str, Any]
@@ -32,6 +33,11 @@ class View:
             "answer": self._answer,
             "open_hint": self._open_hint,
             "check": self._check,
+            "pause": lambda: self._operated(self._labs.pause),
+            "resume": lambda: self._operated(self._labs.resume),
+            "reset": lambda machine: self._operated(partial(self._labs.reset, machine=machine or None)),
+            "stop": lambda: self._operated(self._labs.stop),
+            "extend": self._extend,
             "events": self._events,
             "pane_link": self._pane_link,
         }
@@ -68,7 +74,11 @@ class View:
 
     def _status(self) -> Json:
         status = self._labs.status(self._principal, self._lab)
-        return {"lab": _lab(status), "machines": [_machine(m) for m in status.machines], "progress": self._progress()}
+        return {
+            "lab": lab_json(status),
+            "machines": [machine_json(m) for m in status.machines],
+            "progress": self._progress(),
+        }
 
     def _page(self, page: str) -> Json:
         found = next((one for one in self._model().pages if one.id == page), None)
@@ -89,6 +99,15 @@ class View:
 
     def _check(self, step: str) -> Json:
         return {"operation": self._labs.check(self._principal, self._lab, step).id}
+
+    def _operated(self, call: Callable[[Principal, str], Operation]) -> Json:
+        return {"operation": call(self._principal, self._lab).id}
+
+    def _extend(self, minutes: float) -> Json:
+        if not isinstance(minutes, int | float) or not 0 < minutes <= 24 * 60:
+            raise LabkitError("a lab's end is put off by some minutes, a day's at most")
+        self._labs.extend(self._principal, self._lab, minutes * 60)
+        return {"lab": lab_json(self._labs.status(self._principal, self._lab))}
 
     def _events(self, operation: str, after: int = 0) -> Json:
         # The operation first: an event written between the two calls is then not missed by a last look.
@@ -161,7 +180,8 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
     }
 
 
-def _lab(status: LabStatus) -> Json:
+def lab_json(status: LabStatus) -> Json:
+    """A lab as the view is told of it."""
     return {
         "id": status.id,
         "template": status.template,
@@ -170,10 +190,12 @@ def _lab(status: LabStatus) -> Json:
         "detail": status.detail,
         "created": status.created,
         "ended": status.ended,
+        "ends": status.ends,
     }
 
 
-def _machine(machine: MachineStatus) -> Json:
+def machine_json(machine: MachineStatus) -> Json:
+    """A machine as the view is told of it."""
     return {
         "name": machine.name,
         "state": machine.state.value,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Response
 
 from labkit.app import Labs
 from labkit.settings import Settings
 from labkit.store import Store
 from lti_app import api, files, guards
-from lti_app.embedders import Embedders
 from lti_app.headers import protect
 from lti_app.lti import routes
+from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
 from lti_app.refusals import handle_refusals
@@ -38,22 +38,20 @@ def create_app(settings: Settings, labs: Labs, store: Store, *, grades: Grades |
     origin of their own. Raises SetupError for a `public_url` that is none.
     """
     app = Flask(__name__, static_folder=None, template_folder="web/templates")
+    app.url_map.merge_slashes = False
     app.config.update(MAX_CONTENT_LENGTH=_MOST_FORM_BYTES, MAX_FORM_MEMORY_SIZE=_MOST_FORM_BYTES)
     handle_refusals(app)
     app.register_blueprint(_api(settings, labs, store))
     app.add_url_rule("/readyz", "ready", lambda: _ready(store))
     for endpoint in app.view_functions:
         guards.guarded(guards.anybody)(app.view_functions[endpoint])  # the API asks for a token itself
-    embedders = Embedders(settings.embedders_file, store)
     if urlsplit(settings.public_url).path.strip("/") or not settings.public_url:
         log.info("public_url is not set, or has a prefix: only the API is served")
     else:
         _launches(app, settings, labs, store, grades or NoGrades())
-        embedders.write()
     guards.install(app)
 
     def protected(response: Response) -> Response:
-        embedders.know(g.get("ancestors", ()))
         return protect(response)
 
     app.after_request(protected)
@@ -69,6 +67,7 @@ def _launches(app: Flask, settings: Settings, labs: Labs, store: Store, grades: 
         grades=grades,
         tool_keys=ToolKeys(settings),
         key_finder=KeyFinder(store, private=settings.private_platforms),
+        embedding=Embedding(settings, store),
         origin=own_origin(settings),
     )
     for blueprint in BLUEPRINTS:

@@ -15,6 +15,7 @@ from lti_app.refusals import Refusal
 from lti_app.services import services
 
 Guard = Callable[[], None]
+_MOST_COOKIES = 4
 View = TypeVar("View", bound=Callable[..., Any])
 SESSION_COOKIE = "__Secure-labkit"
 LAUNCH_PREFIX = "/work/<launch>"
@@ -57,18 +58,20 @@ def anybody() -> None:
 def of_launch() -> None:
     """The browser that was launched to the URL's `launch`. State changes only by our own pages."""
     launch = str((request.view_args or {}).pop("launch"))  # for us alone: views ask `current_launch`
-    secret = request.cookies.get(SESSION_COOKIE, "")
-    found = services().store.launch(launch, hashed(secret)) if secret else None
-    if found is None:
+    # There may be more than one: another site below our domain can set one of that name, which leads nowhere.
+    for secret in request.cookies.getlist(SESSION_COOKIE)[:_MOST_COOKIES]:
+        if found := services().store.launch(launch, hashed(secret)):
+            g.launch, g.secret = found, secret
+            break
+    else:
         raise Refusal(
             "no-session",
             "This page belongs to somebody's visit from a course, and that visit is over or not yours. "
             "Go back to your course and open the activity again.",
             status=403,
         )
-    g.launch = found
     if request.method not in SAFE_METHODS:
-        check_own_page(secret)
+        _check_own_page()
 
 
 def of_instructor() -> None:
@@ -83,18 +86,18 @@ def current_launch() -> Launch:
     return cast(Launch, g.launch)
 
 
-def check_own_page(secret: str) -> None:
+def _check_own_page() -> None:
     """Raises Refusal unless a request that changes something comes from a page of our own: by our script (a header that
     no foreign page can send without being asked), or by a form that holds `form_token`."""
     own = request.headers.get("Origin", services().origin) == services().origin
-    token = request.form.get("csrf", "") if "X-Labkit" not in request.headers else form_token(secret)
-    if not own or not hmac.compare_digest(token, form_token(secret)):
+    token = form_token() if "X-Labkit" in request.headers else request.form.get("csrf", "")
+    if not own or not hmac.compare_digest(token.encode(), form_token().encode()):
         raise Refusal("foreign-page", "This did not come from labkit's own page. Reload the page.", status=403)
 
 
-def form_token(secret: str = "") -> str:
+def form_token() -> str:
     """What a form of this launch's pages sends as `csrf`."""
-    return hashed("form " + (secret or request.cookies.get(SESSION_COOKIE, "")))
+    return hashed(f"form {g.secret}")
 
 
 def hashed(secret: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Response, g
 
 from labkit.store import Platform
-from lti_app.lti.outbound import origin_of
+from lti_app.lti.embedding import embedders
 
 _POLICY = (
     "default-src 'none'",
@@ -23,13 +23,8 @@ _POLICY = (
 
 def embeddable(platforms: Iterable[Platform], *, forms: Iterable[str] = ("'self'",)) -> None:
     """Let pages of these platforms, and nobody else's, hold the present answer in a frame."""
-    g.ancestors = origins(platforms)
+    g.ancestors = sorted(frozenset().union(*map(embedders, platforms)))
     g.form_targets = list(forms)
-
-
-def origins(platforms: Iterable[Platform]) -> list[str]:
-    """Where the platforms' own pages are."""
-    return sorted({origin_of(url) for one in platforms for url in (one.issuer, one.auth_url)})
 
 
 def protect(response: Response) -> Response:

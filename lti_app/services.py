@@ -14,6 +14,7 @@ from labkit.errors import SetupError
 from labkit.model import Principal
 from labkit.settings import Settings
 from labkit.store import Launch, Platform, Store
+from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
 
@@ -60,6 +61,7 @@ class Services:
     grades: Grades
     tool_keys: ToolKeys
     key_finder: KeyFinder
+    embedding: Embedding
     origin: str
 
     def address(self, path: str) -> str:

@@ -5,5 +5,7 @@ export const bundles = [
   { name: "labview", entry: "src/view/index.ts", packages: [] },
   { name: "labview-widget", entry: "src/view/widget.ts", packages: [] },
   { name: "site", entry: "src/view/site.css", packages: [] },
+  { name: "work", entry: "src/web/work.ts", packages: [] },
+  { name: "web", entry: "src/web/web.css", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },
 ];

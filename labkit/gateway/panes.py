@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from labkit.gateway import pages, responses
 from labkit.gateway.application import Asked, Handler
 from labkit.gateway.codes import Codes
+from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
 from labkit.gateway.front import Front
 from labkit.gateway.keys import TicketKeys
@@ -28,8 +27,8 @@ class Panes:
         files: pages.StaticFiles,
         tunnels: Tunnels,
         origins: Origins,
+        embedders: Embedders,
         front: Front | None = None,
-        embedders: Path | None = None,
     ) -> None:
         self._front = front
         self._embedders = embedders
@@ -73,7 +72,7 @@ class Panes:
         return Response(308, text, headers={"Location": f"{asked.match.pane.pane}/"})
 
     async def _page(self, asked: Asked) -> Response:
-        return pages.shell(self._origins.pattern(asked.request.headers.get("host")), pages.holders(self._embedders))
+        return pages.shell(self._origins.pattern(asked.request.headers.get("host")), self._embedders.origins())
 
     async def _state(self, asked: Asked) -> Response:
         path, pane = asked.match.pane, asked.pane

@@ -23,6 +23,9 @@ PAUSE = 60.0
 FRESH, LONGEST = 3600.0, 86400.0
 """Keys are asked for anew after an hour; where that fails, they are believed for a day."""
 
+_PATIENCE, _LOOK = 5.0, 0.05
+"""For how long one process waits for what another is fetching, and how often it looks, in seconds."""
+
 Keys = Mapping[str, jwt.PyJWK]
 Fetch = Callable[[Platform], bytes]
 
@@ -52,7 +55,7 @@ class KeyFinder:
     def _renewed(self, platform: Platform, kept: PlatformKeys, now: float) -> PlatformKeys:
         """The keys as they are at the platform now; those that are kept where it was asked just now, or fails."""
         if not self._store.may_fetch_keys(platform.id, now, PAUSE):
-            return self._store.platform_keys(platform.id)
+            return self._awaited(platform, now)
         try:
             text = self._fetched(platform)
         except (OutboundRefused, ValueError) as error:
@@ -60,6 +63,15 @@ class KeyFinder:
             return kept
         self._store.save_platform_keys(platform.id, text, now)
         return PlatformKeys(text, now, now)
+
+    def _awaited(self, platform: Platform, now: float) -> PlatformKeys:
+        """The keys that somebody else is just fetching: a whole class may begin with the first launch of all."""
+        for _ in range(round(_PATIENCE / _LOOK)):
+            kept = self._store.platform_keys(platform.id)
+            if kept.fetched >= kept.tried or now - kept.tried > _PATIENCE:
+                break
+            time.sleep(_LOOK)
+        return kept
 
     def _fetched(self, platform: Platform) -> str:
         answer = fetch(platform, platform.jwks_url, private=self._private)

@@ -85,6 +85,7 @@ def launch() -> BaseResponse:
     recorded = services().store.record_launch(state.state, new)
     if recorded is None:
         raise Refusal("state-used", f"This launch was used already, or took too long. {_AGAIN}")
+    services().embedding.tell_of(platform)
     return _entered(recorded, secret, url_for(where, launch=recorded.id))
 
 

@@ -59,6 +59,7 @@ def state() -> Response:
     if row is not None:
         found = services().labs.status(services().principal(launch), row.id)
         about = {"state": found.state.value, "detail": found.detail, "operation": found.operation}
+        about["machines"] = [machine.name for machine in found.machines]
     raised = any(work is not None and hand.work == work.id for hand in hands)
     return jsonify(lab=about, grade={"state": note.state.value, "text": note.text}, hand=raised)
 
@@ -88,7 +89,7 @@ def ask(method: str) -> Response:
 @guarded(of_launch)
 def media(path: str) -> Response:
     """A file of the instructions."""
-    answer = make_response(_view().media(path))
+    answer = make_response(_view().media(f"media/{path}"))
     answer.content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     answer.headers["Content-Security-Policy"] = _MEDIA_POLICY
     return answer

@@ -1,4 +1,4 @@
-"""The application on a store of its own, a platform that is registered with it, and a browser."""
+"""The application on a store of each module's own; for each test a registered platform, and a browser."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def direct_labs(settings: Settings, store: SqliteStore) -> Labs:
     return DirectLabs(labkit_app.surroundings(settings, keys, store), keys)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return site_settings(tmp_path / "state")
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return site_settings(tmp_path_factory.mktemp("site") / "state")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store(settings: Settings) -> Iterator[SqliteStore]:
     found = SqliteStore(settings.database)
     yield found
     found.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(settings: Settings, store: SqliteStore) -> Flask:
     return create_app(settings, direct_labs(settings, store), store)
 

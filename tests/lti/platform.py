@@ -21,11 +21,7 @@ from labkit.store import Platform
 
 MESSAGES = Path(__file__).parent / "messages"
 TOOL = "https://tool.example"
-_RECORDED_PLATFORM, _RECORDED_TOOL, _RECORDED_CLIENT = (
-    "http://127.0.0.1:8081",
-    "http://127.0.0.1:9001",
-    "eKtPulm0UbDjTWj",
-)
+_RECORDED = {"platform": "http://127.0.0.1:8081", "tool": "http://127.0.0.1:9001", "client": "eKtPulm0UbDjTWj"}
 
 
 @cache
@@ -52,21 +48,21 @@ class MockPlatform:
     def registered(self, **more: Any) -> Platform:
         """The platform as an operator registers it."""
         paths = {f"{name}_url": f"{self.url}/{name}" for name in ("auth", "token", "jwks")}
-        known = {"id": f"p{self.client_id.replace('-', '')}", "issuer": self.url, "client_id": self.client_id}
+        known = {"id": f"p{self.url[-5:]}{self.client_id[-1]}", "issuer": self.url, "client_id": self.client_id}
         rest: dict[str, Any] = {"name": "Test Moodle", "deployments": ("1",), "created": 1.0}
         return Platform(**{**known, **paths, **rest, **more})
 
-    def message(self, name: str, nonce: str, **changed: Any) -> dict[str, Any]:
+    def message(self, name: str, nonce: str, /, **changed: Any) -> dict[str, Any]:
         """A recorded message as this platform would send it now; `changed` by claim, of which None removes it.
 
         A claim of LTI's may be named by its last word.
         """
         text = (MESSAGES / f"{name}.json").read_text()
-        for old, new in ((_RECORDED_PLATFORM, self.url), (_RECORDED_TOOL, TOOL), (_RECORDED_CLIENT, self.client_id)):
-            text = text.replace(old, new)
+        for what, now in (("platform", self.url), ("tool", TOOL), ("client", self.client_id)):
+            text = text.replace(_RECORDED[what], now)
         claims: dict[str, Any] = json.loads(text)
-        now = int(time.time())
-        claims |= {"nonce": nonce, "iat": now, "exp": now + 60}
+        moment = int(time.time())
+        claims |= {"nonce": nonce, "iat": moment, "exp": moment + 60}
         claims[claim("custom")]["lab"] = "hello-lab"
         for word, value in changed.items():
             claims[claim(word)] = value
