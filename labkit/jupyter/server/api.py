@@ -66,6 +66,12 @@ class Handler(APIHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
+    async def prepare(self) -> None:
+        """Nobody is answered who is not signed in, whatever the method (Jupyter's own default is to answer)."""
+        await super().prepare()
+        if not self.current_user:
+            raise web.HTTPError(403)
+
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer, found in a thread. Raises HTTPError with labkit's sentence."""
         try:
@@ -93,18 +99,15 @@ class Handler(APIHandler):
 
 
 class TemplatesHandler(Handler):
-    @web.authenticated
     async def get(self) -> None:
         found = await self.ask(lambda: available(self.service.settings.templates_dir))
         self.finish({"templates": [{k: v for k, v in asdict(one).items() if k != "folder"} for one in found]})
 
 
 class LabsHandler(Handler):
-    @web.authenticated
     async def get(self) -> None:
         self.finish({"labs": await self.ask(self.service.all)})
 
-    @web.authenticated
     async def post(self) -> None:
         (template,) = self.body(template=str)
         operation = await self.ask(lambda: self.service.labs().start(app.local_principal(), template))
@@ -113,7 +116,6 @@ class LabsHandler(Handler):
 
 
 class LabHandler(Handler):
-    @web.authenticated
     async def delete(self, lab: str) -> None:
         operation = await self.ask(lambda: self.service.labs().stop(app.local_principal(), lab))
         self.set_status(202)
@@ -123,7 +125,6 @@ class LabHandler(Handler):
 class ViewHandler(Handler):
     """The lab view's questions (`labkit.view`)."""
 
-    @web.authenticated
     async def post(self, lab: str, method: str) -> None:
         params = self.get_json_body() or {}
         if not isinstance(params, dict):
@@ -134,7 +135,6 @@ class ViewHandler(Handler):
 class MediaHandler(Handler):
     """A file of a template's media folder."""
 
-    @web.authenticated
     async def get(self, lab: str, path: str) -> None:
         data = await self.ask(lambda: self.service.view(lab).media(f"media/{path}"))
         self.set_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
