@@ -28,6 +28,17 @@ class Principal:
     role: Role = Role.LEARNER
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A template that can be started by its name, as it is told to who may choose one."""
+
+    name: str
+    title: str
+    description: str = ""
+    minutes: int | None = None
+    tags: tuple[str, ...] = ()
+
+
 class PaneType(StrEnum):
     """The ways into a machine: terminal (a server in it), serial line, screen, a shell in a container, a web page."""
 
@@ -273,11 +284,15 @@ class PaneMode(StrEnum):
 
 @dataclass(frozen=True)
 class PaneLink:
-    """The way to a pane: `path` below the gateway's root, and the ticket that belongs in the URL's fragment."""
+    """The way to a pane: `path` below the gateway's root, and the ticket that belongs in the URL's fragment.
+
+    `root` is where browsers find the gateway, where that is known (a service's); else the face knows it.
+    """
 
     path: str
     ticket: str
     expires: float
+    root: str = ""
 
     @property
     def fragment_url(self) -> str:

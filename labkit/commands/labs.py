@@ -16,7 +16,7 @@ from labkit import app
 from labkit.commands.output import ago, as_json, print_json, print_table, until, watch
 from labkit.errors import Conflict, LabkitError, NotFound, SetupError
 from labkit.folders import make_private
-from labkit.model import Credential, LabStatus, MachineStatus, Operation, Principal
+from labkit.model import Credential, LabStatus, MachineStatus, Operation, PaneLink, Principal
 from labkit.settings import Settings, load
 
 lab_argument = click.argument("lab", metavar="LAB")
@@ -164,12 +164,11 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
     """
     session = Session()
     lab = session.find(lab)
-    root = _gateway(session.settings)
     links = [
         {
             "machine": m.name,
             "pane": p.name,
-            "url": root + session.labs.pane_link(session.principal, lab, m.name, p.name).fragment_url,
+            "url": _url(session, session.labs.pane_link(session.principal, lab, m.name, p.name)),
         }
         for m in session.status(lab).machines
         for p in m.panes
@@ -196,6 +195,12 @@ def redirect(settings: Settings, url: str) -> Path:
             f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}"><title>labkit</title>'
         )
     return page
+
+
+def _url(session: Session, link: PaneLink) -> str:
+    """Where a pane is. A service says itself where browsers find it, or is where we find it."""
+    root = link.root or session.settings.url
+    return f"{root.rstrip('/')}/{link.fragment_url}" if root else _gateway(session.settings) + link.fragment_url
 
 
 def _gateway(settings: Settings) -> str:

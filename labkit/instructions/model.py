@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from typing import Any
 from urllib.parse import unquote
@@ -95,6 +95,12 @@ class Page:
         """Of its steps and questions."""
         return frozenset(step.id for step in self.steps) | {question.id for question in self.questions}
 
+    def handed_out(self, *, locked: bool) -> Page:
+        """The page without what helps to answer its questions, and, where it is locked, without its texts."""
+        parts = tuple(replace(step, title="", html="") for step in self.steps) if locked else self.parts
+        bare = tuple(replace(question, choices=(), tolerance=0.0, case=False) for question in self.questions)
+        return replace(self, parts=parts, questions=bare)
+
     def to_json(self, *, locked: bool = False) -> dict[str, Any]:
         """What the lab view is sent: of a locked page nothing but its title and what there is to do in it."""
         head = {"id": self.id, "title": self.title, "minutes": self.minutes, "language": self.language}
@@ -150,6 +156,16 @@ class PageModel:
         known = frozenset().union(*(page.ids for page in self.pages))
         missing = known - progress.done - over
         return frozenset(page.id for page in self.pages if missing.intersection(page.requires))
+
+    def handed_out(self, progress: Progress) -> PageModel:
+        """The model as its learner may have it whole: of locked pages only what there is to do, of hints only those
+        that he opened, of questions nothing that helps to answer them."""
+        locked = self.locked(progress)
+        return replace(
+            self,
+            pages=tuple(page.handed_out(locked=page.id in locked) for page in self.pages),
+            hints={k: hint for k, hint in self.hints.items() if k in progress.opened and hint.page not in locked},
+        )
 
     def to_json(self, *, locked: Collection[str] = ()) -> dict[str, Any]:
         """What the lab view is sent to who may not yet see the pages in `locked`."""

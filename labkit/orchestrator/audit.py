@@ -17,7 +17,7 @@ from labkit.store import Store
 
 READS = frozenset(
     {
-        "status", "labs", "operation", "operations", "events", "lab_events", "snapshots", "reservations",
+        "status", "labs", "templates", "operation", "operations", "events", "lab_events", "snapshots", "reservations",
         "instructions", "media", "progress", "credentials", "poll",
     }
 )  # fmt: skip

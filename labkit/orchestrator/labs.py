@@ -18,6 +18,7 @@ from labkit.model import (
     Event,
     LabStatus,
     Login,
+    Offer,
     Operation,
     OperationKind,
     PaneLink,
@@ -42,6 +43,9 @@ from labkit.tickets import LIFETIME, Ticket, sign
 class Labs(Protocol):
     """What a face may ask. NotFound where the principal may not see the lab; Forbidden where he may only see it."""
 
+    def templates(self, principal: Principal) -> list[Offer]:
+        """What can be started by its name."""
+
     def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
         """Start the principal's lab of a template, or find the one that there is: the operation that makes it ready.
 
@@ -57,7 +61,8 @@ class Labs(Protocol):
         On a cluster that switches them off, and fails where a disk would be lost.
         """
 
-    def resume(self, principal: Principal, lab: str) -> Operation: ...
+    def resume(self, principal: Principal, lab: str) -> Operation:
+        """Let a paused lab go on."""
 
     def reset(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
         """Make a lab's machines, or one, anew: what was written to their disks is lost."""
@@ -71,7 +76,8 @@ class Labs(Protocol):
     def restore(self, principal: Principal, lab: str, name: str) -> Operation:
         """Bring a snapshot back: what its machines' disks hold now is lost."""
 
-    def snapshots(self, principal: Principal, lab: str) -> list[Snapshot]: ...
+    def snapshots(self, principal: Principal, lab: str) -> list[Snapshot]:
+        """What was kept of a lab's disks, oldest first."""
 
     def extend(self, principal: Principal, lab: str, seconds: float) -> Operation:
         """Put a lab's end off. Done as it is asked for. Raises Conflict where it has no end, or may not live longer."""
@@ -95,14 +101,18 @@ class Labs(Protocol):
     def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
         """What checks have said, each with its work (a random id): of an activity, or of all. Operators only."""
 
-    def status(self, principal: Principal, lab: str) -> LabStatus: ...
+    def status(self, principal: Principal, lab: str) -> LabStatus:
+        """How a lab and its machines are."""
 
     def labs(self, principal: Principal, *, ended: bool = False) -> list[LabStatus]:
         """The principal's labs, newest first; an operator's list has everybody's."""
 
-    def operation(self, principal: Principal, operation: str) -> Operation: ...
+    def operation(self, principal: Principal, operation: str) -> Operation:
+        """How an operation stands."""
 
-    def events(self, principal: Principal, operation: str, after: int = 0) -> list[Event]: ...
+    def events(self, principal: Principal, operation: str, after: int = 0, *, wait: float = 0.0) -> list[Event]:
+        """The operation's events behind a cursor; where there are none, and it is not final, those that come within
+        `wait` seconds."""
 
     def operations(self, principal: Principal, lab: str) -> list[Operation]:
         """All that was ever asked of a lab, oldest first."""
@@ -118,19 +128,23 @@ class Labs(Protocol):
     def unreserve(self, principal: Principal, reservation: str) -> None:
         """Give a reservation's room back, and end its spares: operators only."""
 
-    def reservations(self, principal: Principal) -> list[Reservation]: ...
+    def reservations(self, principal: Principal) -> list[Reservation]:
+        """All reservations: operators only."""
 
     def pane_link(
         self, principal: Principal, lab: str, machine: str, pane: str, *, mode: PaneMode = PaneMode.CONTROL
-    ) -> PaneLink: ...
+    ) -> PaneLink:
+        """The way to a pane, for five minutes: to use it, or only to watch."""
 
     def instructions(self, principal: Principal, lab: str, *, language: str = "") -> PageModel:
         """The lab's pages, in `language` where the author wrote them in it. All of them: locked ones are for the face
         to keep back (`PageModel.locked`), as what costs points is."""
 
-    def media(self, principal: Principal, lab: str, path: str) -> bytes: ...
+    def media(self, principal: Principal, lab: str, path: str) -> bytes:
+        """A file of the template's folder `media` (`path` begins with it)."""
 
-    def progress(self, principal: Principal, lab: str) -> Progress: ...
+    def progress(self, principal: Principal, lab: str) -> Progress:
+        """What has been ticked, answered, checked and opened, and for how many points."""
 
     def tick(self, principal: Principal, lab: str, step: str, done: bool) -> Progress:
         """Tick a step by hand. Raises Conflict for a step that a check decides, or that stands on a locked page."""
@@ -157,7 +171,8 @@ class Labs(Protocol):
     def open_hint(self, principal: Principal, lab: str, hint: str) -> Progress:
         """Open a hint or a solution, for the points that it costs. Never undone, and paid once."""
 
-    def credentials(self, principal: Principal, lab: str) -> list[Credential]: ...
+    def credentials(self, principal: Principal, lab: str) -> list[Credential]:
+        """How the learner signs in to the lab's machines."""
 
     def execute(self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float) -> ssh.Completed:
         """Run a shell command as root in a machine: operators only."""
@@ -172,9 +187,10 @@ class Labs(Protocol):
 class DirectLabs(Life, Booking, Marking, Reaching):
     """`Labs` on this machine's store and an engine, without a service between."""
 
-    def __init__(self, around: Surroundings, keys: Keyring) -> None:
+    def __init__(self, around: Surroundings, keys: Keyring, *, root: str = "") -> None:
+        """`root` is where browsers find the gateway, if that is known."""
         super().__init__(around)
-        self._keys = keys
+        self._keys, self._root = keys, root
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
         row = self._row(principal, lab)
@@ -217,7 +233,7 @@ class DirectLabs(Life, Booking, Marking, Reaching):
             raise NotFound(f"machine {machine} has no pane {pane!r}; it has: {known}")
         ticket = Ticket(lab, row.learner, time.time() + LIFETIME, (machine,), mode.value, self._epoch(lab))
         path = f"panes/{lab}/{machine}/{pane}/"
-        return PaneLink(path, sign(ticket, self._keys.tickets), ticket.expires)
+        return PaneLink(path, sign(ticket, self._keys.tickets), ticket.expires, self._root)
 
     def credentials(self, principal: Principal, lab: str) -> list[Credential]:
         row = self._row(principal, lab)

@@ -20,7 +20,21 @@ from labkit.model import (
     Reservation,
     Waiting,
 )
-from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
+from labkit.store.grades import Grades
+from labkit.store.launch_rows import (
+    Context,
+    Hand,
+    Launch,
+    LaunchState,
+    LinkRow,
+    Member,
+    NewLaunch,
+    Platform,
+    PlatformKeys,
+    PlatformState,
+    RegistrationLink,
+)
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 
 Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
 """From all labs that have not ended, and all reservations, to those that wait and are to have room now."""
@@ -127,7 +141,118 @@ class Upkeep(Protocol):
         run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
 
 
-class Store(Lives, Upkeep, Protocol):
+class Tokens(Protocol):
+    """Personal access tokens."""
+
+    def add_token(self, principal: Principal, *, scope: str, note: str, expires: float) -> tuple[TokenRow, str]:
+        """A new token for an identity that is known, and its text, which is told this once. Raises LabkitError."""
+
+    def tokens(self) -> list[TokenRow]:
+        """All tokens, oldest first, with those that count no longer."""
+
+    def revoke_token(self, token: str) -> None:
+        """Have a token, by its id, count no more. Raises NotFound."""
+
+    def token_holder(self, token: str) -> tuple[Principal, str] | None:
+        """For whom a token stands, and its scope; None where it counts no more, or never did."""
+
+
+class Platforms(Protocol):
+    """Learning platforms, and which labs their courses may use."""
+
+    def add_platform(self, platform: Platform) -> None:
+        """Raises Conflict where this client of this issuer is registered already."""
+
+    def add_deployment(self, platform: str, deployment: str) -> None:
+        """Take launches from one more deployment of a platform."""
+
+    def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
+        """Raises NotFound. Without `templates`, those stay."""
+
+    def remove_platform(self, platform: str) -> None:
+        """Forget a platform, its courses and who was launched from them; learners and their works stay. NotFound."""
+
+    def platforms(self) -> list[Platform]: ...
+
+    def platform(self, platform: str) -> Platform | None:
+        """By our id."""
+
+    def platforms_of(self, issuer: str) -> list[Platform]:
+        """Every registered client of an issuer."""
+
+    def platform_keys(self, platform: str) -> PlatformKeys: ...
+
+    def may_fetch_keys(self, platform: str, now: float, pause: float) -> bool:
+        """Whether nobody, in any process, has been told so in the last `pause` seconds; then it counts as tried."""
+
+    def save_platform_keys(self, platform: str, text: str, now: float) -> None: ...
+
+    def add_registration_link(self, link: RegistrationLink) -> None: ...
+
+    def registration_link(self, secret: str) -> RegistrationLink | None:
+        """One that has neither expired nor been used, by its hash."""
+
+    def register_platform(self, secret: str, platform: Platform) -> None:
+        """Add a platform and use its link up, in one transaction. Raises Conflict where another one has used it."""
+
+    def bind_template(self, template: str, context: str) -> None:
+        """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
+
+    def unbind_template(self, template: str, context: str) -> None: ...
+
+    def bound_templates(self) -> Mapping[str, frozenset[str]]:
+        """Every template that is bound, with its courses."""
+
+
+class Launches(Platforms, Protocol):
+    """Launches from platforms: sign-ins under way, browser sessions, courses, their activities and members."""
+
+    def add_state(self, state: LaunchState, most: int) -> None:
+        """Keep a sign-in under way. Expired ones go, and of the others the oldest beyond `most`."""
+
+    def state(self, state: str) -> LaunchState | None:
+        """A sign-in under way, which stays: `record_launch` takes it. It may have expired."""
+
+    def record_launch(self, state: str, launch: NewLaunch) -> Launch | None:
+        """Take the state and record all that the launch tells, in one transaction. None where it is taken or expired:
+        of any number that try, one succeeds."""
+
+    def launch(self, launch: str, secret: str) -> Launch | None:
+        """A launch that has not expired, for the browser that holds its secret (given as its hash)."""
+
+    def end_launch(self, launch: str) -> None: ...
+
+    def context(self, context: str) -> Context | None:
+        """By our id."""
+
+    def context_of(self, platform: str, deployment: str, context: str) -> Context | None:
+        """By the platform's id."""
+
+    def link(self, link: str) -> LinkRow | None:
+        """By our id."""
+
+    def link_of(self, context: str, link: str) -> LinkRow | None:
+        """By the platform's id, in a course by ours."""
+
+    def links(self, context: str) -> list[LinkRow]: ...
+
+    def members(self, context: str) -> list[Member]:
+        """All who were launched from a course, by name."""
+
+    def work_of(self, learner: str, activity: str) -> WorkRow | None: ...
+
+    def lab_of_work(self, work: str) -> LabRow | None:
+        """The work's lab that has not ended, else the last one that has."""
+
+    def raise_hand(self, work: str) -> None: ...
+
+    def lower_hand(self, work: str) -> None: ...
+
+    def hands(self, activity: str) -> list[Hand]:
+        """Who calls for help with an activity, longest waiting first."""
+
+
+class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:

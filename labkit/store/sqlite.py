@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import Conflict, LabkitError
+from labkit.errors import Conflict
 from labkit.model import (
     Event,
     Operation,
@@ -17,16 +17,19 @@ from labkit.model import (
     OperationState,
     Principal,
 )
+from labkit.store.grading import SqliteGrading
+from labkit.store.launches import SqliteLaunches
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
-from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
+from labkit.store.tables import LAB, OPEN_STATES, lab_row, learner_of, new_id, operation_of, work_row
+from labkit.store.tokens import SqliteTokens
 from labkit.store.upkeep import SqliteUpkeep
 
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteGrading, SqliteTokens):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -48,20 +51,8 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
             return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
-        if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
-            raise LabkitError("an identity needs a subject, which must be text")
         with self._connections.write() as db:
-            key = [principal.realm, principal.subject]
-            found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
-            if found:
-                learner = str(found[0]["learner"])
-                if principal.name:
-                    db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, learner])
-                return learner
-            learner = new_id()
-            db.table("learner").insert({"id": learner, "name": principal.name, "created": time.time()})
-            db.table("identity").insert({"realm": key[0], "subject": key[1], "learner": learner})
-            return learner
+            return learner_of(db, principal)
 
     def work(self, learner: str, activity: str, template: str) -> WorkRow:
         now = time.time()
@@ -72,7 +63,7 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
                 [new_id(), learner, activity, template, secrets.token_hex(16), now],
             )
         row = self._row("SELECT * FROM work WHERE learner = ? AND activity = ?", learner, activity)
-        return _work(row or {})
+        return work_row(row or {})
 
     # Labs
 
@@ -243,7 +234,3 @@ def _make_way(db: Any, lab: str) -> None:
     db.execute(
         "UPDATE operation SET state = 'cancelled', finished = ? WHERE lab = ? AND state = 'queued'", [time.time(), lab]
     )
-
-
-def _work(row: Mapping[str, Any]) -> WorkRow:
-    return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])

@@ -14,6 +14,8 @@ export interface Lab {
   detail: string;
   created: number;
   ended: number | null;
+  /** When it will be ended without being asked, as things are. */
+  ends: number | null;
 }
 
 export interface Pane {
@@ -155,6 +157,12 @@ export interface Methods {
     params: { operation: string; after: number };
     result: { events: OperationEvent[]; operation: Operation; progress: Progress };
   };
+  pause: { params: Record<string, never>; result: { operation: string } };
+  resume: { params: Record<string, never>; result: { operation: string } };
+  /** All machines, where `machine` is empty. */
+  reset: { params: { machine: string }; result: { operation: string } };
+  stop: { params: Record<string, never>; result: { operation: string } };
+  extend: { params: { minutes: number }; result: { lab: Lab } };
   pane_link: { params: { machine: string; pane: string }; result: PaneLink };
 }
 

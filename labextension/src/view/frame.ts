@@ -83,6 +83,12 @@ export class PaneFrame {
     return done;
   }
 
+  /** Loads the page anew, with a fresh ticket. */
+  reload(): void {
+    this.heard = false;
+    void this.load();
+  }
+
   close(): void {
     removeEventListener("message", this.hear);
     clearTimeout(this.silence);

@@ -40,6 +40,13 @@ export const german: Strings = {
   stepsDone: (done, all) => `${done} von ${all} ${all === 1 ? "Schritt" : "Schritten"}`,
   pointsDone: (value, max) => `${number(value)} von ${number(max)} ${max === 1 ? "Punkt" : "Punkten"}`,
 
+  timeLeft: (minutes) => (minutes >= 60 ? `noch ${Math.floor(minutes / 60)} h ${minutes % 60} min` : `noch ${minutes} min`),
+  extend: "30 Minuten länger",
+  stacked: "Übereinander",
+  sideBySide: "Nebeneinander",
+  noStep: (step) => `Es gibt keinen Schritt ${step}, der schon gezeigt werden kann.`,
+  reload: "Neu laden",
+
   instructions: "Anleitung",
   pages: "Seiten",
   pageNumber: (index, count) => `Seite ${index} von ${count}`,

@@ -35,6 +35,7 @@ export class Panes implements Actions {
   constructor(credentials: Credential[], private readonly host: ToolsHost) {
     this.details = signIn(credentials, host.say);
     const tools = h("div", { class: "push row" }, this.details.button,
+      toolButton(strings.reload, () => this.frames.get(`${this.selected}:${this.pane?.name}`)?.reload()),
       toolButton(strings.newWindow, () => void openWindow(this.selected, this.pane?.name ?? "", host)),
       toolButton(strings.fullScreen, () => void fullScreen(this.stage, host)));
     this.panel.append(h("div", { class: "tools" }, this.segments.element, tools), this.details.panel, this.stage);

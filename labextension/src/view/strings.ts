@@ -66,6 +66,13 @@ const english = {
   stepsDone: (done: number, all: number): string => `${done} of ${all} ${all === 1 ? "step" : "steps"}`,
   pointsDone: (points: number, max: number): string => `${number(points)} of ${number(max)} points`,
 
+  timeLeft: (minutes: number): string => (minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min left` : `${minutes} min left`),
+  extend: "30 minutes more",
+  stacked: "One above the other",
+  sideBySide: "Side by side",
+  noStep: (step: string): string => `There is no step ${step} that can be shown yet.`,
+  reload: "Reload",
+
   instructions: "Instructions",
   pages: "Pages",
   pageNumber: (index: number, count: number): string => `Page ${index} of ${count}`,
