@@ -39,7 +39,8 @@ c.Spawner.http_timeout = 120
 c.ConfigurableHTTPProxy.command = [{proxy!r}]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.JupyterHub.services.append({{"name": "driver", "api_token": "driver-token-of-this-test"}})
-c.JupyterHub.load_roles.append({{"name": "driver", "services": ["driver"], "scopes": ["admin:users", "admin:servers", "tokens"]}})
+roles = ["admin:users", "admin:servers", "tokens"]
+c.JupyterHub.load_roles.append({{"name": "driver", "services": ["driver"], "scopes": roles}})
 c.Spawner.args = ["--allow-root"]
 """
 
