@@ -148,6 +148,8 @@ class OperationKind(StrEnum):
     RESTORE = "restore"
     CHECK = "check"
     SOLVE = "solve"
+    COLLECT = "collect"
+    UPLOAD = "upload"
     EXTEND = "extend"
     NOTICE = "notice"
 
@@ -224,12 +226,26 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a question: keys of choices, or one text. `right` and `points` are None until someone marked it."""
+    """One answer to a question: keys of choices, one text, or path and size of a file. `right` is None where a person
+    marks it, as `points` is until then; `comment` is that person's."""
 
     question: str
     given: tuple[str, ...]
     right: bool | None
     points: float | None
+    time: float
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An answer that waits for a person to mark it: whose, of which activity, and when it was given."""
+
+    work: str
+    learner: str
+    activity: str
+    question: str
+    given: tuple[str, ...]
     time: float
 
 

@@ -183,10 +183,10 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
     for link in links:
         click.echo(f"{link['machine']} {link['pane']}: {link['url']}")
     if not only_print and (len(links) == 1 or machine is not None):
-        webbrowser.open(_redirect(session.settings, links[0]["url"]).as_uri())
+        webbrowser.open(redirect(session.settings, links[0]["url"]).as_uri())
 
 
-def _redirect(settings: Settings, url: str) -> Path:
+def redirect(settings: Settings, url: str) -> Path:
     """A page of this user's alone that leads to `url`: a browser's command line can be read by everybody."""
     page = make_private(settings.runtime_dir) / "open.html"
     page.unlink(missing_ok=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from html import unescape
 from typing import Any
+from urllib.parse import unquote
 
 from labkit.instructions.questions import Question
 from labkit.model import Progress
+
+MEDIA = re.compile(r'(?:src|href)="(media/[^"]+)"')
+"""In HTML as the sanitiser writes it."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +28,15 @@ class HtmlPart:
 
 @dataclass(frozen=True)
 class StepPart:
-    """A step. `title` is text (never HTML), `points` what it counts, `check` whether a script decides it."""
+    """A step. `title` is text (never HTML), `points` what it counts, `check` whether a script decides it, `poll` every
+    how many seconds it is run by itself (0: it is not)."""
 
     id: str
     title: str
     points: int | float
     check: bool
     html: str
+    poll: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -37,6 +45,7 @@ class StepPart:
             "title": self.title,
             "points": self.points,
             "check": self.check,
+            "poll": self.poll,
             "html": self.html,
         }
 
@@ -49,6 +58,17 @@ class Hint:
     page: str
     cost: int | float
     html: str
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of the template (`media/…`) that a click on `page` puts into a machine, as `path` (absolute)."""
+
+    key: str
+    page: str
+    machine: str
+    file: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,7 @@ class PageModel:
     pages: tuple[Page, ...]
     languages: tuple[str, ...] = ("en",)
     hints: Mapping[str, Hint] = field(default_factory=dict)
+    uploads: tuple[Upload, ...] = ()
 
     @property
     def steps(self) -> tuple[StepPart, ...]:
@@ -119,6 +140,14 @@ class PageModel:
     def page_of(self, name: str) -> Page | None:
         """The page on which a step or a question stands."""
         return next((page for page in self.pages if name in page.ids), None)
+
+    def media(self, pages: Collection[str], opened: Collection[str]) -> frozenset[str]:
+        """The files (`media/…`) that these pages name, in what is sent of them once the hints in `opened` are."""
+        htmls = [part.html for page in self.pages if page.id in pages for part in page.parts]
+        htmls += [one.feedback for q in self.questions.values() if q.page in pages for one in q.choices]
+        htmls += [hint.html for key, hint in self.hints.items() if hint.page in pages and key in opened]
+        named = {unquote(unescape(name)) for html in htmls for name in MEDIA.findall(html)}
+        return frozenset(named | {one.file for one in self.uploads if one.page in pages})
 
     def locked(self, progress: Progress) -> frozenset[str]:
         """The ids of the pages that are still closed. A question without an attempt left holds nobody up any more."""

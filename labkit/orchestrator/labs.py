@@ -28,12 +28,13 @@ from labkit.model import (
     Reservation,
     Role,
     Snapshot,
+    Waiting,
 )
 from labkit.orchestrator import ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
-from labkit.orchestrator.learning import Learning
 from labkit.orchestrator.life import Life
+from labkit.orchestrator.marking import Marking
 from labkit.orchestrator.reaching import Reaching
 from labkit.orchestrator.work import Surroundings
 from labkit.tickets import LIFETIME, Ticket, sign
@@ -89,6 +90,10 @@ class Labs(Protocol):
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
         """Run a step's check. The operation's result is {step, verdict, feedback, time, score, points}."""
+
+    def poll(self, principal: Principal, lab: str, step: str) -> Operation:
+        """The same, of itself: no use of the lab, behind all that was asked for, and kept only where it has passed.
+        Raises Conflict for a step that the author does not have checked so."""
 
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         """Do a step by its solve scripts, to try the lab out: operators only."""
@@ -147,6 +152,22 @@ class Labs(Protocol):
     def answer(self, principal: Principal, lab: str, question: str, given: Sequence[str]) -> Progress:
         """Answer a question: keys of choices, or one text. Raises Conflict where it may not be answered (any more)."""
 
+    def collect(self, principal: Principal, lab: str, question: str) -> Operation:
+        """Hand in the file of a machine that a question asks for."""
+
+    def upload(self, principal: Principal, lab: str, upload: str) -> Operation:
+        """Put a file of the template into a machine, as an action of a page that may be read says (`Upload.key`)."""
+
+    def waiting(self, principal: Principal, activity: str | None = None) -> list[Waiting]:
+        """What was handed in and is not marked yet: operators only."""
+
+    def handed_in(self, principal: Principal, work: str, question: str) -> bytes:
+        """The text or file that was handed in last, of a work (or its lab): operators only. Raises NotFound."""
+
+    def mark(self, principal: Principal, work: str, question: str, points: float, comment: str = "") -> Progress:
+        """Mark what was handed in, of a work (or its lab): operators only. Raises NotFound, and LabkitError for more
+        points than there are."""
+
     def open_hint(self, principal: Principal, lab: str, hint: str) -> Progress:
         """Open a hint or a solution, for the points that it costs. Never undone, and paid once."""
 
@@ -163,7 +184,7 @@ class Labs(Protocol):
         """The way to a TCP port of a running machine: to be asked for anew at each connection."""
 
 
-class DirectLabs(Life, Booking, Learning, Reaching):
+class DirectLabs(Life, Booking, Marking, Reaching):
     """`Labs` on this machine's store and an engine, without a service between."""
 
     def __init__(self, around: Surroundings, keys: Keyring, *, root: str = "") -> None:
@@ -178,6 +199,13 @@ class DirectLabs(Life, Booking, Learning, Reaching):
             raise NotFound(f"step {step!r} of {template.name} has no check")
         self._open_page(row, step)
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step})
+
+    def poll(self, principal: Principal, lab: str, step: str) -> Operation:
+        row = self._row(principal, lab)
+        if not any(found.id == step and found.poll for found in self._pages(row).steps):
+            raise Conflict(f"step {step!r} is not checked by itself")
+        self._open_page(row, step)
+        return self._queue(principal, lab, OperationKind.CHECK, {"step": step, "polled": True})
 
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         row = self._row(principal, lab)

@@ -32,7 +32,7 @@ def recorded(browser: Browser, store: SqliteStore, address: str) -> Any:
 @pytest.mark.parametrize("message", ["launch-student", "launch-teacher"])
 def test_a_recorded_launch_leads_to_a_clean_address(browser: Browser, platform: MockPlatform, message: str) -> None:
     answer = browser.launch(platform, message)
-    assert (answer.status_code, answer.headers["Location"].count("/")) == (303, 3)
+    assert (answer.status_code, "?" in answer.headers["Location"]) == (303, False)
     page = browser.get(answer.headers["Location"])
     assert (page.status_code, page.headers["Referrer-Policy"]) == (200, "no-referrer")
     assert f"frame-ancestors {platform.url}" in page.headers["Content-Security-Policy"]
