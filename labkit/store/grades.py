@@ -85,6 +85,9 @@ class Grades(Protocol):
     def grades(self, activity: str) -> Sequence[GradeRow]:
         """All grades of an activity."""
 
+    def all_grades(self) -> Sequence[GradeRow]:
+        """All grades there are, by when they are due."""
+
     def excuse(self, work: str, step: str, reason: str | None) -> None:
         """Take a step out of what counts, for a reason; with None, put it back."""
 

@@ -121,6 +121,9 @@ class SqliteGrading(Tables):
     def grades(self, activity: str) -> list[GradeRow]:
         return [GradeRow(**row) for row in self._rows(_GRADE + "WHERE work.activity = ?", activity)]
 
+    def all_grades(self) -> list[GradeRow]:
+        return [GradeRow(**row) for row in self._rows(_GRADE + "ORDER BY due")]
+
     def excuse(self, work: str, step: str, reason: str | None) -> None:
         if reason is None:
             self._write("DELETE FROM excused WHERE work = ? AND step = ?", work, step)
