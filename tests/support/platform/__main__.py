@@ -13,6 +13,7 @@ from tests.support.platform.server import Platform
 TOOL_PORT, COURSE_PORT = 8880, 8881
 TOOL = f"http://localhost:{TOOL_PORT}"
 """Another site than the course's 127.0.0.1; browsers keep secure cookies of localhost without TLS."""
+CLIENT = "demo"
 LABKIT = str(Path(sys.executable).parent / "labkit")
 
 
@@ -27,11 +28,11 @@ def main() -> None:
     }
     environment = {**os.environ, **own}
     platform = Platform(TOOL, port=COURSE_PORT)
+    platform.client = platform.services.client = CLIENT
     known = subprocess.check_output([LABKIT, "lti", "platforms", "list", "--json"], env=environment)
-    for one in json.loads(known):
-        subprocess.run([LABKIT, "lti", "platforms", "remove", one["id"], "--yes"], env=environment, check=True)
-    add = [LABKIT, "lti", "platforms", "add", platform.origin, "--client-id", platform.client, "--deployment", "1"]
-    subprocess.run([*add, "--name", "Demo course"], env=environment, check=True)
+    if not json.loads(known):
+        add = [LABKIT, "lti", "platforms", "add", platform.origin, "--client-id", CLIENT, "--deployment", "1"]
+        subprocess.run([*add, "--name", "Demo course"], env=environment, check=True)
     for lab in ("hello-lab", "two-machines"):
         platform.site.activity("2", lab, lab=lab)
     print(f"The course: {platform.origin}/ (Ctrl-C ends it)", flush=True)
