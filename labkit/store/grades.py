@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from labkit.store.rows import WorkRow
+
 
 @dataclass(frozen=True)
 class GradeRow:
@@ -96,3 +98,6 @@ class Grades(Protocol):
 
     def attested_scores(self, work: str) -> Mapping[str, float]:
         """The best score (0..1) of each step among results that the learner had no way to write himself."""
+
+    def works_in(self, activity: str, realm: str) -> Mapping[str, WorkRow]:
+        """The works on an activity of people of a realm, by their subjects: also of those who never came themselves."""
