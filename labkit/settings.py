@@ -61,7 +61,13 @@ class Settings:
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
     closed_networks: str = ""
+    url: str = ""
     public_url: str = ""
+    web_workers: int = 2
+    web_threads: int = 16
+    api_per_minute: int = 1200
+    hub_api_url: str = ""
+    hub_service: str = "labkit"
     launch_hours: float = 12.0
     launch_leeway: float = 60.0
     private_platforms: bool = False
@@ -135,6 +141,11 @@ class Settings:
     def gateway_endpoint(self) -> Path:
         """A JSON file that the running gateway writes: {"port": N}."""
         return self.state_dir / "gateway.json"
+
+    @property
+    def web_socket(self) -> Path:
+        """Where the web application listens, behind the gateway."""
+        return self.runtime_dir / "web.sock"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, so that a process started with them has the same."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from flask import current_app
@@ -14,40 +13,10 @@ from labkit.errors import SetupError
 from labkit.model import Principal
 from labkit.settings import Settings
 from labkit.store import Launch, Platform, Store
+from lti_app.lti.desk import Desk
 from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
-
-
-class GradeState(StrEnum):
-    """How far a learner's grade is. None: nothing is graded here."""
-
-    NONE = "none"
-    WAITING = "waiting"
-    SENT = "sent"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class GradeNote:
-    """What a learner is told of his grade, in one sentence."""
-
-    state: GradeState
-    text: str = ""
-
-
-class Grades(Protocol):
-    """The page's question to whoever sends grades."""
-
-    def note(self, launch: Launch) -> GradeNote:
-        """How the grade of this launch's person, for this launch's activity, stands. Asked often: it must be quick."""
-
-
-class NoGrades:
-    """Where nothing is graded."""
-
-    def note(self, launch: Launch) -> GradeNote:
-        return GradeNote(GradeState.NONE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +27,7 @@ class Services:
     settings: Settings
     store: Store
     labs: Labs
-    grades: Grades
+    grades: Desk
     tool_keys: ToolKeys
     key_finder: KeyFinder
     embedding: Embedding

@@ -7,6 +7,7 @@ from labkit.gateway.application import Asked, Handler
 from labkit.gateway.codes import Codes
 from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
+from labkit.gateway.front import Front
 from labkit.gateway.keys import TicketKeys
 from labkit.gateway.machines import Denied
 from labkit.gateway.origins import Origins
@@ -27,7 +28,9 @@ class Panes:
         tunnels: Tunnels,
         origins: Origins,
         embedders: Embedders,
+        front: Front | None = None,
     ) -> None:
+        self._front = front
         self._embedders = embedders
         self._origins = origins
         self._keys = keys
@@ -57,6 +60,8 @@ class Panes:
         if not self._keys.ready:
             raise Denied(503, "keys", "There is no key to verify tickets with yet: start a lab, which makes one.")
         await self._engine.answers()
+        if self._front is not None:
+            await self._front.ready()
         return responses.as_text(200, "ready")
 
     async def _static(self, asked: Asked) -> Response:

@@ -1,6 +1,7 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
 from labkit.store.copies import backup
+from labkit.store.grades import GradeRow
 from labkit.store.launch_rows import (
     Context,
     Hand,
@@ -14,10 +15,11 @@ from labkit.store.launch_rows import (
     Platform,
     PlatformKeys,
     PlatformState,
+    RegistrationLink,
 )
 from labkit.store.protocol import Decide, Store
 from labkit.store.restoring import restore
-from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 from labkit.store.sqlite import SqliteStore
 from labkit.store.tables import new_id
 
@@ -25,6 +27,7 @@ __all__ = [
     "AuditRow",
     "Context",
     "Decide",
+    "GradeRow",
     "Hand",
     "Hold",
     "LabRow",
@@ -39,10 +42,12 @@ __all__ = [
     "Platform",
     "PlatformKeys",
     "PlatformState",
+    "RegistrationLink",
     "Retention",
     "SqliteStore",
     "Store",
     "Terms",
+    "TokenRow",
     "WorkRow",
     "backup",
     "new_id",

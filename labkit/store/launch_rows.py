@@ -187,3 +187,16 @@ class Hand:
     learner: str
     name: str
     raised: float
+
+
+@dataclass(frozen=True)
+class RegistrationLink:
+    """An operator's leave for one platform to register itself until then. `secret` is the hash of what its address
+    holds; `origin` is where the platform is, `origins` and `templates` as a platform has them."""
+
+    secret: str
+    origin: str
+    name: str
+    expires: float
+    origins: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("*",)

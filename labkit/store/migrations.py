@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from labkit.store import grading
+
 migrations = Migrations("labkit")
 
 
@@ -183,6 +185,35 @@ def records_of_checks(db: Database) -> None:
 
 
 @migrations()
+def marks_by_hand(db: Database) -> None:
+    """Answers that a person has marked (`marked`: when), and the files that wait for that: `content` is base64."""
+    db.executescript(
+        """
+        ALTER TABLE answer ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+        ALTER TABLE answer ADD COLUMN marked REAL;
+        CREATE TABLE handed_in (
+            answer INTEGER PRIMARY KEY REFERENCES answer(id) ON DELETE CASCADE, content TEXT NOT NULL
+        );
+        """
+    )
+
+
+@migrations()
+def api_tokens(db: Database) -> None:
+    """Personal access tokens: of each only its secret's SHA-256. `scope` is all or read; `used`: to the minute."""
+    db.execute(
+        """
+        CREATE TABLE api_token (
+            id TEXT PRIMARY KEY, hash TEXT NOT NULL, realm TEXT NOT NULL, subject TEXT NOT NULL,
+            role TEXT NOT NULL, scope TEXT NOT NULL, note TEXT NOT NULL,
+            created REAL NOT NULL, expires REAL NOT NULL, used REAL, revoked REAL,
+            FOREIGN KEY (realm, subject) REFERENCES identity (realm, subject) ON DELETE CASCADE
+        )
+        """
+    )
+
+
+@migrations()
 def launches(db: Database) -> None:
     """Learning platforms, sign-ins under way, courses and their activities, who was launched, and as what.
 
@@ -243,3 +274,12 @@ def launches(db: Database) -> None:
         CREATE TABLE hand (work TEXT PRIMARY KEY REFERENCES work(id) ON DELETE CASCADE, raised REAL NOT NULL);
         """
     )
+
+
+@migrations()
+def grades_on_their_way(db: Database) -> None:
+    """The outbox for grades (the first release's was never used), steps that do not count for somebody, and links by
+    which platforms may register themselves: their secret is kept as a hash."""
+    db.executescript(grading.TABLES)
+    for trigger in grading.TRIGGERS:
+        db.execute(trigger)

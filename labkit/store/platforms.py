@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import Conflict, NotFound
-from labkit.store.launch_rows import Platform, PlatformKeys, PlatformState
+from labkit.store.launch_rows import Platform, PlatformKeys, PlatformState, RegistrationLink
 from labkit.store.tables import Tables
 
 _PLATFORM = """
@@ -21,16 +22,27 @@ class SqlitePlatforms(Tables):
     """`protocol.Platforms` on one SQLite file."""
 
     def add_platform(self, platform: Platform) -> None:
-        lists = {name: json.dumps(getattr(platform, name)) for name in ("origins", "templates")}
-        plain = ("id", "issuer", "client_id", "name", "auth_url", "token_url", "jwks_url", "created")
         with self._connections.write() as db:
-            key = [platform.issuer, platform.client_id]
-            if list(db.query("SELECT 1 FROM platform WHERE issuer = ? AND client_id = ?", key)):
-                raise Conflict(f"client {platform.client_id} of {platform.issuer} is registered already")
-            row = {name: getattr(platform, name) for name in plain}
-            db.table("platform").insert({**row, **lists, "state": platform.state.value})
-            for deployment in platform.deployments:
-                db.execute("INSERT INTO deployment VALUES (?, ?)", [platform.id, deployment])
+            _add(db, platform)
+
+    def add_registration_link(self, link: RegistrationLink) -> None:
+        lists = [json.dumps(link.origins), json.dumps(link.templates)]
+        with self._connections.write() as db:
+            db.execute("DELETE FROM registration_link WHERE expires < ?", [time.time()])
+            row = [link.secret, link.origin, link.name, link.expires, *lists]
+            db.execute("INSERT INTO registration_link VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def registration_link(self, secret: str) -> RegistrationLink | None:
+        row = self._row("SELECT * FROM registration_link WHERE secret = ? AND expires >= ?", secret, time.time())
+        if row is None:
+            return None
+        return RegistrationLink(**{**row, **{name: tuple(json.loads(row[name])) for name in ("origins", "templates")}})
+
+    def register_platform(self, secret: str, platform: Platform) -> None:
+        with self._connections.write() as db:
+            if not db.execute("DELETE FROM registration_link WHERE secret = ?", [secret]).rowcount:
+                raise Conflict("this link was used already: ask for another one")
+            _add(db, platform)
 
     def add_deployment(self, platform: str, deployment: str) -> None:
         self._write("INSERT OR IGNORE INTO deployment VALUES (?, ?)", platform, deployment)
@@ -82,6 +94,18 @@ class SqlitePlatforms(Tables):
         for row in self._rows("SELECT template, context FROM course_template"):
             bound[row["template"]] = bound.get(row["template"], frozenset()) | {str(row["context"])}
         return bound
+
+
+def _add(db: Any, platform: Platform) -> None:
+    key = [platform.issuer, platform.client_id]
+    if list(db.query("SELECT 1 FROM platform WHERE issuer = ? AND client_id = ?", key)):
+        raise Conflict(f"client {platform.client_id} of {platform.issuer} is registered already")
+    lists = {name: json.dumps(getattr(platform, name)) for name in ("origins", "templates")}
+    plain = ("id", "issuer", "client_id", "name", "auth_url", "token_url", "jwks_url", "created")
+    row = {name: getattr(platform, name) for name in plain}
+    db.table("platform").insert({**row, **lists, "state": platform.state.value})
+    for deployment in platform.deployments:
+        db.execute("INSERT INTO deployment VALUES (?, ?)", [platform.id, deployment])
 
 
 def _platform(row: Mapping[str, Any]) -> Platform:

@@ -17,17 +17,19 @@ from labkit.model import (
     OperationState,
     Principal,
 )
+from labkit.store.grading import SqliteGrading
 from labkit.store.launches import SqliteLaunches
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
 from labkit.store.tables import LAB, OPEN_STATES, lab_row, learner_of, new_id, operation_of, work_row
+from labkit.store.tokens import SqliteTokens
 from labkit.store.upkeep import SqliteUpkeep
 
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteGrading, SqliteTokens):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -122,19 +124,26 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches):
             else:
                 if kind is OperationKind.STOP:
                     _make_way(db, lab)
-                db.execute("UPDATE lab SET used = max(used, ?) WHERE id = ?", [time.time(), lab])
+                if (arguments or {}).get("polled"):
+                    last = f"lab = ? AND kind = ? AND arguments = ? AND state NOT IN {OPEN_STATES}"
+                    db.execute(f"DELETE FROM operation WHERE {last}", [lab, kind.value, text])  # noqa: S608 - a constant
+                else:
+                    db.execute("UPDATE lab SET used = max(used, ?) WHERE id = ?", [time.time(), lab])
                 operation = new_id(12)
                 row = {"id": operation, "lab": lab, "kind": kind.value, "state": "queued", "arguments": text}
                 db.table("operation").insert({**row, "created": time.time()})
             return operation_of(next(iter(db.query("SELECT * FROM operation WHERE id = ?", [operation]))))
 
     def claim(self) -> Operation | None:
-        next_one = """
+        polled = "json_extract(arguments, '$.polled') IS NOT NULL"
+        next_one = f"""
             SELECT * FROM operation AS it WHERE state = 'queued'
                 AND NOT EXISTS (SELECT 1 FROM operation AS other WHERE other.lab = it.lab AND other.state = 'running')
                 AND NOT (kind = 'start' AND EXISTS (SELECT 1 FROM lab WHERE lab.id = it.lab AND admitted IS NULL))
-            ORDER BY kind = 'stop' DESC, created LIMIT 1
-        """
+                AND NOT ({polled} AND {POLLED_AT_ONCE} <= (
+                    SELECT count(*) FROM operation WHERE state = 'running' AND {polled}))
+            ORDER BY kind = 'stop' DESC, {polled}, created LIMIT 1
+        """  # noqa: S608 - constants
         if not self._rows(next_one):
             return None
         with self._connections.write() as db:
@@ -203,6 +212,10 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches):
             "SELECT max(t) AS time FROM (SELECT max(ended) AS t FROM lab UNION SELECT max(finished) FROM operation)"
         )
         return row["time"] if row else None
+
+
+POLLED_AT_ONCE = 4
+"""Half of a controller's workers: what somebody waits for always finds one."""
 
 
 def _check_share(db: Any, learner: str, most: int) -> None:

@@ -29,6 +29,10 @@ class OutboundRefused(LabkitError):
     """A request that was not made, or whose answer was not taken. The text names an origin, never a query."""
 
 
+class Unreachable(OutboundRefused):
+    """No whole answer came: another try may have more luck."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A platform's answer, whole."""
@@ -92,7 +96,7 @@ def fetch(
             )
             return Answer(answer.status_code, answer.headers, _body(answer, origin, deadline))
     except requests.RequestException as error:
-        raise OutboundRefused(f"{origin} does not answer ({type(error).__name__})") from error
+        raise Unreachable(f"{origin} does not answer ({type(error).__name__})") from error
 
 
 def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
@@ -102,7 +106,7 @@ def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
         if len(body) > _MOST_BYTES:
             raise OutboundRefused(f"{origin} answers with more than {_MOST_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise OutboundRefused(f"{origin} takes more than {_WHOLE_SECONDS:.0f} s to answer")
+            raise Unreachable(f"{origin} takes more than {_WHOLE_SECONDS:.0f} s to answer")
     return bytes(body)
 
 
@@ -116,7 +120,7 @@ def _check_place(url: str, *, private: bool) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except OSError as error:
-        raise OutboundRefused(f"the name of {origin_of(url)} is not known") from error
+        raise Unreachable(f"the name of {origin_of(url)} is not known") from error
     if not all(ipaddress.ip_address(str(address[4][0]).split("%")[0]).is_global for address in found):
         raise OutboundRefused(
             f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"

@@ -18,7 +18,7 @@ from labkit.store.personal import OF_LEARNER
 
 ADA = Principal("lti:school", "ada-17", name="Ada Lovelace")
 DAY = 86400.0
-NOT_HERE = ("grade_outbox", "launch", "membership", "hand")
+NOT_HERE = ("grade", "excused", "launch", "membership", "hand")
 ONE_OF_EACH = dict.fromkeys(OF_LEARNER, 1) | dict.fromkeys(NOT_HERE, 0)
 
 
@@ -41,8 +41,9 @@ def busy_life(store: SqliteStore, principal: Principal = ADA) -> LabRow:
     store.add_event(operation.id, "ready", "The lab is ready", 1.0)
     store.finish(operation.id, OperationState.DONE)
     store.record_result(lab.work, CheckResult("note", Verdict.PASSED, "well done", time.time(), attested=False))
-    store.record_answer(lab.work, Answer("port", ("80",), True, 2, time.time()), most=1)
+    store.record_answer(lab.work, Answer("port", ("/etc/x", "1"), None, None, time.time()), most=1, content=b"x")
     store.open_hint(lab.work, "how", 5)
+    store.add_token(principal, scope="all", note="", expires=time.time() + 60)
     store.audit(lab.learner, "start", lab.id)
     store.lab_ended(lab.id)
     return lab
