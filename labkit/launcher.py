@@ -138,7 +138,7 @@ def _plan(settings: Settings, port: int | None = None, more: Sequence[Child] = (
     engine += ["--warm", settings.warm, "--spares", str(settings.spares)]
     gateway = [*labkit, "gateway", "--exit-with-parent", "--socket", str(settings.gateway_socket)]
     gateway += ["--port", str(port or settings.gateway_port), *(["--web", str(settings.web_socket)] if more else [])]
-    controller = [*labkit, "controller", "--exit-with-parent", *(["--stay"] if more else [])]
+    controller = [*labkit, "controller", "--exit-with-parent", *(["--stay", "--attest"] if more else [])]
     children = [
         Child("controller", tuple(controller)),
         Child("gateway", tuple(gateway), str(settings.gateway_socket)),

@@ -97,12 +97,14 @@ def visit(app: Flask, moodle: Simulator) -> Visit:
     return click
 
 
-def send(page: TestResponse, path: str, **fields: object) -> TestResponse:
+def send(page: TestResponse, path: str, origin: str = TOOL, **fields: object) -> TestResponse:
     """Post one of a page's forms, by its path below the page's own address."""
     csrf = re.search(r'name="csrf" value="(\w+)"|data-csrf="(\w+)"', page.text)
     assert csrf is not None
     browser: Browser = page.browser  # type: ignore[attr-defined]
-    return browser.post(page.request.path + path, data={"csrf": csrf[1] or csrf[2], **fields})
+    return browser.post(
+        page.request.path + path, headers={"Origin": origin}, data={"csrf": csrf[1] or csrf[2], **fields}
+    )
 
 
 def read(page: TestResponse, path: str) -> TestResponse:

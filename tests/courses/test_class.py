@@ -121,6 +121,16 @@ def test_a_request_that_is_not_from_our_own_page_changes_nothing(
     assert store.labs() == []
 
 
+def test_a_form_of_our_own_page_is_taken_though_browsers_say_it_comes_from_nowhere(
+    visit: Visit, activity: Activity, store: SqliteStore
+) -> None:
+    page = visit(TEACHER, activity=activity.id)
+    assert send(page, "labs/start", subject=SAM, origin="null").status_code == 303
+    assert send(page, "labs/start", subject=SCRIPT, origin="https://evil.example").status_code == 403
+    assert "1</b><span>working" in read(page, "").text
+    assert len(store.labs()) == 1
+
+
 def paths(app: Flask, page: TestResponse, learner: str) -> list[tuple[str, str]]:
     """Every address of the class page and of deep linking, for one visit: (method, address)."""
     launch = page.request.path.split("/")[2]

@@ -33,6 +33,10 @@ _STATUSES: tuple[tuple[type[LabkitError], int], ...] = (
 )
 
 
+LOOKS = frozenset({"view", "status", "events", "page", "pane_link"})
+"""What the lab view asks by itself, again and again."""
+
+
 class Service:
     """`Labs` for the handlers, opened when a lab is first asked for: a panel that only looks starts nothing."""
 
@@ -63,8 +67,16 @@ class Service:
 class Handler(APIHandler):
     """What all have in common: `Labs` in a thread, and labkit's errors as they are."""
 
+    _track_activity = False  # a panel that looks every few seconds must not keep the server alive for ever
+
     def initialize(self, service: Service) -> None:
         self.service = service
+
+    async def prepare(self, **options: Any) -> None:
+        """Nobody is answered who is not signed in, whatever the method (Jupyter's own default is to answer)."""
+        await super().prepare(**options)
+        if not self.current_user:
+            raise web.HTTPError(403)
 
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer, found in a thread. Raises HTTPError with labkit's sentence."""
@@ -93,27 +105,26 @@ class Handler(APIHandler):
 
 
 class TemplatesHandler(Handler):
-    @web.authenticated
     async def get(self) -> None:
         found = await self.ask(lambda: available(self.service.settings.templates_dir))
         self.finish({"templates": [{k: v for k, v in asdict(one).items() if k != "folder"} for one in found]})
 
 
 class LabsHandler(Handler):
-    @web.authenticated
     async def get(self) -> None:
         self.finish({"labs": await self.ask(self.service.all)})
 
-    @web.authenticated
     async def post(self) -> None:
         (template,) = self.body(template=str)
+        self._track_activity = True
         operation = await self.ask(lambda: self.service.labs().start(app.local_principal(), template))
         self.set_status(202)
         self.finish({"lab": operation.lab, "operation": operation.id})
 
 
 class LabHandler(Handler):
-    @web.authenticated
+    _track_activity = True
+
     async def delete(self, lab: str) -> None:
         operation = await self.ask(lambda: self.service.labs().stop(app.local_principal(), lab))
         self.set_status(202)
@@ -123,21 +134,19 @@ class LabHandler(Handler):
 class ViewHandler(Handler):
     """The lab view's questions (`labkit.view`)."""
 
-    @web.authenticated
     async def post(self, lab: str, method: str) -> None:
         params = self.get_json_body() or {}
         if not isinstance(params, dict):
             raise web.HTTPError(400, "the body must be a JSON object")
+        self._track_activity = method not in LOOKS
         self.finish(await self.ask(lambda: self.service.view(lab).handle(method, params)))
 
 
 class MediaHandler(Handler):
     """A file of a template's media folder."""
 
-    @web.authenticated
     async def get(self, lab: str, path: str) -> None:
         data = await self.ask(lambda: self.service.view(lab).media(f"media/{path}"))
-        self.set_header("Content-Type", mimetypes.guess_type(path)[0] or "application/octet-stream")
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(data)
+        self.finish(data, set_content_type=mimetypes.guess_type(path)[0] or "application/octet-stream")

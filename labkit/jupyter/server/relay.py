@@ -90,7 +90,8 @@ class PaneHandler(JupyterHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Everything is done here: the body has not been read yet."""
-        await super().prepare()  # raises 403 or leads to the login page
+        await super().prepare()
+        web.authenticated(_signed_in)(self)  # 403, or the way to the login page
         if self._finished:
             return
         if self.request.method not in _METHODS:
@@ -154,6 +155,10 @@ class PaneHandler(JupyterHandler):
 
     def _passed(self) -> Iterable[tuple[str, str]]:
         return ((name, value) for name, value in self.request.headers.get_all() if name.lower() not in _KEPT_BACK)
+
+
+def _signed_in(handler: web.RequestHandler) -> None:
+    """What is reached by who is."""
 
 
 async def _connected(path: Path) -> _End:
