@@ -266,6 +266,8 @@ def keep_warm(settings: Settings, template: str, spares: int) -> Mapping[str, An
 
 def running_labs(settings: Settings) -> frozenset[str]:
     """The ids of the labs that have not ended. Starts nothing."""
+    if settings.url:
+        return frozenset(lab.id for lab in open_labs(settings).labs(local_principal()))
     return frozenset(row.id for row in labs_in_use(settings))
 
 

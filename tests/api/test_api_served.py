@@ -34,7 +34,7 @@ SAMPLES = {
     "machine": "box", "pane": "terminal", "step": "note", "question": "view", "path": "media/box.svg", "seconds": 60.0,
     "name": "one", "done": True, "given": ["x"], "hint": "h", "params": {}, "command": "id", "timeout": 5.0,
     "activity": "hello-lab", "begins": 0.0, "ends": None, "labs": 1, "spares": 0, "reservation": "r",
-    "template": "none",
+    "template": "none", "work": "w", "points": 1.0, "upload": "u",
 }  # fmt: skip
 
 
