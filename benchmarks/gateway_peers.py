@@ -14,6 +14,7 @@ import datetime
 import hashlib
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -136,7 +137,8 @@ class Source:
         }
 
     def serve(self) -> None:
-        """Until it is killed."""
+        """Until it is killed. A flood gets a process of its own: its thread would hold up the other panes' ends."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while True:
             sock, _ = self.listener.accept()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -165,7 +167,14 @@ class Source:
         if b"sec-websocket-protocol" in lower:
             answer += b"Sec-WebSocket-Protocol: " + lower[b"sec-websocket-protocol"].split(b",")[0] + b"\r\n"
         sock.sendall(answer + b"\r\n")
-        self.talk(Frames(sock, rest), flood=path.endswith(("/vnc", "/flood")))
+        flood = path.endswith(("/vnc", "/flood"))
+        if flood and os.fork():
+            return
+        try:
+            self.talk(Frames(sock, rest), flood=flood)
+        finally:
+            if flood:
+                os._exit(0)
 
     def talk(self, frames: Frames, *, flood: bool) -> None:
         """Send what is asked for, or what comes."""

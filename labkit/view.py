@@ -13,7 +13,8 @@ from typing import Any
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
+from labkit.remote.client import service_of
 
 Json = dict[str, Any]
 
@@ -30,7 +31,14 @@ class View:
             "tick": self._tick,
             "answer": self._answer,
             "open_hint": self._open_hint,
-            "check": self._check,
+            "check": lambda step: self._operated(self._labs.check, step),
+            "poll": lambda step: self._operated(self._labs.poll, step),
+            "collect": lambda question: self._operated(self._labs.collect, question),
+            "upload": lambda upload: self._operated(self._labs.upload, upload),
+            "pause": lambda: self._operated(self._labs.pause),
+            "resume": lambda: self._operated(self._labs.resume),
+            "reset": lambda machine: self._operated(self._labs.reset, machine=machine or None),
+            "stop": lambda: self._operated(self._labs.stop),
             "extend": self._extend,
             "events": self._events,
             "pane_link": self._pane_link,
@@ -38,6 +46,9 @@ class View:
 
     def handle(self, method: str, params: Mapping[str, Any]) -> Json:
         """Answer one question. Each may name a `language`. Raises LabkitError, whose text the view shows."""
+        if service := service_of(self._labs):
+            asked = {"language": self._language, **params} if self._language else params
+            return service.view(self._principal, self._lab, method, asked)
         language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
         if language != self._language:
             return View(self._labs, self._principal, self._lab, language).handle(method, params)
@@ -88,8 +99,8 @@ class View:
     def _open_hint(self, hint: str) -> Json:
         return {"progress": self._told(self._labs.open_hint(self._principal, self._lab, hint))}
 
-    def _check(self, step: str) -> Json:
-        return {"operation": self._labs.check(self._principal, self._lab, step).id}
+    def _operated(self, call: Callable[..., Operation], *arguments: str, **options: str | None) -> Json:
+        return {"operation": call(self._principal, self._lab, *arguments, **options).id}
 
     def _extend(self, minutes: float) -> Json:
         if not isinstance(minutes, int | float) or not 0 < minutes <= 24 * 60:
@@ -152,7 +163,7 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
     """The last answer to a question, and what is said to it; the right ones only once nothing more can be answered."""
     last = answers[-1]
     left = max(0, question.attempts - len(answers)) if question.attempts else None
-    over = bool(last.right) or left == 0 or (question.kind == "free" and last.points is not None)
+    over = bool(last.right) or left == 0 or (question.by_hand and last.points is not None)
     try:
         feedback = grade(question, last.given).feedback
     except ValueError:  # the author has changed the question since
@@ -161,10 +172,11 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
         "given": list(last.given),
         "right": last.right,
         "points": last.points,
+        "comment": last.comment,
         "left": left,
         "over": over,
         "feedback": list(feedback),
-        "solution": question.right if over and question.kind != "free" else None,
+        "solution": question.right if over and not question.by_hand else None,
     }
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
+
+log = logging.getLogger(__name__)
 
 SHELL = ("/bin/sh", "-c", "TERM=xterm-256color; export TERM; command -v bash >/dev/null && exec bash; exec sh")
 """The better one of the shells that the container's image has."""
@@ -62,6 +65,8 @@ class ExecStream:
         for answer in self._frames.data_to_send():  # a pong, or the answer to a close
             with contextlib.suppress(asyncio.QueueFull):
                 self._out.put_nowait(answer)
+        if self._frames.parser_exc is not None:
+            log.info("refused: what the browser sent is no frame, or too large a one")
         if self._frames.close_expected() or self._frames.parser_exc is not None:
             raise ConnectionResetError("the browser has closed the stream")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from labkit.gateway.responses import CSP, Response, as_text
 STATIC = Path(__file__).parent.parent / "static"
 """Where `npm run build` puts the browser parts; the wheel carries them."""
 
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 # Every address is relative: behind jupyter-server-proxy the page does not know the prefix it is served below.
@@ -29,13 +31,15 @@ _SHELL = b"""<!doctype html>
 """
 
 
-def shell(frames: str) -> Response:
+def shell(frames: str, around: str = "") -> Response:
     """The page of any pane. It holds nothing of any lab; the ticket in its address never reaches this server.
 
-    `frames` are the origins of machines' pages, which it may hold in a frame; "" for none.
+    `frames` are the origins of machines' pages, which it may hold in a frame, and `around` those of pages that may hold
+    it; "" for none.
     """
-    policy = {"Content-Security-Policy": f"{CSP}; frame-src {frames}"} if frames else {}
-    return Response(200, _SHELL, "text/html; charset=utf-8", headers=policy)
+    policy = CSP.replace("frame-ancestors 'self'", f"frame-ancestors 'self' {around}".strip())
+    policy += f"; frame-src {frames}" if frames else ""
+    return Response(200, _SHELL, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
 
 
 class StaticFiles:

@@ -12,6 +12,8 @@ from labkit.gateway.tunnels import Tunnel
 
 WRITE_HIGH = 256 * 1024
 """Bytes that wait for a slow reader before the other side stops being read."""
+TURN = 64 * 1024
+"""Who has sent so much at once is read again only after all others had their turn."""
 LINGER_SECONDS = 5.0
 """A closed end gets this long to take what was already on the way to it."""
 
@@ -29,7 +31,7 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.peer is not None:
             self.peer.transport.write(data)
-        if wait := self._passed(data):
+        if (wait := self._passed(data)) or len(data) >= TURN:
             self._fast = True
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(wait, self._slow_again)

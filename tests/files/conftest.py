@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from labkit.app import Labs, local_principal, open_labs
+from labkit.settings import load
+from tests.support.containers import oci_layout
 from tests.support.home import Home, new_home
 
 
@@ -83,8 +85,11 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    home = new_home()
-    started = home.labkit("start", "hello-lab")
+    home = new_home(image=False)
+    oci_layout(home.settings.images_dir / "box" / "1" / "oci")
+    (home.settings.images_dir / "box" / "current").symlink_to("1")
+    (home.settings.images_dir / "tiny").symlink_to(load().images_dir / "tiny")
+    started = home.labkit("start", "hello-lab", LABKIT_GATEWAY_NAMESPACE="default")  # for the tests of rights
     assert started.returncode == 0, started.stderr
     link = urlsplit(home.json("open", "hello-lab", "box", "console", "--print")[0]["url"])
     assert link.port is not None

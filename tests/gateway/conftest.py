@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from gateway_page import Open
 from gateway_peer import Peer, ttyd
-from gateway_process import LAB, TERMINAL_KEY, Gateway, gateway_process
 from gateway_screen import Screen
 from playwright.sync_api import Browser, Page
 
 from labkit.manifests.names import terminal_secret
+from tests.support.gateway import LAB, TERMINAL_KEY, Gateway, gateway_process
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_process import Gateway
 from playwright.sync_api import Page, expect
+
+from tests.support.gateway import Gateway
 
 Open = Callable[..., Page]
 """Opens a pane's page by the pane's name; see conftest.py."""

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from gateway_peer import PICTURE, Peer
-from gateway_process import Gateway
 
 from labkit.gateway import codes
 from labkit.gateway.codes import Codes
 from labkit.gateway.machines import Denied
 from labkit.gateway.routes import PanePath
+from tests.support.gateway import Gateway
 
 PANE = "/panes/alab/m/console"
 

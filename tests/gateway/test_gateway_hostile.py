@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually
 from gateway_site import running_site
 from playwright.sync_api import Browser, Page, expect
+
+from tests.support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.e2e
 

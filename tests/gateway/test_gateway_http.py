@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually, gateway_process, open_console
+
+from tests.support.gateway import Gateway, eventually, gateway_process, open_console
 
 STATE = "/panes/alab/m/console/state"
 

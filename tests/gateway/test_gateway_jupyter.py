@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from labkit.settings import load
+from tests.support.gateway import Gateway, eventually
 
 pytest.importorskip("jupyter_server_proxy")
 

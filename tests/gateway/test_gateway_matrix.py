@@ -10,12 +10,12 @@ from typing import Any
 import psutil
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually, gateway_process, open_console
 from websockets.exceptions import InvalidStatus
 
 from labkit.gateway import routes
 from labkit.gateway.routes import Bears, Needs, Row
 from labkit.tickets import SigningKey, Ticket, sign
+from tests.support.gateway import Gateway, eventually, gateway_process, open_console
 
 WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"} | {
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from gateway_page import Open, embedded, says, shows
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually
 from gateway_screen import Screen
 from gateway_site import running_site
 from playwright.sync_api import Page, expect
+
+from tests.support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.e2e
 AXE = Path(__file__).parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"

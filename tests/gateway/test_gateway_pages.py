@@ -7,10 +7,11 @@ import re
 import pytest
 from gateway_page import Open, embedded, says, shows
 from gateway_peer import Peer, echo
-from gateway_process import Gateway, eventually
 from gateway_screen import Screen
 from playwright.sync_api import expect
 from websockets.asyncio.server import ServerConnection
+
+from tests.support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.e2e
 

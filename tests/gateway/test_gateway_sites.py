@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually
 from gateway_site import Site, running_site
 from websockets.sync.client import connect
 from websockets.sync.server import serve
@@ -21,6 +20,7 @@ from labkit.gateway import forwarding
 from labkit.gateway.origins import Origins, label_of
 from labkit.gateway.routes import PanePath
 from labkit.gateway.tunnels import Pace
+from tests.support.gateway import Gateway, eventually
 
 PANE = PanePath("alab", "m", "site")
 HOST = label_of(PANE) + ".localhost"

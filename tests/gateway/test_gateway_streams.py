@@ -10,7 +10,6 @@ from typing import Any
 import psutil
 import pytest
 from gateway_peer import Peer, echo
-from gateway_process import Gateway, eventually
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
@@ -20,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from labkit.gateway.cast import Frames
+from tests.support.gateway import Gateway, eventually
 
 MEGABYTE = 2**20
 

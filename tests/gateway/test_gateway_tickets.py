@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 from gateway_peer import Peer
-from gateway_process import Gateway, eventually, open_console
 from websockets.exceptions import InvalidStatus
 
 from labkit.tickets import SigningKey, Ticket, jwks, sign
+from tests.support.gateway import Gateway, eventually, open_console
 
 PATH = "/panes/alab/m/console"
 

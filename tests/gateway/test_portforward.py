@@ -13,11 +13,11 @@ from typing import Any
 import paramiko
 import pytest
 from gateway_peer import Peer
-from gateway_process import eventually
 
 from labkit.cluster.client import Cluster
 from labkit.cluster.portforward import PortForward, open_port
 from labkit.errors import ClusterError, ClusterUnavailable
+from tests.support.gateway import eventually
 
 
 @pytest.fixture

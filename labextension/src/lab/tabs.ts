@@ -3,7 +3,7 @@ import { MainAreaWidget } from "@jupyterlab/apputils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { refreshIcon, stopIcon, ToolbarButton } from "@jupyterlab/ui-components";
 import { Widget } from "@lumino/widgets";
-import type { ActionName } from "../view/act.ts";
+import type { PaneAction } from "../view/act.ts";
 import { type Actions, mount } from "../view/index.ts";
 import { transport } from "./api.ts";
 import { labIcon } from "./icon.ts";
@@ -48,7 +48,7 @@ class Part extends Widget implements Actions {
     });
   }
 
-  async act(action: ActionName, target: string, text: string, interrupt: boolean): Promise<void> {
+  async act(action: PaneAction, target: string, text: string, interrupt: boolean): Promise<void> {
     return (await this.panes).act(action, target, text, interrupt);
   }
 

@@ -27,6 +27,8 @@ export interface Options {
   actions?: Actions;
   /** Told once the lab is drawn: what its panes can be asked to do. */
   ready?(panes: Actions): void;
+  /** Stands at the end of the top line. */
+  beside?: HTMLElement;
 }
 
 /**
@@ -64,7 +66,10 @@ export function mount(element: HTMLElement, transport: Transport, options: Optio
     }
   }
   const polling = poll(shell.root, ask);
-  const deafen = transport.onEvent(polling.now);
+  const deafen = transport.onEvent((event) => {
+    if (isChange(event)) void lab?.redraw();
+    polling.now();
+  });
   polling.now();
   return () => {
     deafen();
@@ -85,11 +90,17 @@ function inLanguage(request: Request): Request {
   return (method, params) => request(method, { ...params, language: wantedLanguage() });
 }
 
+/** The author has changed the text: it is drawn anew, while the panes live on. */
+function isChange(event: unknown): boolean {
+  return (event as { changed?: unknown } | null)?.changed === "text";
+}
+
 /** How much later the end is, each time the learner asks for it. */
 const EXTEND_MINUTES = 30;
 
 interface LabView {
   refresh(): Promise<void>;
+  redraw(): Promise<void>;
   close(): void;
 }
 
@@ -138,6 +149,7 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
       extend: () => void extend(),
       layout: alone || show.part !== undefined ? undefined : layoutButton(main, show.layout),
     });
+    if (options.beside) head.element.append(options.beside);
     const part = text(fresh, { request, failed, progressed, content: (html) => blocks(html, host) });
     if (part !== undefined) part.element.id = freshId("instructions");
     const parts = part === undefined || panes.element.hidden ? [] : [splitter(main, part.element)];
@@ -151,11 +163,17 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
   async function change(language: string): Promise<void> {
     remember("language", language);
     speak(language);
+    await redraw();
+    top.element.querySelector("select")?.focus();
+  }
+
+  async function redraw(): Promise<void> {
     try {
       const fresh = await request("view", {});
+      const scrolled = left?.element.scrollTop ?? 0;
       [top, left] = draw(fresh);
       update(fresh);
-      top.element.querySelector("select")?.focus();
+      if (left) left.element.scrollTop = scrolled;
     } catch (error) {
       failed(error as Error);
     }
@@ -185,6 +203,7 @@ function labView(view: View, transport: Transport, shell: Shell, failed: (error:
       const fresh = await request("status", {});
       update(version === before ? fresh : { ...fresh, progress: status.progress });
     },
+    redraw,
     close: () => panes.close(),
   };
 }

@@ -1,5 +1,5 @@
 // The right side: machines as tabs, the panes of the chosen one, tools, and the machine's state.
-import type { ActionName, Actions } from "./act.ts";
+import type { PaneAction, Actions } from "./act.ts";
 import type { Credential, Lab, Machine, Pane, Status } from "./contract.ts";
 import { freshId, h, setText } from "./dom.ts";
 import { PaneFrame } from "./frame.ts";
@@ -50,7 +50,7 @@ export class Panes implements Actions {
     this.choose(this.machine?.name ?? this.machines[0]?.name ?? "");
   }
 
-  async act(action: ActionName, target: string, text: string, interrupt: boolean): Promise<void> {
+  async act(action: PaneAction, target: string, text: string, interrupt: boolean): Promise<void> {
     const { machine, pane: named } = this.find(target);
     const ofType = (type: string): Pane | undefined => machine.panes.find((pane) => pane.type === type);
     const pane = named ?? ofType("terminal") ?? ofType("exec") ?? ofType("console");

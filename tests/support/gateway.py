@@ -76,6 +76,7 @@ def gateway_process(
     kubeconfig: Path,
     *options: str,
     key: tickets.SigningKey | None = None,
+    terminal_key: bytes = TERMINAL_KEY,
     environ: dict[str, str] | None = None,
 ) -> Iterator[Gateway]:
     """`labkit gateway` with its state in `folder`; its keys are written first, as a lab's start does."""
@@ -83,7 +84,7 @@ def gateway_process(
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
     (keys / "tickets.jwks.json").write_text(json.dumps(tickets.jwks([key])))
-    (keys / "terminal.key").write_bytes(TERMINAL_KEY)
+    (keys / "terminal.key").write_bytes(terminal_key)
     names = {"LABKIT_STATE_DIR": folder, "LABKIT_KUBECONFIG": kubeconfig, "LABKIT_RUNTIME_ROOT": folder / "run"}
     environ = {**os.environ, **(environ or {}), **{name: str(value) for name, value in names.items()}}
     socket = folder / "run" / "g.sock"
