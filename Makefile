@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 VIEW_SOURCES := $(shell find labextension/src labextension/schema labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
 
-.PHONY: help demo test lint install clean pictures words
+.PHONY: help demo demo-lti test lint install clean pictures words
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
 
 demo: install image  ## Start everything and print the URL of JupyterLab on the first notebook; Ctrl-C stops it all.
 	@exec $(BIN)/labkit demo
+
+demo-lti: install-test image  ## A course to click in, with labkit as its tool, until Ctrl-C.
+	@$(BIN)/python -m tests.support.platform
 
 test: install-test image lint  ## The whole test-suite, browser tests included.
 	cd labextension && npm run --silent test

@@ -98,8 +98,9 @@ def wake(settings: Settings) -> None:
         launcher.ensure(settings)
 
 
-def controller(settings: Settings, *, stay: bool = False) -> Controller:
-    """The controller of this installation; it is to `stay` though no lab runs."""
+def controller(settings: Settings, *, stay: bool = False, attest: bool = False) -> Controller:
+    """The controller of this installation; it is to `stay` though no lab runs, and to `attest` what checks say: where
+    learners cannot write results themselves."""
     kept, kubeconfig = SqliteStore(settings.database), chosen(settings)
     # Only one process of a state folder gets as far as the lease (it has the file lock): they all are one holder.
     holder = f"{socket.gethostname()}_{hashlib.sha256(str(settings.state_dir).encode()).hexdigest()[:8]}"
@@ -111,7 +112,7 @@ def controller(settings: Settings, *, stay: bool = False) -> Controller:
         seconds=settings.lease_seconds,
     )
     return Controller(
-        surroundings(settings, Keyring(settings), kept, permit=lease.check),
+        replace(surroundings(settings, Keyring(settings), kept, permit=lease.check), attested=attest),
         lease,
         idle_seconds=0 if stay else settings.idle_minutes * 60,
         purge=lambda now: purge(settings, kept, now),
@@ -265,6 +266,8 @@ def keep_warm(settings: Settings, template: str, spares: int) -> Mapping[str, An
 
 def running_labs(settings: Settings) -> frozenset[str]:
     """The ids of the labs that have not ended. Starts nothing."""
+    if settings.url:
+        return frozenset(lab.id for lab in open_labs(settings).labs(local_principal()))
     return frozenset(row.id for row in labs_in_use(settings))
 
 

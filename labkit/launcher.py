@@ -87,13 +87,17 @@ def serve(settings: Settings, port: int, more: Sequence[Child]) -> int:
 
 
 def stop(settings: Settings) -> bool:
-    """End the supervisor and what it watches; machines keep running. False where none runs. Raises SetupError for a
-    service: whoever started it ends it."""
+    """End the supervisor and what it watches; machines keep running. False where none runs. Raises SetupError."""
+    check_ours(settings)
     with _only_one(settings):
-        found = status(settings)
-        if found and found.get("service"):
-            raise SetupError("`labkit serve` runs here: end it where it was started (`systemctl stop labkit`)")
         return _stop(settings)
+
+
+def check_ours(settings: Settings) -> None:
+    """Raises SetupError where what runs is a service, which we do not end."""
+    found = status(settings)
+    if found and found.get("service"):
+        raise SetupError("`labkit serve` runs here: end it where it was started (`systemctl stop labkit`)")
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _plan(settings: Settings, port: int | None = None, more: Sequence[Child] = (
     engine += ["--warm", settings.warm, "--spares", str(settings.spares)]
     gateway = [*labkit, "gateway", "--exit-with-parent", "--socket", str(settings.gateway_socket)]
     gateway += ["--port", str(port or settings.gateway_port), *(["--web", str(settings.web_socket)] if more else [])]
-    controller = [*labkit, "controller", "--exit-with-parent", *(["--stay"] if more else [])]
+    controller = [*labkit, "controller", "--exit-with-parent", *(["--stay", "--attest"] if more else [])]
     children = [
         Child("controller", tuple(controller)),
         Child("gateway", tuple(gateway), str(settings.gateway_socket)),

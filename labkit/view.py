@@ -120,7 +120,8 @@ class View:
 
     def _pane_link(self, machine: str, pane: str) -> Json:
         link = self._labs.pane_link(self._principal, self._lab, machine, pane)
-        return {"path": link.path, "ticket": link.ticket, "expires": link.expires}
+        root = {"root": link.root} if link.root else {}
+        return {"path": link.path, "ticket": link.ticket, "expires": link.expires, **root}
 
     def _model(self) -> PageModel:
         return self._labs.instructions(self._principal, self._lab, language=self._language)

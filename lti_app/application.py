@@ -52,7 +52,8 @@ def create_app(settings: Settings, labs: Labs, store: Store) -> Flask:
     app.add_url_rule("/readyz", "ready", lambda: _ready(store))
     for endpoint in app.view_functions:
         guards.guarded(guards.anybody)(app.view_functions[endpoint])  # the API asks for a token itself
-    if urlsplit(settings.public_url).path.strip("/") or not settings.public_url:
+    parts = urlsplit(settings.public_url)
+    if not settings.public_url or (parts.netloc and parts.path.strip("/")):
         log.info("public_url is not set, or has a prefix: only the API is served")
     else:
         _launches(app, settings, labs, store)
@@ -80,7 +81,8 @@ def _launches(app: Flask, settings: Settings, labs: Labs, store: Store) -> None:
 
 def _api(settings: Settings, labs: Labs, store: Store) -> Blueprint:
     hub = api.HubTokens(settings.hub_api_url, settings.hub_service) if settings.hub_api_url else None
-    return api.blueprint(labs, [api.Bearer(store, hub)], per_minute=settings.api_per_minute)
+    bearer, limit = api.Bearer(store, hub), settings.api_per_minute
+    return api.blueprint(labs, [bearer], per_minute=limit, withheld=store.bound_templates)
 
 
 def _ready(store: Store) -> str:

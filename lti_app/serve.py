@@ -18,7 +18,11 @@ def _web(chosen: Settings) -> Child:
     return Child("web", (sys.executable, "-m", "lti_app.web_server"), str(chosen.web_socket))
 
 
-PROCESSES: tuple[Callable[[Settings], Child], ...] = (_web,)
+def _outbox(chosen: Settings) -> Child:
+    return Child("outbox", (sys.executable, "-m", "lti_app.outbox_worker"))
+
+
+PROCESSES: tuple[Callable[[Settings], Child], ...] = (_web, _outbox)
 """What a service runs beside engine, controller and gateway, each a process that ends when its standard input does."""
 
 

@@ -16,7 +16,7 @@ import click
 
 from labkit import app
 from labkit.commands.labs import Session, lab_argument
-from labkit.commands.output import ago, as_json, print_json, print_table
+from labkit.commands.output import ago, as_json, print_json, print_table, printable
 from labkit.errors import LabkitError, SetupError
 from labkit.instructions import load_pages, render
 from labkit.model import Verdict
@@ -154,6 +154,9 @@ def show_handed_in(work: str, question: str, output: Path | None) -> None:
     """Show the text or file that was handed in last for QUESTION of WORK (its id, or a lab's)."""
     session = Session()
     content = session.labs.handed_in(session.principal, session.find(work), question)
+    if output is None and sys.stdout.isatty():
+        click.echo(printable(content.decode(errors="replace")))
+        return
     if output is None:
         sys.stdout.buffer.write(content)
         return

@@ -31,14 +31,15 @@ def _clock(when: float) -> str:
 @click.group(invoke_without_command=True)
 @click.option("--exit-with-parent", is_flag=True, help="End when standard input does.")
 @click.option("--stay", is_flag=True, help="Do not end when no lab has run for a while.")
+@click.option("--attest", is_flag=True, help="Attest results: learners have no access to this installation's files.")
 @click.pass_context
-def controller(context: click.Context, exit_with_parent: bool, stay: bool) -> None:
+def controller(context: click.Context, exit_with_parent: bool, stay: bool, attest: bool) -> None:
     """Do queued operations and keep labs and cluster in step. The supervisor runs it; on a cluster, you do."""
     if context.invoked_subcommand:
         return
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = load()
-    found = app.controller(settings, stay=stay)
+    found = app.controller(settings, stay=stay, attest=attest)
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: found.stop())
     if exit_with_parent:

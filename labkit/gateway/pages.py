@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from labkit.gateway.responses import CSP, Response, as_text
 STATIC = Path(__file__).parent.parent / "static"
 """Where `npm run build` puts the browser parts; the wheel carries them."""
 
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 # Every address is relative: behind jupyter-server-proxy the page does not know the prefix it is served below.

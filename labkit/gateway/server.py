@@ -75,8 +75,7 @@ def _parts(settings: Settings, engine: Engine, origins: Origins, front: Front | 
     keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(limits, metrics.ended), Uses(settings.activity_file)
     dial = Dial(engine, inside=uses_service_account(settings))
     metrics.tunnels = tunnels
-    embedders = Embedders(settings.embedders_file)
-    panes = Panes(keys, engine, StaticFiles(), tunnels, origins, embedders, front)
+    panes = Panes(keys, engine, StaticFiles(), tunnels, origins, Embedders(settings.embedders_file), front)
     sites = Sites(origins, engine, dial, tunnels, uses)
     streams = Streams(engine, dial, lambda: terminal_key(settings.terminal_key), tunnels, uses)
     transfers = FileLimits(settings.gateway_file_mib * 2**20, settings.gateway_transfers)

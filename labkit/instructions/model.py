@@ -165,6 +165,7 @@ class PageModel:
             self,
             pages=tuple(page.handed_out(locked=page.id in locked) for page in self.pages),
             hints={k: hint for k, hint in self.hints.items() if k in progress.opened and hint.page not in locked},
+            uploads=tuple(upload for upload in self.uploads if upload.page not in locked),
         )
 
     def to_json(self, *, locked: Collection[str] = ()) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Call:
 
 _LAB = "/labs/{lab}"
 _MACHINE = _LAB + "/machines/{machine}"
+_ANSWER = "/works/{work}/answers/{question}"
 _OPERATION = "/operations/{operation}"
 
 TABLE = (
@@ -114,6 +115,7 @@ TABLE = (
     Call("snapshot", "POST", f"{_LAB}/snapshots"),
     Call("restore", "POST", f"{_LAB}/restore"),
     Call("check", "POST", f"{_LAB}/check"),
+    Call("poll", "POST", f"{_LAB}/poll"),
     Call("solve", "POST", f"{_LAB}/solve"),
     Call("operations", "GET", f"{_LAB}/operations"),
     Call("lab_events", "GET", f"{_LAB}/events"),
@@ -124,6 +126,8 @@ TABLE = (
     Call("tick", "POST", f"{_LAB}/ticks"),
     Call("answer", "POST", f"{_LAB}/answers"),
     Call("open_hint", "POST", f"{_LAB}/hints"),
+    Call("collect", "POST", f"{_LAB}/collect"),
+    Call("upload", "POST", f"{_LAB}/uploads"),
     Call("instructions", "GET", f"{_LAB}/instructions"),
     Call("view", "POST", _LAB + "/view/{question}"),
     Call("media", "GET", f"{_LAB}/media"),
@@ -131,6 +135,9 @@ TABLE = (
     Call("pane_link", "POST", _MACHINE + "/panes/{pane}/link"),
     Call("execute", "POST", f"{_MACHINE}/execute", most={"timeout": 60}),
     Call("results", "GET", "/results"),
+    Call("waiting", "GET", "/waiting"),
+    Call("handed_in", "GET", _ANSWER),
+    Call("mark", "POST", f"{_ANSWER}/mark"),
     Call("reservations", "GET", "/reservations"),
     Call("reserve", "POST", "/reservations"),
     Call("unreserve", "DELETE", "/reservations/{reservation}"),

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from labkit.store.rows import WorkRow
+
 
 @dataclass(frozen=True)
 class GradeRow:
@@ -85,6 +87,9 @@ class Grades(Protocol):
     def grades(self, activity: str) -> Sequence[GradeRow]:
         """All grades of an activity."""
 
+    def all_grades(self) -> Sequence[GradeRow]:
+        """All grades there are, by when they are due."""
+
     def excuse(self, work: str, step: str, reason: str | None) -> None:
         """Take a step out of what counts, for a reason; with None, put it back."""
 
@@ -93,3 +98,6 @@ class Grades(Protocol):
 
     def attested_scores(self, work: str) -> Mapping[str, float]:
         """The best score (0..1) of each step among results that the learner had no way to write himself."""
+
+    def works_in(self, activity: str, realm: str) -> Mapping[str, WorkRow]:
+        """The works on an activity of people of a realm, by their subjects: also of those who never came themselves."""

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 
 from labkit.store.grades import GradeRow
-from labkit.store.tables import Tables
+from labkit.store.rows import WorkRow
+from labkit.store.tables import Tables, work_row
 
 _MARKED = ("tick", "result", "answer", "opened", "excused")
 """The tables whose changes may change a work's points."""
@@ -121,6 +122,9 @@ class SqliteGrading(Tables):
     def grades(self, activity: str) -> list[GradeRow]:
         return [GradeRow(**row) for row in self._rows(_GRADE + "WHERE work.activity = ?", activity)]
 
+    def all_grades(self) -> list[GradeRow]:
+        return [GradeRow(**row) for row in self._rows(_GRADE + "ORDER BY due")]
+
     def excuse(self, work: str, step: str, reason: str | None) -> None:
         if reason is None:
             self._write("DELETE FROM excused WHERE work = ? AND step = ?", work, step)
@@ -133,3 +137,7 @@ class SqliteGrading(Tables):
     def attested_scores(self, work: str) -> Mapping[str, float]:
         best = "SELECT step, max(score) AS score FROM result WHERE work = ? AND attested GROUP BY step"
         return {row["step"]: row["score"] for row in self._rows(best, work)}
+
+    def works_in(self, activity: str, realm: str) -> Mapping[str, WorkRow]:
+        sql = "SELECT subject, work.* FROM work JOIN identity USING (learner) WHERE activity = ? AND realm = ?"
+        return {str(row.pop("subject")): work_row(row) for row in self._rows(sql, activity, realm)}

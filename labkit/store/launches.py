@@ -77,6 +77,9 @@ class SqliteLaunches(SqlitePlatforms):
         )
         return Context(**row) if row else None
 
+    def contexts(self, platform: str) -> list[Context]:
+        return [Context(**row) for row in self._rows("SELECT * FROM context WHERE platform = ?", platform)]
+
     def link(self, link: str) -> LinkRow | None:
         row = self._row("SELECT * FROM resource_link WHERE id = ?", link)
         return _link(row) if row else None

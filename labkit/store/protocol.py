@@ -228,6 +228,9 @@ class Launches(Platforms, Protocol):
     def context_of(self, platform: str, deployment: str, context: str) -> Context | None:
         """By the platform's id."""
 
+    def contexts(self, platform: str) -> list[Context]:
+        """The courses of a platform from which somebody was launched."""
+
     def link(self, link: str) -> LinkRow | None:
         """By our id."""
 

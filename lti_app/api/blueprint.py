@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, g, json, make_response, request
@@ -19,7 +19,7 @@ from labkit import wire
 from labkit.app import Labs
 from labkit.errors import Fault, Forbidden, Invalid, LabkitError, NotFound, TooMuch, Unauthenticated
 from labkit.instructions import PageModel
-from labkit.model import Principal, Role
+from labkit.model import Offer, Operation, Principal, Role
 from labkit.remote import problems
 from labkit.remote.calls import ROOT, TABLE, Call
 from labkit.view import View
@@ -42,13 +42,24 @@ _HEADERS = {
 
 
 class Answers:
-    """`Labs`, and what the API has beside them."""
+    """`Labs`, and what the API has beside them. Templates that are `withheld` are for learners of certain courses."""
 
-    def __init__(self, labs: Labs) -> None:
-        self._labs = labs
+    def __init__(self, labs: Labs, withheld: Callable[[], Collection[str]]) -> None:
+        self._labs, self._withheld = labs, withheld
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._labs, name)
+
+    def templates(self, principal: Principal) -> list[Offer]:
+        return [offer for offer in self._labs.templates(principal) if self._offered(principal, offer.name)]
+
+    def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
+        if not self._offered(principal, template):
+            raise NotFound(f"there is no template '{template}'")
+        return self._labs.start(principal, template, activity=activity)
+
+    def _offered(self, principal: Principal, template: str) -> bool:
+        return principal.role is Role.OPERATOR or template not in self._withheld()
 
     def whoami(self, principal: Principal) -> Principal:
         return principal
@@ -87,12 +98,18 @@ class Gate:
         return found
 
 
-def blueprint(labs: Labs, authenticators: Sequence[Authenticate], *, per_minute: int = 1200) -> Blueprint:
+def blueprint(
+    labs: Labs,
+    authenticators: Sequence[Authenticate],
+    *,
+    per_minute: int = 1200,
+    withheld: Callable[[], Collection[str]] = tuple,
+) -> Blueprint:
     """The API below `/api`. `authenticators` are asked in order; the first that knows the caller decides."""
     found, gate, answers = (
         Blueprint("api", __name__, url_prefix="/api"),
         Gate(authenticators, per_minute),
-        Answers(labs),
+        Answers(labs, withheld),
     )
     waiting = threading.BoundedSemaphore(MOST_WAITING)
     for call in TABLE:

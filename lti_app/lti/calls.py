@@ -79,6 +79,14 @@ class Calls:
                 return answer
             refused = token
 
+    def why_not(self, platform: Platform, scope: str) -> str:
+        """Why there is no token for a scope, in a sentence; nothing where there is one."""
+        try:
+            self._token(platform, scope, "")
+        except LabkitError as error:
+            return str(error)
+        return ""
+
     def _token(self, platform: Platform, scope: str, refused: str) -> str:
         """A token that is good, and another one than `refused`: fetched once, whoever waits for it."""
         key = (platform.id, scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import lru_cache
 
 from labkit.orchestrator.keyring import write_secret
 from labkit.settings import Settings
@@ -13,6 +14,7 @@ from lti_app.lti.outbound import origin_of
 _lock = threading.Lock()
 
 
+@lru_cache(maxsize=64)
 def embedders(platform: Platform) -> frozenset[str]:
     """The origins of the pages that a platform shows its tools in."""
     return frozenset(filter(None, (origin_of(platform.issuer), origin_of(platform.auth_url))))

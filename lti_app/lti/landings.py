@@ -7,9 +7,11 @@ from lti_app.lti import claims
 from lti_app.refusals import Refusal
 
 LANDINGS: dict[tuple[str, LaunchRole], str] = {
-    (claims.RESOURCE, LaunchRole.INSTRUCTOR): "work.page",
+    (claims.RESOURCE, LaunchRole.INSTRUCTOR): "classroom.page",
     (claims.RESOURCE, LaunchRole.LEARNER): "work.page",
     (claims.RESOURCE, LaunchRole.OTHER): "work.page",
+    (claims.CHOICE, LaunchRole.INSTRUCTOR): "linking.page",
+    (claims.REVIEW, LaunchRole.INSTRUCTOR): "classroom.review",
 }
 """By kind of message and role. A pair without a row is refused."""
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
 
 
+@lru_cache(maxsize=64)
 def origins_of(platform: Platform) -> frozenset[str]:
     """Where a platform's services may be."""
     urls = (platform.issuer, platform.auth_url, platform.token_url, platform.jwks_url, *platform.origins)

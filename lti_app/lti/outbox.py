@@ -23,8 +23,8 @@ from lti_app.lti.ags import Delivery, Outcome
 from lti_app.lti.calls import Calls, TokenRefused
 from lti_app.lti.outbound import OutboundRefused, Unreachable
 
-LEASE = 120.0
-"""Longer than a send can take: a token, a score and a result, each within its time-out, and a token once more."""
+LEASE = 60.0
+"""Longer than a send can take: a token and a score, twice where the token is refused, each within its time-out."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 1800.0
 _PATIENCE = 3
 """After so many failures in a row, a platform is left alone."""

@@ -20,7 +20,7 @@ from lti_app.headers import embeddable
 from lti_app.lti.claims import CHOICE
 from lti_app.lti.linking import DATES, Pick, response
 from lti_app.lti.offers import offered
-from lti_app.lti.outbound import origin_of, owns
+from lti_app.lti.outbound import origin_of
 from lti_app.refusals import Refusal
 from lti_app.services import services
 
@@ -83,16 +83,13 @@ def preview(name: str, file: str) -> Response:
 
 
 def _asked() -> tuple[Platform, Mapping[str, Any]]:
-    """The platform and its settings. Raises Refusal where this launch is not for picking, or the answer would go
-    elsewhere."""
+    """The platform, and what it asked for. Raises Refusal where this launch is not for picking."""
     launch = current_launch()
     platform, settings = services().platform(launch.platform), launch.details.get("deep_linking")
     if launch.kind != CHOICE or not isinstance(settings, dict):
         raise Refusal("not-linking", "This visit is not for adding an activity.", status=404)
     if "ltiResourceLink" not in settings.get("accept_types", ()):
         raise Refusal("no-links", "Your course does not take activities from labkit here.", status=422)
-    if not owns(platform, str(settings.get("deep_link_return_url", ""))):
-        raise Refusal("foreign-return", "Your course wants the answer sent to somebody else.", status=422)
     return platform, settings
 
 

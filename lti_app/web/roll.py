@@ -80,6 +80,7 @@ class ClassRoom:
         """All who are in the roster, or were launched from the course, by name; teachers only once they try the lab."""
         members = {member.subject: member for member in self._store.members(self._launch.context)}
         known = {person.subject: person for person in people}
+        works = self._store.works_in(self.link.activity, self.platform.realm)
         tries, last = self._checks()
         hands = {hand.work: now - hand.raised for hand in self._store.hands(self.link.activity)}
         grades = {row.work: row for row in self._store.grades(self.link.activity)}
@@ -90,9 +91,8 @@ class ClassRoom:
             role = member.role if member else person.role if person else LaunchRole.OTHER
             name = (person.name if person else "") or (member.name if member else "")
             pupil = Pupil(subject, name, role)
-            work = self._store.work_of(member.learner, self.link.activity) if member else None
-            if member and work:
-                pupil = self._with_work(replace(pupil, learner=member.learner), work, now, tries)
+            if work := works.get(subject):
+                pupil = self._with_work(replace(pupil, learner=work.learner), work, now, tries)
                 pupil = replace(pupil, checked=last.get(work.id), hand=hands.get(work.id), grade=grades.get(work.id))
             elif role is not LaunchRole.LEARNER:
                 continue
@@ -126,20 +126,19 @@ class ClassRoom:
         return _with_progress(pupil, model, self._store.progress(work.id), tries)
 
     def pupil_work(self, learner: str) -> tuple[WorkRow, LabRow]:
-        """A learner's work and lab in this activity, whoever asks for it. Raises NotFound."""
-        inside = {member.learner for member in self._store.members(self._launch.context)}
-        work = self._store.work_of(learner, self.link.activity) if learner in inside else None
+        """A learner's work and lab in this activity, which is of this course alone. Raises NotFound."""
+        work = self._store.work_of(learner, self.link.activity)
         lab = self._store.lab_of_work(work.id) if work else None
         if work is None or lab is None:
             raise NotFound("there is no such work in this course")
         return work, lab
 
     def learner_of(self, subject: str) -> str:
-        """Our id of somebody who was launched from the course. Raises NotFound."""
-        for member in self._store.members(self._launch.context):
-            if member.subject == subject:
-                return member.learner
-        raise NotFound("this person has not opened the lab yet")
+        """Our id of somebody who has worked on the activity. Raises NotFound."""
+        work = self._store.works_in(self.link.activity, self.platform.realm).get(subject)
+        if work is None:
+            raise NotFound("this person has not opened the lab yet")
+        return work.learner
 
     def teacher(self) -> Principal:
         """The teacher, with the right over what `pupil_work` has found, and only for that."""

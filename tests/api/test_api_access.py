@@ -138,6 +138,12 @@ def test_what_only_operators_may_say_is_refused_to_a_learner(site: Site) -> None
     assert (answer.status_code, "only operators" in answer.text) == (403, True)
 
 
+def test_what_is_kept_for_a_course_is_not_there_for_who_asks_the_api(site: Site) -> None:
+    client = site.client(withheld=lambda: {"hello-lab"})
+    ada = {"Authorization": f"Bearer {site.tokens['ada']}"}
+    assert client.post(f"{ROOT}/labs", json={"template": "hello-lab"}, headers=ada).status_code == 404
+
+
 def test_the_engines_words_are_for_the_operator(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise ClusterError("secret-node refused")

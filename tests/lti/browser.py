@@ -53,7 +53,7 @@ class Browser:
         return self.post("/lti/launch", data={"state": state, "id_token": token, **more})
 
     def enter(self, platform: MockPlatform, message: str = "launch-student", **changed: Any) -> str:
-        """A launch that is taken: the address that it leads to."""
+        """A launch that is taken: the address below which its pages are."""
         answer = self.launch(platform, message, **changed)
         assert answer.status_code == 303, answer.text
-        return str(answer.headers["Location"])
+        return "/".join(answer.headers["Location"].split("/")[:3]) + "/"

@@ -53,6 +53,7 @@ def platform(store: SqliteStore) -> Iterator[MockPlatform]:
     with running_platform() as mock:
         store.add_platform(mock.registered())
         yield mock
+        store.remove_platform(mock.registered().id)
 
 
 @pytest.fixture

@@ -109,7 +109,9 @@ def running_platform(**more: Any) -> Iterator[MockPlatform]:
     mock = MockPlatform(f"http://127.0.0.1:{server.server_port}", **more)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield mock
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield mock
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -32,7 +32,7 @@ def recorded(browser: Browser, store: SqliteStore, address: str) -> Any:
 @pytest.mark.parametrize("message", ["launch-student", "launch-teacher"])
 def test_a_recorded_launch_leads_to_a_clean_address(browser: Browser, platform: MockPlatform, message: str) -> None:
     answer = browser.launch(platform, message)
-    assert (answer.status_code, answer.headers["Location"].count("/")) == (303, 3)
+    assert (answer.status_code, "?" in answer.headers["Location"]) == (303, False)
     page = browser.get(answer.headers["Location"])
     assert (page.status_code, page.headers["Referrer-Policy"]) == (200, "no-referrer")
     assert f"frame-ancestors {platform.url}" in page.headers["Content-Security-Policy"]
@@ -73,8 +73,6 @@ def test_recorded_messages_of_other_kinds_pass_every_check(
         (LEARNER, {"custom": {"lab": "hello-lab", "role": "Instructor", "roles": f"{CONTEXT}#Instructor"}}),
         (LEARNER, {"aud": ["client-1"]}),
         (LEARNER, {"aud": ["other", "client-1"], "azp": "client-1"}),
-        (LEARNER, {"iat": int(time.time()) + 30}),
-        (LEARNER, {"exp": int(time.time()) - 30, "iat": int(time.time()) - 90}),
     ],
 )
 def test_every_valid_form_of_a_launch_is_taken_with_the_role_that_it_has_in_the_course(
@@ -82,6 +80,14 @@ def test_every_valid_form_of_a_launch_is_taken_with_the_role_that_it_has_in_the_
 ) -> None:
     found = recorded(browser, store, browser.enter(platform, **changed))
     assert (found.role, found.subject) == (role, "4")
+
+
+@pytest.mark.parametrize("seconds", [{"iat": 30}, {"exp": -30, "iat": -90}])
+def test_a_platforms_clock_may_be_a_little_wrong(
+    seconds: dict[str, int], browser: Browser, store: SqliteStore, platform: MockPlatform
+) -> None:
+    times = {claim: int(time.time()) + ahead for claim, ahead in seconds.items()}
+    assert recorded(browser, store, browser.enter(platform, **times)).role is LEARNER
 
 
 def test_a_launch_is_taken_by_get_too_where_it_is_only_begun(browser: Browser, platform: MockPlatform) -> None:

@@ -1,5 +1,6 @@
 // The pages for teachers: the class (cards that keep themselves up to date), the picker of labs, and two small pages
 // that only have to send or close themselves. Everything works on elements that the server has made.
+import { followTheme } from "../view/theme.ts";
 import "./class.css";
 
 const REFRESH_MS = 10_000;
@@ -139,6 +140,8 @@ function close(origin: string): void {
 }
 
 for (const name of ["#find", "#show"]) find(name)?.addEventListener("input", sift);
+const themed = find(".site");
+if (themed) followTheme(themed);
 const page = find("#class");
 if (page) new Room(page);
 const form = find<HTMLFormElement>("#add");

@@ -126,6 +126,8 @@ export interface PaneLink {
   path: string;
   ticket: string;
   expires: number;
+  /** Where the gateway is, where it is not the host's own: a service's. */
+  root?: string;
 }
 
 export interface OperationEvent {

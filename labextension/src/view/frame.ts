@@ -34,7 +34,8 @@ export async function paneAddress(
 ): Promise<string> {
   host.paneUrl(""); // a host without panes says so before a ticket is made
   const link = await host.request("pane_link", { machine, pane });
-  return `${host.paneUrl(link.path)}#ticket=${link.ticket}`;
+  const page = link.root ? `${link.root.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
+  return `${page}#ticket=${link.ticket}`;
 }
 
 export class PaneFrame {

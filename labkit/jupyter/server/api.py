@@ -72,9 +72,9 @@ class Handler(APIHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
-    async def prepare(self) -> None:  # type: ignore[override]  # as its own superclass does
+    async def prepare(self, **options: Any) -> None:
         """Nobody is answered who is not signed in, whatever the method (Jupyter's own default is to answer)."""
-        await super().prepare()
+        await super().prepare(**options)
         if not self.current_user:
             raise web.HTTPError(403)
 

@@ -146,7 +146,7 @@ class Messages:
             },
         }  # fmt: skip
         if not activity:
-            return found | {f"{LINKING}deep_linking_settings": self._linking_settings(course)}
+            return found | {f"{LINKING}deep_linking_settings": self.linking_settings(course)}
         return found | self._about(found, course, activity, review)
 
     def _about(self, found: dict[str, Any], course: str, activity: str, review: str) -> dict[str, Any]:
@@ -164,7 +164,8 @@ class Messages:
         }
         return more | ({f"{LTI}for_user": {"user_id": review}} if review else {})
 
-    def _linking_settings(self, course: str) -> dict[str, Any]:
+    def linking_settings(self, course: str) -> dict[str, Any]:
+        """What a deep linking request says of what it takes, and where."""
         return {
             "accept_types": ["ltiResourceLink"],
             "accept_presentation_document_targets": ["frame", "iframe", "window"],

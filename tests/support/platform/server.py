@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -148,6 +148,10 @@ def _handler(platform: Platform) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             data = answer.body.encode()
+            with suppress(ConnectionError):  # whoever asked may be gone by now
+                self._send(answer, data)
+
+        def _send(self, answer: Answer, data: bytes) -> None:
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.type)
             self.send_header("Content-Length", str(len(data)))

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from labkit.folders import make_private
 from labkit.model import CheckResult, Verdict
 from labkit.orchestrator.grading import Grading
-from labkit.orchestrator.keyring import write_secret
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.settings import Settings
-from labkit.store import GradeRow, LaunchRole, LaunchState, Link, LinkRow, NewLaunch, Platform, SqliteStore, WorkRow
+from labkit.store import GradeRow, LaunchRole, LaunchState, Link, LinkRow, NewLaunch, SqliteStore, WorkRow
 from lti_app.lti import ags
 from lti_app.lti.calls import Calls
 from lti_app.lti.desk import Desk, note_of
-from lti_app.lti.keys import ToolKey, ToolKeys
+from lti_app.lti.keys import ToolKeys
 from lti_app.lti.outbox import LEASE, Outbox, pause
+from tests.courses.conftest import as_registered
 from tests.support.platform import LineItem, running_platform
 from tests.support.platform import Platform as Simulator
 
@@ -33,13 +29,6 @@ title: Graded
 machines: [{name: a, type: container, image: {bundled: web}, memory: 64Mi, panes: []}]
 """
 PAGE = "# Page\n\n## First {#first points=40}\n\nDo.\n\n## Second {#second points=60}\n\nDo.\n"
-
-
-@cache
-def tool_key() -> bytes:
-    """One key for all tests: making one takes a while."""
-    key = generate_private_key(public_exponent=65537, key_size=2048)
-    return ToolKey("any", key).pem()
 
 
 class Course:
@@ -54,18 +43,12 @@ class Course:
         for step in ("first", "second"):
             (templates / "checks" / step).mkdir(parents=True)
             (templates / "checks" / step / "check-a").write_text("#!/bin/sh\n")
-        known = moodle.settings()
-        urls = {"auth_url": known["authorization_endpoint"], "token_url": known["token_endpoint"]}
-        about = {"issuer": known["issuer"], "client_id": known["client_id"], "name": "Moodle"}
-        self.platform = Platform("p1", **about, **urls, jwks_url=known["jwks_uri"], deployments=("1",))
+        self.platform = as_registered(moodle)
         store.add_platform(self.platform)
         activity = moodle.site.activity("2", "Graded", lab="graded")
         self.item: LineItem = moodle.site.coupled("2", activity.id)[0]
         self.link = Link(activity.id, "Graded", "graded", moodle.services.url("2", self.item.id))
-        make_private(settings.state_dir)
-        write_secret(make_private(settings.keys_dir) / "lti.pem", tool_key())
         keys = ToolKeys(settings)
-        moodle.trust(keys.jwks())
         self.calls = Calls(keys, private=True, clock=self.clock)
         self.grading = Grading(store, TemplateSource(settings.templates_dir))
         self.outbox = self.new_outbox()
@@ -104,9 +87,8 @@ class Course:
 
 
 @pytest.fixture
-def course(store: SqliteStore, settings: Settings) -> Iterator[Course]:
-    with running_platform("http://tool.invalid") as moodle:
-        yield Course(store, settings, moodle)
+def course(store: SqliteStore, settings: Settings, moodle: Simulator) -> Course:
+    return Course(store, settings, moodle)
 
 
 def test_points_arrive_with_a_comment_that_lists_the_steps(course: Course) -> None:
