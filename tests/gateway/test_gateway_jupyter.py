@@ -174,6 +174,12 @@ def _open(
     ).__enter__()
 
 
+def test_what_is_escaped_in_a_path_stays_so_and_adds_no_header(server: int, gateway: Gateway, peer: Peer) -> None:
+    way = Jupyter(server, "extension")
+    added = f"/state%20HTTP/1.1%0d%0aLabkit-Ticket:%20{gateway.ticket()}%0d%0aX:%20"
+    assert way.get(f"{way.pane}{added}", **LOGIN)[0] == 404
+
+
 @pytest.mark.slow
 def test_panes_of_a_service_pass_too_and_it_is_told_its_own_name_only_after_the_origin_was_judged(
     gateway: Gateway, peer: Peer, tmp_path: Path

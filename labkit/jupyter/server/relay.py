@@ -152,11 +152,9 @@ class PaneHandler(JupyterHandler):
 
     def _head(self) -> bytes:
         """The request's head as the gateway gets it: without Jupyter's prefix, rights and tokens."""
-        path = "/" + self.path_args[0]
+        # As it came, still escaped: what is behind an escape must not become part of the head.
+        path = self.request.path[len(self.base_url.rstrip("/") + "/labkit") :]
         query = "&".join(pair for pair in self.request.query.split("&") if pair and not pair.startswith("token="))
-        raw = self.request.uri.partition("?")[0] if self.request.uri else ""
-        at = raw.find(f"labkit{path}".split("?")[0])
-        path = raw[at + len("labkit") :] if at >= 0 else path  # as it came, still escaped
         upgrade = "upgrade" in self.request.headers.get("Connection", "").lower()
         root = urlsplit(self._settings.url).path.rstrip("/")
         lines = [f"{self.request.method} {root}{path}{'?' + query if query else ''} HTTP/1.1"]
