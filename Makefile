@@ -1,14 +1,17 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both install what is missing first; running them again takes seconds.
 PYTHON ?= python3
 BIN := .venv/bin
-VIEW_SOURCES := $(shell find labextension/src labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
+VIEW_SOURCES := $(shell find labextension/src labextension/schema labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
 
-.PHONY: help demo test lint install clean pictures words
+.PHONY: help demo demo-lti test lint install clean pictures words
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
 
 demo: install image  ## Start everything and print the URL of JupyterLab on the first notebook; Ctrl-C stops it all.
 	@exec $(BIN)/labkit demo
+
+demo-lti: install-test image  ## A course to click in, with labkit as its tool, until Ctrl-C.
+	@$(BIN)/python -m tests.support.platform
 
 test: install-test image lint  ## The whole test-suite, browser tests included.
 	cd labextension && npm run --silent test
@@ -51,10 +54,12 @@ labextension/node_modules/installed: labextension/package.json labextension/pack
 
 labkit/static/built: labextension/node_modules/installed $(VIEW_SOURCES)
 	cd labextension && npm run --silent build
+	@mkdir -p .venv/share/jupyter/labextensions && rm -rf .venv/share/jupyter/labextensions/labkit
+	@ln -s $(CURDIR)/labkit/labextension .venv/share/jupyter/labextensions/labkit
 	@touch $@
 
 clean:  ## Remove what was built here (not the labs, nor the image).
-	rm -rf .venv labextension/node_modules labkit/static test-output dist
+	rm -rf .venv labextension/node_modules labextension/lib labkit/static labkit/labextension test-output dist
 
 pictures:  ## Copy the README's picture from the last test run.
 	mkdir -p docs/pictures && cp test-output/2-terminal.png docs/pictures/first-lab.png

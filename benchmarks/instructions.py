@@ -1,17 +1,22 @@
 """What labkit's own blocks cost: parsing and rendering a lab of 200 pages, against bare markdown-it-py with the same
-highlighter and sanitiser on the same text. Goal: 1.5 times at most. Ends with status 1 where the goal is missed.
+highlighter and sanitiser on the same text. Then what a check costs, on ten real machines, against plain ssh
+(`checks.py`). Goal: 1.5 times at most, both. Ends with status 1 where one is missed.
 
-    python benchmarks/instructions.py [--rounds 7]
+    python benchmarks/instructions.py [--rounds 7] [--machines 10]
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from markdown_it import MarkdownIt
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from labkit.instructions import render
 from labkit.instructions.highlight import highlight
@@ -83,7 +88,18 @@ def seconds(work: Callable[[], object]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--machines", type=int, default=10, help="0: without checks on machines")
+    given = parser.parse_args()
+    missed = texts(given.rounds)
+    if given.machines:
+        from benchmarks import checks
+
+        missed |= checks.main(given.machines, min(given.rounds, 5))
+    return missed
+
+
+def texts(rounds: int) -> int:
+    """Parse and render 200 pages; 1 where the goal is missed."""
     pages = [(f"{number}.md", PAGE.format(number=number)) for number in range(1, PAGES + 1)]
     peer = bare()
     ours: list[float] = []

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from labkit.orchestrator.permission import refused as refused_by
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.work import Surroundings
 from labkit.orchestrator.worker import Controller
+from labkit.remote.client import remote_labs
 from labkit.settings import Settings
 from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
@@ -38,16 +40,36 @@ from labkit.tickets import jwks
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
-_POLL_SECONDS = 0.04
-_SUPERVISOR_SECONDS = 2.0
+_LOOK_SECONDS = 2.0
+"""For how long events are waited for before it is seen to that somebody works at all."""
+_POLL_SECONDS = 0.5
+"""How often is asked where it cannot be waited."""
 
 
 def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Labs:
-    """`Labs` on this machine, its engine, controller and gateway started where they do not run. Raises SetupError."""
+    """`Labs`: those of the service at `url`, where that is set; else this machine's, its engine, controller and gateway
+    started where they do not run. Raises SetupError."""
+    if settings.url:
+        return remote_labs(settings.url, token(os.environ))
     keys = Keyring(settings)
     launcher.ensure(settings, progress)
     around = surroundings(settings, keys)
     return audited(DirectLabs(around, keys), around.store)
+
+
+def served_labs(settings: Settings) -> tuple[Labs, SqliteStore]:
+    """`Labs` and the store for a service's web application: templates are found by name only, and nothing is started,
+    as engine, controller and gateway run beside it. Raises SetupError."""
+    keys = Keyring(settings)
+    kept = SqliteStore(settings.database)
+    named = TemplateSource(settings.templates_dir, paths=False)
+    around = replace(surroundings(settings, keys, kept), templates=named)
+    return audited(DirectLabs(around, keys, root=settings.public_url), kept), kept
+
+
+def token(environ: Mapping[str, str]) -> str:
+    """The token for a service: one's own, or the one that a Hub gives a user's server."""
+    return environ.get("LABKIT_TOKEN") or environ.get("JUPYTERHUB_API_TOKEN", "")
 
 
 def template_of(settings: Settings, name_or_path: str) -> Template:
@@ -70,12 +92,15 @@ def result_keys(settings: Settings) -> Mapping[str, Any]:
 
 
 def wake(settings: Settings) -> None:
-    """See to it that engine, controller and gateway run: they end by themselves when no lab has run for a while."""
-    launcher.ensure(settings)
+    """See to it that engine, controller and gateway run: they end by themselves when no lab has run for a while.
+    Where labs are a service's, that is its own business."""
+    if not settings.url:
+        launcher.ensure(settings)
 
 
-def controller(settings: Settings) -> Controller:
-    """The controller of this installation."""
+def controller(settings: Settings, *, stay: bool = False, attest: bool = False) -> Controller:
+    """The controller of this installation; it is to `stay` though no lab runs, and to `attest` what checks say: where
+    learners cannot write results themselves."""
     kept, kubeconfig = SqliteStore(settings.database), chosen(settings)
     # Only one process of a state folder gets as far as the lease (it has the file lock): they all are one holder.
     holder = f"{socket.gethostname()}_{hashlib.sha256(str(settings.state_dir).encode()).hexdigest()[:8]}"
@@ -87,9 +112,9 @@ def controller(settings: Settings) -> Controller:
         seconds=settings.lease_seconds,
     )
     return Controller(
-        surroundings(settings, Keyring(settings), kept, permit=lease.check),
+        replace(surroundings(settings, Keyring(settings), kept, permit=lease.check), attested=attest),
         lease,
-        idle_seconds=settings.idle_minutes * 60,
+        idle_seconds=0 if stay else settings.idle_minutes * 60,
         purge=lambda now: purge(settings, kept, now),
     )
 
@@ -117,7 +142,8 @@ def surroundings(
 
 @contextmanager
 def store(settings: Settings) -> Iterator[SqliteStore]:
-    """The store alone, for what needs neither engine nor controller."""
+    """The store alone, for what needs neither engine nor controller. Raises SetupError where it is a service's."""
+    launcher.here(settings)
     make_private(settings.state_dir)
     found = SqliteStore(settings.database)
     try:
@@ -202,18 +228,19 @@ def local_principal(environ: Mapping[str, str] | None = None) -> Principal:
 
 def follow(labs: Labs, principal: Principal, operation: Operation, settings: Settings) -> Iterator[Event]:
     """The operation's events as they come, until it is final. Sees to it that somebody works on it."""
-    after, next_look = 0, time.monotonic() + _SUPERVISOR_SECONDS
+    after = 0
     while True:
+        begun = time.monotonic()
         final = labs.operation(principal, operation.id).state.final
-        for event in labs.events(principal, operation.id, after):
+        events = labs.events(principal, operation.id, after, wait=0.0 if final else _LOOK_SECONDS)
+        for event in events:
             after = event.seq
             yield event
         if final:
             return
-        if time.monotonic() > next_look:
-            launcher.ensure(settings)
-            next_look = time.monotonic() + _SUPERVISOR_SECONDS
-        time.sleep(_POLL_SECONDS)
+        if not events:
+            wake(settings)
+            time.sleep(max(0.0, _POLL_SECONDS - (time.monotonic() - begun)))  # it may have been told not to wait
 
 
 def engine_version(settings: Settings) -> str:
@@ -239,6 +266,8 @@ def keep_warm(settings: Settings, template: str, spares: int) -> Mapping[str, An
 
 def running_labs(settings: Settings) -> frozenset[str]:
     """The ids of the labs that have not ended. Starts nothing."""
+    if settings.url:
+        return frozenset(lab.id for lab in open_labs(settings).labs(local_principal()))
     return frozenset(row.id for row in labs_in_use(settings))
 
 

@@ -1,6 +1,8 @@
 """What can go wrong, as a user is told it. Imports nothing of ours.
 
 LabkitError                 anything labkit refuses or fails at; its text is one sentence fit for a user
+├── Unauthenticated         who asks could not be told
+├── TooMuch                 asked too often, or for too much at once; worth trying again later
 ├── NotFound                the named thing does not exist, or is not the principal's to see
 ├── Forbidden               it exists, and this principal may not do that with it
 ├── Conflict                the thing is in a state in which this cannot be done (says which)
@@ -33,6 +35,14 @@ class NotFound(LabkitError):
 
 class Forbidden(LabkitError):
     """The principal lacks the right."""
+
+
+class Unauthenticated(LabkitError):
+    """Nobody that is known asks: there is no token, or it counts no (longer)."""
+
+
+class TooMuch(LabkitError):
+    """Asked more often than is allowed; later it may be."""
 
 
 class Conflict(LabkitError):

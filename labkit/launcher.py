@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from labkit.cluster.client import chosen
 from labkit.errors import SetupError
 from labkit.folders import make_private
 from labkit.settings import Settings
-from labkit.supervisor import Child, Plan
+from labkit.supervisor import Child, Plan, run
 
 _START_SECONDS = 40.0
 _STOP_SECONDS = 40.0
@@ -41,13 +41,16 @@ def status(settings: Settings) -> Status | None:
 def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: None) -> Status:
     """The running supervisor's status, once all it watches is ready: it is started where none of this version runs.
 
-    Any number of processes may call this at once: one starts it, the others wait. Raises SetupError.
+    Any number of processes may call this at once: one starts it, the others wait. Raises SetupError, also where a
+    service of other settings runs, and where `url` says that all this is elsewhere.
     """
+    here(settings)
     found = status(settings)
     if found and _usable(found, settings):
         return found
     with _only_one(settings):
         found = status(settings)
+        _check_service(found, settings)
         if found and not found.get("ending") and not _same(found, settings):
             progress(f"Replacing the supervisor of version {found['version']}: version or settings have changed.")
         if found and (found.get("ending") or not _same(found, settings)):
@@ -59,10 +62,42 @@ def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: No
         return _wait_until_ready(settings)
 
 
+def here(settings: Settings) -> None:
+    """Raises SetupError where labs are on another computer: what is asked for concerns this one."""
+    if settings.url:
+        raise SetupError(f"LABKIT_URL is set: labs are at {settings.url}; unset it to run or manage them here")
+
+
+def serve(settings: Settings, port: int, more: Sequence[Child]) -> int:
+    """Be the supervisor, of a service with these children more, on a port of 127.0.0.1, until told to end by SIGTERM:
+    the exit status.
+
+    Children get no variable that may hold another's secret. Raises SetupError where a supervisor runs already.
+    """
+    here(settings)
+    make_private(settings.logs_dir)
+    make_private(settings.runtime_dir)
+    with _only_one(settings):
+        if _lock_is_held(settings.state_dir / "supervisor.lock"):
+            raise SetupError("labkit runs here already: end it with `labkit engine down --keep-labs` first")
+    kept = {**_handed_on(os.environ), **settings.environment()}
+    os.environ.clear()
+    os.environ.update(kept)
+    return run(_plan(settings, port, more))
+
+
 def stop(settings: Settings) -> bool:
-    """End the supervisor and what it watches; machines keep running. False where none runs."""
+    """End the supervisor and what it watches; machines keep running. False where none runs. Raises SetupError."""
+    check_ours(settings)
     with _only_one(settings):
         return _stop(settings)
+
+
+def check_ours(settings: Settings) -> None:
+    """Raises SetupError where what runs is a service, which we do not end."""
+    found = status(settings)
+    if found and found.get("service"):
+        raise SetupError("`labkit serve` runs here: end it where it was started (`systemctl stop labkit`)")
 
 
 @contextmanager
@@ -85,17 +120,29 @@ def _same(found: Status, settings: Settings) -> bool:
     return bool(found["version"] == plan.version and found.get("settings") == plan.settings)
 
 
-def _plan(settings: Settings) -> Plan:
+def _check_service(found: Status | None, settings: Settings) -> None:
+    """Raises SetupError where a service runs that is not ours to replace."""
+    if found and found.get("service") and not _same(found, settings):
+        raise SetupError(
+            "`labkit serve` runs here with other settings or another version: restart it, or use its settings "
+            "(the file named in LABKIT_CONFIG, or its LABKIT_ variables)"
+        )
+
+
+def _plan(settings: Settings, port: int | None = None, more: Sequence[Child] = ()) -> Plan:
+    """Engine (where it is embedded), controller and gateway; and for a service, which stays, what it has `more`."""
     labkit = (sys.executable, "-m", "labkit.cli")
     engine = [sys.executable, "-m", "labkit.local", "--exit-with-parent"]
     engine += ["--state-dir", str(settings.state_dir), "--runtime-dir", str(settings.runtime_dir)]
     engine += ["--images-dir", str(settings.images_dir), "--accel", settings.accel]
     engine += ["--warm", settings.warm, "--spares", str(settings.spares)]
     gateway = [*labkit, "gateway", "--exit-with-parent", "--socket", str(settings.gateway_socket)]
-    gateway += ["--port", str(settings.gateway_port)]
+    gateway += ["--port", str(port or settings.gateway_port), *(["--web", str(settings.web_socket)] if more else [])]
+    controller = [*labkit, "controller", "--exit-with-parent", *(["--stay", "--attest"] if more else [])]
     children = [
-        Child("controller", (*labkit, "controller", "--exit-with-parent")),
+        Child("controller", tuple(controller)),
         Child("gateway", tuple(gateway), str(settings.gateway_socket)),
+        *more,
     ]
     if chosen(settings) == settings.engine_kubeconfig:
         children.insert(0, Child("engine", tuple(engine), str(settings.engine_endpoint)))
@@ -106,6 +153,7 @@ def _plan(settings: Settings) -> Plan:
         logs=str(settings.logs_dir),
         children=tuple(children),
         settings=hashlib.sha256(json.dumps(settings.environment(), sort_keys=True).encode()).hexdigest(),
+        service=bool(more),
     )
 
 
@@ -132,7 +180,9 @@ def _spawn(settings: Settings) -> None:
 def _handed_on(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables a process that outlives us may have: none that can hold a token of Jupyter's or a Hub's."""
     return {
-        name: value for name, value in environ.items() if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+        name: value
+        for name, value in environ.items()
+        if name in _HANDED_ON or (name.startswith(_HANDED_ON_PREFIXES) and name != "LABKIT_TOKEN")
     }
 
 

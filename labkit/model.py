@@ -28,6 +28,17 @@ class Principal:
     role: Role = Role.LEARNER
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A template that can be started by its name, as it is told to who may choose one."""
+
+    name: str
+    title: str
+    description: str = ""
+    minutes: int | None = None
+    tags: tuple[str, ...] = ()
+
+
 class PaneType(StrEnum):
     """The ways into a machine: terminal (a server in it), serial line, screen, a shell in a container, a web page."""
 
@@ -137,6 +148,8 @@ class OperationKind(StrEnum):
     RESTORE = "restore"
     CHECK = "check"
     SOLVE = "solve"
+    COLLECT = "collect"
+    UPLOAD = "upload"
     EXTEND = "extend"
     NOTICE = "notice"
 
@@ -213,12 +226,26 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a question: keys of choices, or one text. `right` and `points` are None until someone marked it."""
+    """One answer to a question: keys of choices, one text, or path and size of a file. `right` is None where a person
+    marks it, as `points` is until then; `comment` is that person's."""
 
     question: str
     given: tuple[str, ...]
     right: bool | None
     points: float | None
+    time: float
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An answer that waits for a person to mark it: whose, of which activity, and when it was given."""
+
+    work: str
+    learner: str
+    activity: str
+    question: str
+    given: tuple[str, ...]
     time: float
 
 
@@ -257,11 +284,15 @@ class PaneMode(StrEnum):
 
 @dataclass(frozen=True)
 class PaneLink:
-    """The way to a pane: `path` below the gateway's root, and the ticket that belongs in the URL's fragment."""
+    """The way to a pane: `path` below the gateway's root, and the ticket that belongs in the URL's fragment.
+
+    `root` is where browsers find the gateway, where that is known (a service's); else the face knows it.
+    """
 
     path: str
     ticket: str
     expires: float
+    root: str = ""
 
     @property
     def fragment_url(self) -> str:

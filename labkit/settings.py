@@ -61,6 +61,16 @@ class Settings:
     kubevirt_namespace: str = "kubevirt"
     gateway_namespace: str = ""
     closed_networks: str = ""
+    url: str = ""
+    public_url: str = ""
+    web_workers: int = 2
+    web_threads: int = 16
+    api_per_minute: int = 1200
+    hub_api_url: str = ""
+    hub_service: str = "labkit"
+    launch_hours: float = 12.0
+    launch_leeway: float = 60.0
+    private_platforms: bool = False
 
     @property
     def runtime_dir(self) -> Path:
@@ -111,6 +121,11 @@ class Settings:
         return self.state_dir / "activity.json"
 
     @property
+    def embedders_file(self) -> Path:
+        """A JSON list of the origins of learning platforms, whose pages may hold labkit's in frames."""
+        return self.state_dir / "embedders.json"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
 
@@ -126,6 +141,11 @@ class Settings:
     def gateway_endpoint(self) -> Path:
         """A JSON file that the running gateway writes: {"port": N}."""
         return self.state_dir / "gateway.json"
+
+    @property
+    def web_socket(self) -> Path:
+        """Where the web application listens, behind the gateway."""
+        return self.runtime_dir / "web.sock"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, so that a process started with them has the same."""

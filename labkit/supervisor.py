@@ -38,7 +38,10 @@ class Child:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, where to listen, and the version and (as a digest) the settings of the client that asked for it."""
+    """What to run, where to listen, and the version and (as a digest) the settings of the client that asked for it.
+
+    `service`: it was started to stay (`labkit serve`), and no client replaces or ends it.
+    """
 
     version: str
     socket: str
@@ -46,6 +49,7 @@ class Plan:
     logs: str
     children: tuple[Child, ...]
     settings: str = ""
+    service: bool = False
 
     def to_json(self) -> str:
         """The plan as the supervisor reads it from its standard input."""
@@ -137,7 +141,8 @@ class Supervisor:
             ready = [await _is_ready(watched.child.ready) for watched in self._watched]
             children = [watched.status(is_ready) for watched, is_ready in zip(self._watched, ready, strict=True)]
             about = {"version": self._plan.version, "pid": os.getpid(), "ending": self._end.is_set()}
-            return {**about, "settings": self._plan.settings, "children": children}
+            about |= {"settings": self._plan.settings, "service": self._plan.service}
+            return {**about, "children": children}
         if ask == "stop":
             self._end.set()
             return {"stopping": True}
@@ -177,7 +182,11 @@ async def _end(process: asyncio.subprocess.Process | None) -> None:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Run the plan on standard input. 0: ended on request or idle. 1: another supervisor holds the lock."""
-    plan = Plan.from_json(sys.stdin.readline())
+    return run(Plan.from_json(sys.stdin.readline()))
+
+
+def run(plan: Plan) -> int:
+    """Keep a plan's children running, until told to end. The exit status: 1 where another supervisor runs."""
     with open(plan.lock, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

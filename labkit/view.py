@@ -13,7 +13,8 @@ from typing import Any
 from labkit.app import Labs
 from labkit.errors import LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
+from labkit.remote.client import service_of
 
 Json = dict[str, Any]
 
@@ -30,13 +31,24 @@ class View:
             "tick": self._tick,
             "answer": self._answer,
             "open_hint": self._open_hint,
-            "check": self._check,
+            "check": lambda step: self._operated(self._labs.check, step),
+            "poll": lambda step: self._operated(self._labs.poll, step),
+            "collect": lambda question: self._operated(self._labs.collect, question),
+            "upload": lambda upload: self._operated(self._labs.upload, upload),
+            "pause": lambda: self._operated(self._labs.pause),
+            "resume": lambda: self._operated(self._labs.resume),
+            "reset": lambda machine: self._operated(self._labs.reset, machine=machine or None),
+            "stop": lambda: self._operated(self._labs.stop),
+            "extend": self._extend,
             "events": self._events,
             "pane_link": self._pane_link,
         }
 
     def handle(self, method: str, params: Mapping[str, Any]) -> Json:
         """Answer one question. Each may name a `language`. Raises LabkitError, whose text the view shows."""
+        if service := service_of(self._labs):
+            asked = {"language": self._language, **params} if self._language else params
+            return service.view(self._principal, self._lab, method, asked)
         language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
         if language != self._language:
             return View(self._labs, self._principal, self._lab, language).handle(method, params)
@@ -64,7 +76,11 @@ class View:
 
     def _status(self) -> Json:
         status = self._labs.status(self._principal, self._lab)
-        return {"lab": _lab(status), "machines": [_machine(m) for m in status.machines], "progress": self._progress()}
+        return {
+            "lab": lab_json(status),
+            "machines": [machine_json(m) for m in status.machines],
+            "progress": self._progress(),
+        }
 
     def _page(self, page: str) -> Json:
         found = next((one for one in self._model().pages if one.id == page), None)
@@ -83,8 +99,14 @@ class View:
     def _open_hint(self, hint: str) -> Json:
         return {"progress": self._told(self._labs.open_hint(self._principal, self._lab, hint))}
 
-    def _check(self, step: str) -> Json:
-        return {"operation": self._labs.check(self._principal, self._lab, step).id}
+    def _operated(self, call: Callable[..., Operation], *arguments: str, **options: str | None) -> Json:
+        return {"operation": call(self._principal, self._lab, *arguments, **options).id}
+
+    def _extend(self, minutes: float) -> Json:
+        if not isinstance(minutes, int | float) or not 0 < minutes <= 24 * 60:
+            raise LabkitError("a lab's end is put off by some minutes, a day's at most")
+        self._labs.extend(self._principal, self._lab, minutes * 60)
+        return {"lab": lab_json(self._labs.status(self._principal, self._lab))}
 
     def _events(self, operation: str, after: int = 0) -> Json:
         # The operation first: an event written between the two calls is then not missed by a last look.
@@ -98,7 +120,8 @@ class View:
 
     def _pane_link(self, machine: str, pane: str) -> Json:
         link = self._labs.pane_link(self._principal, self._lab, machine, pane)
-        return {"path": link.path, "ticket": link.ticket, "expires": link.expires}
+        root = {"root": link.root} if link.root else {}
+        return {"path": link.path, "ticket": link.ticket, "expires": link.expires, **root}
 
     def _model(self) -> PageModel:
         return self._labs.instructions(self._principal, self._lab, language=self._language)
@@ -141,7 +164,7 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
     """The last answer to a question, and what is said to it; the right ones only once nothing more can be answered."""
     last = answers[-1]
     left = max(0, question.attempts - len(answers)) if question.attempts else None
-    over = bool(last.right) or left == 0 or (question.kind == "free" and last.points is not None)
+    over = bool(last.right) or left == 0 or (question.by_hand and last.points is not None)
     try:
         feedback = grade(question, last.given).feedback
     except ValueError:  # the author has changed the question since
@@ -150,14 +173,16 @@ def _answer(question: Question, answers: Sequence[Answer]) -> Json:
         "given": list(last.given),
         "right": last.right,
         "points": last.points,
+        "comment": last.comment,
         "left": left,
         "over": over,
         "feedback": list(feedback),
-        "solution": question.right if over and question.kind != "free" else None,
+        "solution": question.right if over and not question.by_hand else None,
     }
 
 
-def _lab(status: LabStatus) -> Json:
+def lab_json(status: LabStatus) -> Json:
+    """A lab as the view is told of it."""
     return {
         "id": status.id,
         "template": status.template,
@@ -166,10 +191,12 @@ def _lab(status: LabStatus) -> Json:
         "detail": status.detail,
         "created": status.created,
         "ended": status.ended,
+        "ends": status.ends,
     }
 
 
-def _machine(machine: MachineStatus) -> Json:
+def machine_json(machine: MachineStatus) -> Json:
+    """A machine as the view is told of it."""
     return {
         "name": machine.name,
         "state": machine.state.value,

@@ -4,6 +4,10 @@ export const bundles = [
   { name: "panes", entry: "src/panes/main.ts", packages: ["@novnc/novnc", "@xterm/xterm", "@xterm/addon-fit", "@xterm/addon-search"] },
   { name: "labview", entry: "src/view/index.ts", packages: [] },
   { name: "labview-widget", entry: "src/view/widget.ts", packages: [] },
+  { name: "preview", entry: "src/view/preview.ts", packages: [] },
   { name: "site", entry: "src/view/site.css", packages: [] },
+  { name: "work", entry: "src/web/work.ts", packages: [] },
+  { name: "web", entry: "src/web/web.css", packages: [] },
+  { name: "class", entry: "src/class/index.ts", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },
 ];

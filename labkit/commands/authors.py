@@ -1,4 +1,4 @@
-"""Commands for those who write labs and mark them: test, solve, results."""
+"""Commands for those who write labs and mark them: test, solve, results, mark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 
 from labkit import app
 from labkit.commands.labs import Session, lab_argument
-from labkit.commands.output import as_json, print_json, print_table
+from labkit.commands.output import ago, as_json, print_json, print_table, printable
 from labkit.errors import LabkitError, SetupError
 from labkit.instructions import load_pages, render
 from labkit.model import Verdict
@@ -121,9 +121,59 @@ def report(name: str, tried: Sequence[Tried]) -> bytes:
     return bytes(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
-@click.group()
-def results() -> None:
-    """What checks have said, as records that can be verified elsewhere."""
+@click.group(invoke_without_command=True)
+@click.option("--activity", help="Only what was handed in for this activity.")
+@as_json
+@click.pass_context
+def results(context: click.Context, activity: str | None, as_json: bool) -> None:
+    """What checks have said, as records that can be verified elsewhere.
+
+    Without another word: the texts and files that learners have handed in, and that wait for a person to mark them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    session = Session()
+    waiting = session.labs.waiting(session.principal, activity)
+    if as_json:
+        print_json(waiting)
+        return
+    rows = [(one.work, one.learner, one.activity, one.question, ago(one.time), _shortly(one.given)) for one in waiting]
+    print_table(("WORK", "LEARNER", "ACTIVITY", "QUESTION", "AGE", ""), rows, empty="Nothing waits to be marked.")
+
+
+def _shortly(given: Sequence[str]) -> str:
+    text = " ".join(given[0].split()) if given else ""
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+@results.command("show")
+@click.argument("work")
+@click.argument("question")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write it to this file, not to standard output.")
+def show_handed_in(work: str, question: str, output: Path | None) -> None:
+    """Show the text or file that was handed in last for QUESTION of WORK (its id, or a lab's)."""
+    session = Session()
+    content = session.labs.handed_in(session.principal, session.find(work), question)
+    if output is None and sys.stdout.isatty():
+        click.echo(printable(content.decode(errors="replace")))
+        return
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    output.write_bytes(content)
+    click.echo(f"{len(content)} bytes are in {output}")
+
+
+@click.command()
+@click.argument("work")
+@click.argument("question")
+@click.argument("points", type=float)
+@click.option("--comment", default="", help="What the learner is to read beside his points.")
+def mark(work: str, question: str, points: float, comment: str) -> None:
+    """Give POINTS for what was handed in for QUESTION of WORK (its id as `labkit results` has it, or a lab's)."""
+    session = Session()
+    session.labs.mark(session.principal, session.find(work), question, points, comment)
+    click.echo(f"Question {question} of {work}: {points:g} points")
 
 
 @results.command("export")

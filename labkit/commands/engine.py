@@ -40,6 +40,7 @@ def down(keep_labs: bool) -> None:
     if launcher.status(settings) is None:
         click.echo("Nothing is running.")
         return
+    launcher.check_ours(settings)
     try:
         if not keep_labs:
             app.stop_labs(settings, progress=lambda text: click.echo(text, err=True))

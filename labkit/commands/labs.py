@@ -16,7 +16,7 @@ from labkit import app
 from labkit.commands.output import ago, as_json, print_json, print_table, until, watch
 from labkit.errors import Conflict, LabkitError, NotFound, SetupError
 from labkit.folders import make_private
-from labkit.model import Credential, LabStatus, MachineStatus, Operation, Principal
+from labkit.model import Credential, LabStatus, MachineStatus, Operation, PaneLink, Principal
 from labkit.settings import Settings, load
 
 lab_argument = click.argument("lab", metavar="LAB")
@@ -164,12 +164,11 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
     """
     session = Session()
     lab = session.find(lab)
-    root = _gateway(session.settings)
     links = [
         {
             "machine": m.name,
             "pane": p.name,
-            "url": root + session.labs.pane_link(session.principal, lab, m.name, p.name).fragment_url,
+            "url": _url(session, session.labs.pane_link(session.principal, lab, m.name, p.name)),
         }
         for m in session.status(lab).machines
         for p in m.panes
@@ -184,10 +183,10 @@ def open_lab(lab: str, machine: str | None, pane: str | None, only_print: bool, 
     for link in links:
         click.echo(f"{link['machine']} {link['pane']}: {link['url']}")
     if not only_print and (len(links) == 1 or machine is not None):
-        webbrowser.open(_redirect(session.settings, links[0]["url"]).as_uri())
+        webbrowser.open(redirect(session.settings, links[0]["url"]).as_uri())
 
 
-def _redirect(settings: Settings, url: str) -> Path:
+def redirect(settings: Settings, url: str) -> Path:
     """A page of this user's alone that leads to `url`: a browser's command line can be read by everybody."""
     page = make_private(settings.runtime_dir) / "open.html"
     page.unlink(missing_ok=True)
@@ -196,6 +195,12 @@ def _redirect(settings: Settings, url: str) -> Path:
             f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}"><title>labkit</title>'
         )
     return page
+
+
+def _url(session: Session, link: PaneLink) -> str:
+    """Where a pane is. A service says itself where browsers find it, or is where we find it."""
+    root = link.root or session.settings.url
+    return f"{root.rstrip('/')}/{link.fragment_url}" if root else _gateway(session.settings) + link.fragment_url
 
 
 def _gateway(settings: Settings) -> str:

@@ -40,8 +40,15 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
         return
     table = Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # as it is: brackets in it are no markup
+        table.add_row(*(Text(printable(cell)) for cell in row))  # as it is: brackets in it are no markup
     Console().print(table)
+
+
+def printable(text: str) -> str:
+    """`text` with nothing in it that a terminal would obey: learners and machines have written it."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def ago(then: float) -> str:

@@ -76,7 +76,11 @@ def list_templates(as_json: bool) -> None:
     """List all templates that have a name here."""
     from labkit.templates import available
 
-    found = available(settings.load().templates_dir)
+    chosen = settings.load()
+    if chosen.url:
+        _list_offers(chosen, as_json=as_json)
+        return
+    found = available(chosen.templates_dir)
     if as_json:
         rows = [{**vars(row), "folder": str(row.folder)} for row in found]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -84,6 +88,18 @@ def list_templates(as_json: bool) -> None:
     width = max(len(row.name) for row in found)
     for row in found:
         click.echo(f"{row.name:{width}}  {row.source:7}  {row.title or row.problem}")
+
+
+def _list_offers(chosen: settings.Settings, *, as_json: bool) -> None:
+    """What a service offers."""
+    from labkit import app
+    from labkit.commands.output import print_json, print_table
+
+    offers = app.open_labs(chosen).templates(app.local_principal())
+    if as_json:
+        print_json(offers)
+    else:
+        print_table(("TEMPLATE", "TITLE"), [(each.name, each.title) for each in offers], empty="No templates.")
 
 
 @templates.command("show")

@@ -30,14 +30,16 @@ def _clock(when: float) -> str:
 
 @click.group(invoke_without_command=True)
 @click.option("--exit-with-parent", is_flag=True, help="End when standard input does.")
+@click.option("--stay", is_flag=True, help="Do not end when no lab has run for a while.")
+@click.option("--attest", is_flag=True, help="Attest results: learners have no access to this installation's files.")
 @click.pass_context
-def controller(context: click.Context, exit_with_parent: bool) -> None:
+def controller(context: click.Context, exit_with_parent: bool, stay: bool, attest: bool) -> None:
     """Do queued operations and keep labs and cluster in step. The supervisor runs it; on a cluster, you do."""
     if context.invoked_subcommand:
         return
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = load()
-    found = app.controller(settings)
+    found = app.controller(settings, stay=stay, attest=attest)
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: found.stop())
     if exit_with_parent:
@@ -113,7 +115,7 @@ def learners() -> None:
     """What is stored of learners: list it, hand it out, erase it."""
 
 
-def _find(rows: Sequence[LearnerRow], wanted: str) -> LearnerRow:
+def find_learner(rows: Sequence[LearnerRow], wanted: str) -> LearnerRow:
     """A learner by id, identity (REALM:SUBJECT), or a name that only one has."""
     for row in rows:
         if wanted == row.id or wanted in {f"{realm}:{subject}" for realm, subject in row.identities}:
@@ -145,7 +147,7 @@ def list_learners(as_json: bool) -> None:
 def export(learner: str) -> None:
     """Print all that is stored of LEARNER (an id, REALM:SUBJECT, or a name) as JSON."""
     with app.store(load()) as store:
-        click.echo(json.dumps(store.export(_find(store.learners(), learner).id), indent=2))
+        click.echo(json.dumps(store.export(find_learner(store.learners(), learner).id), indent=2))
 
 
 @learners.command()
@@ -156,7 +158,7 @@ def forget(learner: str, stop: bool, yes: bool) -> None:
     """Erase all that is stored of LEARNER: ticks, results and grades too. Refused while labs run."""
     settings = load()
     with app.store(settings) as store:
-        found = _find(store.learners(), learner)
+        found = find_learner(store.learners(), learner)
         if not yes:
             click.confirm(f"Erase {found.name or found.id} and {found.works} works for ever?", abort=True)
         if stop and found.labs:

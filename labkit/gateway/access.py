@@ -38,9 +38,11 @@ def check_origin(origin: str | None, host: str | None) -> None:
         raise Denied(403, "origin", "This can only be asked by a page of the same origin.")
 
 
-def check_host(host: str | None) -> None:
-    """On a loopback port, only loopback names: a web page must not reach it under its own name. Raises Denied."""
-    if not loopback_name(host) and not host_name(host).endswith(".localhost"):
+def check_host(host: str | None, public: str = "") -> None:
+    """On a loopback port, only loopback names, and the `public` one of a proxy in front: no web page is to reach it by
+    its own name. Raises Denied."""
+    own = loopback_name(host) or host_name(host).endswith(".localhost")
+    if not own and (not public or host_name(host) != host_name(public)):
         raise Denied(403, "host", "This server answers only to localhost.")
 
 

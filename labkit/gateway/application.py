@@ -14,6 +14,7 @@ from typing import Protocol
 
 from labkit.gateway import access, responses, routes
 from labkit.gateway.engine import Engine
+from labkit.gateway.front import Front
 from labkit.gateway.http import Answer, Request, Upgrade
 from labkit.gateway.keys import TicketKeys
 from labkit.gateway.machines import Denied, MachineLogin, MachinePane, login_of, pane_of
@@ -81,7 +82,7 @@ class Sites(Protocol):
 
 class Application:
     """Everything the gateway answers. `handlers` has a function for each row of the table, by its name; `sites` answers
-    on machines' own origins; `refused` is told the cause of each refusal."""
+    on machines' own origins; `refused` is told the cause of each refusal; what has no row is for `front`."""
 
     def __init__(
         self,
@@ -90,28 +91,33 @@ class Application:
         handlers: Mapping[str, Handler],
         sites: Sites,
         refused: Callable[[str], None],
+        front: Front | None = None,
     ) -> None:
         self._keys = keys
         self._engine = engine
         self._sites = sites
         self._refused = refused
+        self._front = front
         self._handlers = {row.handler: handlers[row.handler] for row in routes.TABLE}
 
     async def __call__(self, request: Request) -> Answer:
         """The answer to one request, and its line in the log (which holds no query, header or ticket)."""
         begun = time.monotonic()
         site = self._sites.named(request)
+        if self._front is not None and not site:
+            request = self._front.within(request)
         found = routes.NoMatch() if site else routes.match(request.method, request.path)
         reason = ""
         try:
-            if request.loopback_port:
-                access.check_host(request.headers.get("host"))
+            if request.loopback_port and not site:
+                access.check_host(request.headers.get("host"), self._front.host if self._front else "")
             answer = await (self._sites.answer(site, request) if site else self._answer(found, request))
         except Denied as denied:
             answer, reason = responses.as_json(denied.status, denied.body()), f" {denied.reason}"
             self._refused(denied.reason)
         status = 101 if isinstance(answer, Upgrade) else answer.status
-        label = found.label if isinstance(found, Match) else f"(site {site})" if site else "(no page)"
+        other = f"(site {site})" if site else "(web)" if self._front else "(no page)"
+        label = found.label if isinstance(found, Match) else other
         log.info("%s %s %d%s %.0f ms", request.method[:8], label, status, reason, (time.monotonic() - begun) * 1000)
         return answer
 
@@ -119,6 +125,8 @@ class Application:
         if isinstance(found, routes.NoMatch):
             if found.methods:
                 return responses.as_text(405, f"Only {', '.join(found.methods)} is answered here.")
+            if self._front is not None:
+                return await self._front.answer(request)
             return responses.as_text(404, "There is no such page.")
         row = found.row
         if row.changes or row.bears is Bears.SUBPROTOCOL:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import h11
 from websockets.exceptions import ConnectionClosed
@@ -13,7 +14,6 @@ from websockets.exceptions import ConnectionClosed
 from labkit.cluster.portforward import Stream
 from labkit.errors import ClusterUnavailable
 from labkit.gateway.forwarding import Fields
-from labkit.gateway.tunnels import Tunnel
 
 ANSWER_SECONDS = 120.0
 """From the request to the answer's headers."""
@@ -29,10 +29,18 @@ class Exchanged:
     pieces: AsyncGenerator[bytes, None]
 
 
+class Counts(Protocol):
+    """What counts the bytes of both ways, and says how many seconds nothing more should be read."""
+
+    def sent_up(self, size: int) -> float: ...
+
+    def sent_down(self, data: bytes) -> float: ...
+
+
 class Exchange:
     """One request and its answer on a stream that is used for nothing else."""
 
-    def __init__(self, outer: Stream, tunnel: Tunnel) -> None:
+    def __init__(self, outer: Stream, tunnel: Counts) -> None:
         self._outer = outer
         self._tunnel = tunnel
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEADERS)

@@ -20,7 +20,8 @@ _HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer")
 ) | {"transfer-encoding", "upgrade", "expect"}
 """RFC 9110, 7.6.1: for the next hop only."""
-_OURS = frozenset(("cookie", "labkit-ticket", "labkit-request", "forwarded", "x-real-ip"))
+_WAY = frozenset(("forwarded", "x-real-ip"))
+_OURS = frozenset(("cookie", "labkit-ticket", "labkit-request")) | _WAY
 _NOT_BACK = frozenset(
     ("x-frame-options", "clear-site-data", "strict-transport-security", "alt-svc", "public-key-pins", "set-cookie")
 )
@@ -48,6 +49,14 @@ def session_in(headers: Mapping[str, str]) -> str:
     """Our cookie's value; "" where there is none."""
     pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
     return next((value for name, _, value in pairs if name == COOKIE), "")
+
+
+def for_next_hop(fields: Iterable[tuple[str, str]]) -> Fields:
+    """What labkit's own web application and a browser say to each other: all but what is for one hop, and what a
+    browser says of the way that it took."""
+    fields = list(fields)
+    named = _named_by_connection(fields) | _HOP | _WAY
+    return [(n, v) for n, v in fields if (low := n.lower()) not in named and low[:12] != "x-forwarded-"]
 
 
 def to_machine(fields: Iterable[tuple[str, str]], scheme: str) -> Fields:

@@ -29,13 +29,15 @@ _SHELL = b"""<!doctype html>
 """
 
 
-def shell(frames: str) -> Response:
+def shell(frames: str, around: str = "") -> Response:
     """The page of any pane. It holds nothing of any lab; the ticket in its address never reaches this server.
 
-    `frames` are the origins of machines' pages, which it may hold in a frame; "" for none.
+    `frames` are the origins of machines' pages, which it may hold in a frame, and `around` those of pages that may hold
+    it; "" for none.
     """
-    policy = {"Content-Security-Policy": f"{CSP}; frame-src {frames}"} if frames else {}
-    return Response(200, _SHELL, "text/html; charset=utf-8", headers=policy)
+    policy = CSP.replace("frame-ancestors 'self'", f"frame-ancestors 'self' {around}".strip())
+    policy += f"; frame-src {frames}" if frames else ""
+    return Response(200, _SHELL, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
 
 
 class StaticFiles:

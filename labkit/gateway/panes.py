@@ -5,7 +5,9 @@ from __future__ import annotations
 from labkit.gateway import pages, responses
 from labkit.gateway.application import Asked, Handler
 from labkit.gateway.codes import Codes
+from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
+from labkit.gateway.front import Front
 from labkit.gateway.keys import TicketKeys
 from labkit.gateway.machines import Denied
 from labkit.gateway.origins import Origins
@@ -19,8 +21,17 @@ class Panes:
     """What is asked of a pane beside its stream."""
 
     def __init__(
-        self, keys: TicketKeys, engine: Engine, files: pages.StaticFiles, tunnels: Tunnels, origins: Origins
+        self,
+        keys: TicketKeys,
+        engine: Engine,
+        files: pages.StaticFiles,
+        tunnels: Tunnels,
+        origins: Origins,
+        embedders: Embedders,
+        front: Front | None = None,
     ) -> None:
+        self._front = front
+        self._embedders = embedders
         self._origins = origins
         self._keys = keys
         self._engine = engine
@@ -49,6 +60,8 @@ class Panes:
         if not self._keys.ready:
             raise Denied(503, "keys", "There is no key to verify tickets with yet: start a lab, which makes one.")
         await self._engine.answers()
+        if self._front is not None:
+            await self._front.ready()
         return responses.as_text(200, "ready")
 
     async def _static(self, asked: Asked) -> Response:
@@ -59,7 +72,7 @@ class Panes:
         return Response(308, text, headers={"Location": f"{asked.match.pane.pane}/"})
 
     async def _page(self, asked: Asked) -> Response:
-        return pages.shell(self._origins.pattern(asked.request.headers.get("host")))
+        return pages.shell(self._origins.pattern(asked.request.headers.get("host")), self._embedders.origins())
 
     async def _state(self, asked: Asked) -> Response:
         path, pane = asked.match.pane, asked.pane

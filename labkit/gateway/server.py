@@ -17,8 +17,10 @@ import uvloop
 from labkit.cluster.client import Cluster, chosen, uses_service_account
 from labkit.gateway.application import Application
 from labkit.gateway.dial import Dial
+from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
 from labkit.gateway.files import FileLimits, Files
+from labkit.gateway.front import Front
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
 from labkit.gateway.metrics import Metrics
@@ -37,8 +39,9 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 3.0
 
 
-def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent: bool) -> None:
-    """Serve on the unix socket `socket` and, unless `port` is None, on 127.0.0.1:`port` (0: any free port).
+def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent: bool, web: Path | None = None) -> None:
+    """Serve on the unix socket `socket` and, unless `port` is None, on 127.0.0.1:`port` (0: any free port); what is no
+    page of the gateway's is asked of the web application at the unix socket `web`, where there is one.
 
     Returns after SIGTERM, SIGINT or, with `exit_with_parent`, the end of standard input. Raises SetupError where it
     cannot listen. Which engine: see `cluster.client.chosen`.
@@ -49,7 +52,8 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
             listener = stack.enter_context(loopback_listener(port, settings.gateway_endpoint))
             listeners.append((listener, True))
             port = int(listener.getsockname()[1])
-        parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port))
+        front = Front(web, settings.public_url) if web else None
+        parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port), front)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
 
@@ -64,14 +68,14 @@ class Parts:
     uses: Uses
 
 
-def _parts(settings: Settings, engine: Engine, origins: Origins) -> Parts:
+def _parts(settings: Settings, engine: Engine, origins: Origins, front: Front | None) -> Parts:
     """Every part that has handlers, joined under one table of routes."""
     metrics = Metrics(everybody=settings.gateway_metrics)
     limits = Limits(settings.gateway_streams, settings.gateway_mib_per_second * 2**20)
     keys, tunnels, uses = TicketKeys(settings.ticket_keys), Tunnels(limits, metrics.ended), Uses(settings.activity_file)
     dial = Dial(engine, inside=uses_service_account(settings))
     metrics.tunnels = tunnels
-    panes = Panes(keys, engine, StaticFiles(), tunnels, origins)
+    panes = Panes(keys, engine, StaticFiles(), tunnels, origins, Embedders(settings.embedders_file), front)
     sites = Sites(origins, engine, dial, tunnels, uses)
     streams = Streams(engine, dial, lambda: terminal_key(settings.terminal_key), tunnels, uses)
     transfers = FileLimits(settings.gateway_file_mib * 2**20, settings.gateway_transfers)
@@ -83,7 +87,7 @@ def _parts(settings: Settings, engine: Engine, origins: Origins) -> Parts:
         "stream": streams.open,
         "metrics": metrics.answer,
     }
-    return Parts(Application(keys, engine, handlers, sites, metrics.refused), engine, tunnels, uses)
+    return Parts(Application(keys, engine, handlers, sites, metrics.refused, front), engine, tunnels, uses)
 
 
 async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool) -> None:

@@ -6,7 +6,7 @@ The table `ALLOWED` says what each place takes; a new attribute is a new word th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from markdown_it.token import Token
 from mdit_py_plugins.attrs.parse import ParseError, parse
@@ -14,15 +14,16 @@ from mdit_py_plugins.attrs.parse import ParseError, parse
 from labkit.wording import did_you_mean
 
 ALLOWED = {
-    "heading": ("id", "points"),
+    "heading": ("id", "points", "poll"),
     "code": ("run", "type", "paste", "copy", "confirm", "interrupt", "max"),
-    "text": ("open", "focus", "confirm", "max"),
+    "text": ("open", "focus", "upload", "file", "to", "confirm", "max"),
     "image": ("width", "height", "captions"),
     "link": (),
     "hint": ("id", "cost"),
     "solution": ("id", "cost"),
     "quiz": ("id", "kind", "points", "attempts", "tolerance", "case", "shuffle"),
     "answer": ("id", "points"),
+    "collect": ("id", "points", "machine", "path"),
 }
 UNREADABLE = (
     "the attributes {} cannot be read; write key=value, and quote a value that holds anything but letters, digits, "
@@ -43,10 +44,10 @@ def trailing(text: str) -> tuple[str, dict[str, str], str]:
     return text[: found.start()].rstrip(), attributes, ""
 
 
-def unknown(place: str, attributes: Mapping[str, object], planned: Collection[str] = ()) -> Iterator[str]:
-    """What is wrong with the names of `attributes` where `place` is a key of `ALLOWED`; of `planned` others tell."""
+def unknown(place: str, attributes: Mapping[str, object]) -> Iterator[str]:
+    """What is wrong with the names of `attributes` where `place` is a key of `ALLOWED`."""
     for name in attributes:
-        if name not in ALLOWED[place] and name not in planned:
+        if name not in ALLOWED[place]:
             yield f"unknown attribute '{name}'{did_you_mean(name, ALLOWED[place]) or '; none may stand here'}"
 
 

@@ -19,7 +19,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """A quiz, or (kind `free`) a question that a person will mark. `attempts` 0: as many as one likes.
+    """A quiz, or a question that a person will mark: a text (kind `free`), or a `file` that is fetched from `path` of
+    `machine`. `attempts` 0: as many as one likes.
 
     A `number` may differ by `tolerance`; in a `text` capitals count where `case` is set.
     """
@@ -32,6 +33,13 @@ class Question:
     choices: tuple[Choice, ...] = ()
     tolerance: float = 0.0
     case: bool = False
+    machine: str = ""
+    path: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person marks it."""
+        return self.kind in ("free", "file")
 
     @property
     def right(self) -> list[str]:
@@ -59,6 +67,8 @@ def grade(question: Question, given: Sequence[str]) -> Grade:
     """The worth of an answer: keys of the choices taken, or one text. Raises ValueError for what is no answer."""
     if question.kind in CHOSEN:
         return _chosen(question, set(given))
+    if question.kind == "file":
+        raise ValueError("the file is fetched from its machine")
     text = given[0].strip() if len(given) == 1 else ""
     if not text or len(text) > MOST_LETTERS:
         raise ValueError(f"write an answer of 1 to {MOST_LETTERS} letters")

@@ -7,7 +7,7 @@ from typing import Any
 
 from markdown_it.token import Token
 
-from labkit.instructions.blocks.heading import level, plain_text, points, step_id
+from labkit.instructions.blocks.heading import level, plain_text, points, poll, step_id
 from labkit.instructions.blocks.variable import in_code
 from labkit.instructions.condition import holds
 from labkit.instructions.front import Front, front_of
@@ -40,7 +40,7 @@ def render(
     texts = Texts.of(pages, language)
     shown = wanted if wanted in texts.languages else language
     shared = texts.shared(shown)
-    found, hints = [], {}
+    found, hints, uploads = [], {}, []
     for text in texts.pages(shown):
         source = parse(text.name, text.text, shared)
         front, _ = front_of(source)
@@ -49,13 +49,15 @@ def render(
         env = environment(source, variables, checks, text.language, seed) | {"priced": priced}
         found.append(_page(source, front, env))
         hints.update(env["hints"])
-    return PageModel(title, shown, tuple(found), texts.languages, hints)
+        uploads += env["uploads"]
+    return PageModel(title, shown, tuple(found), texts.languages, hints, tuple(uploads))
 
 
 def environment(
     source: Source, variables: Mapping[str, str], checks: Collection[str], language: str, seed: str
 ) -> dict[str, Any]:
-    """What blocks are told when they render a page; they leave in `hints` and `questions` what is not for the HTML."""
+    """What blocks are told when they render a page; they leave in `hints`, `questions` and `uploads` what is not for
+    the HTML."""
     return {
         "variables": variables,
         "checks": checks,
@@ -68,6 +70,7 @@ def environment(
         "boxes": 0,
         "hints": {},
         "questions": {},
+        "uploads": [],
     }
 
 
@@ -120,7 +123,8 @@ def _part(section: Sequence[Token], env: Env) -> HtmlPart | StepPart:
     if name is None:
         return HtmlPart(_html(section, env))
     title = plain_text(section[1].children or (), env)
-    return StepPart(name, title, points(section[0]), name in env["checks"], _html(section[3:], env))
+    check = name in env["checks"]
+    return StepPart(name, title, points(section[0]), check, _html(section[3:], env), poll(section[0]) if check else 0)
 
 
 def _raw(tokens: Sequence[Token], env: Env) -> str:

@@ -23,11 +23,12 @@ FILE = r"media/(?!.*\.\.)[A-Za-z0-9._/-]+"
 NOTE = r"fn(ref)?[0-9]+(-[0-9]+)?"
 NUMBER = r"[0-9]{1,4}(\.[0-9]{1,2})?"
 ACTIONS = {
-    "action": re.compile("run|type|paste|open|focus"),
+    "action": re.compile("run|type|paste|open|focus|upload"),
     "target": re.compile(TARGET),
     "confirm": re.compile(r"[^\n]{1,200}"),
     "interrupt": re.compile("yes"),
     "max": re.compile("[1-9][0-9]?"),
+    "upload": re.compile("[0-9a-f]{12}"),
 }
 """What an action's data may hold."""
 VALUES = {
@@ -42,7 +43,7 @@ VALUES = {
     ("details", "data-cost"): re.compile(NUMBER),
     ("details", "data-hint"): re.compile(r"[A-Za-z0-9._:-]{1,80}"),
     ("details", "open"): re.compile(""),
-    ("div", "data-kind"): re.compile("single|multiple|text|number|free"),
+    ("div", "data-kind"): re.compile("single|multiple|text|number|free|file"),
     ("div", "data-points"): re.compile(NUMBER),
     ("div", "data-quiz"): re.compile(r"[A-Za-z0-9._-]{1,80}"),
     ("img", "alt"): re.compile(r".*", re.DOTALL),

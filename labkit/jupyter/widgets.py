@@ -1,11 +1,13 @@
-"""The two widgets: the progress of an operation, and the lab view. Drawn by `labkit/static`, fed from here."""
+"""The two widgets: an operation's progress; the lab view or a part of it. Drawn by `labkit/static`, fed from here."""
 
 from __future__ import annotations
 
 import logging
 import mimetypes
+import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -25,6 +27,14 @@ def _module(name: str) -> str:
     if not path.exists():
         raise SetupError(f"{name} has not been built; run `make install` in labkit's folder")
     return path.read_text()
+
+
+def _with_text(bundle: Any, text: str) -> Any:
+    """A widget's mime bundle, with `text` for where no widget can be drawn."""
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    if data:
+        data["text/plain"] = text
+    return bundle
 
 
 class StartProgress(anywidget.AnyWidget):
@@ -48,6 +58,10 @@ class StartProgress(anywidget.AnyWidget):
             self.stage_text, self.progress = event.text, event.progress
             self.events = list(self._stages.values())
 
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        text = f"{self.title}: {self.detail or self.stage_text or self.state}"
+        return _with_text(super()._repr_mimebundle_(**options), text)
+
     def done(self) -> None:
         """Show that it has succeeded."""
         with self.hold_sync():
@@ -59,13 +73,35 @@ class StartProgress(anywidget.AnyWidget):
             self.state, self.detail = "failed", detail
 
 
-class LabView(anywidget.AnyWidget):
-    """Instructions and panes of one lab. The browser asks by messages {id, method, params}; see `labkit.view`."""
+_CHANGES = frozenset({"tick", "answer", "open_hint", "extend"})
+"""What changes something that other views of the lab show, too."""
 
-    def __init__(self, view: View) -> None:
-        self._lab = view
-        super().__init__(_esm=_module("labview-widget.js"))
+
+class LabView(anywidget.AnyWidget):
+    """Instructions and panes of one lab, or a part of them. The browser asks by messages {id, method, params}; see
+    `labkit.view`.
+
+    `show` says what is drawn: {} the whole, {"step": id}, {"pane": "machine:pane"}, {"part": "instructions"}; and
+    {"layout": "stacked"} how. `plain` is what is shown where no widget can be.
+    """
+
+    show = traitlets.Dict().tag(sync=True)
+    _known: ClassVar[weakref.WeakSet[LabView]] = weakref.WeakSet()
+
+    def __init__(self, view: View, lab: str, show: dict[str, str] | None = None, *, plain: Callable[[], str]) -> None:
+        self._lab, self.lab, self._plain = view, lab, plain
+        super().__init__(_esm=_module("labview-widget.js"), show=show or {})
         self.on_msg(self._answer)
+        LabView._known.add(self)
+
+    def changed(self) -> None:
+        """Have all views of the same lab in this kernel look at once."""
+        for one in list(LabView._known):
+            if one.lab == self.lab and one.comm is not None:
+                one.send({"event": {"changed": "progress"}})
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return _with_text(super()._repr_mimebundle_(**options), self._plain())
 
     def _answer(self, _widget: Any, content: dict[str, Any], _buffers: list[bytes]) -> None:
         reply: dict[str, Any] = {"id": content.get("id")}
@@ -87,3 +123,5 @@ class LabView(anywidget.AnyWidget):
             _log.exception("the lab view asked %s", method)
             reply["error"] = "labkit failed at this; the notebook's log says why"
         self.send(reply, buffers)
+        if method in _CHANGES and "result" in reply:
+            self.changed()

@@ -11,7 +11,7 @@ from labkit.errors import Conflict
 from labkit.manifests import names
 from labkit.manifests.login import learner_key, new_key, public_line
 from labkit.manifests.userdata import MachineAccess
-from labkit.model import Credential
+from labkit.model import Credential, Login
 from labkit.templates import Machine, Template
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without what looks alike, and typed alike on most keyboards
@@ -54,6 +54,17 @@ class Access:
     def host_key(self, machine: str) -> str:
         """The machine's own private SSH host key (OpenSSH)."""
         return self.values[f"host-key.{machine}"]
+
+    def root_login(self, machine: str) -> Login:
+        """How labkit signs in to a VM as root: with the key that neither learner nor gateway holds."""
+        return Login("root", self.check_key, public_line(self.host_key(machine)))
+
+    def learner_login(self, machine: Machine, terminal_key: bytes) -> Login:
+        """The learner's own sign-in to a VM. Raises Conflict where it has no account for him."""
+        if not machine.users:
+            raise Conflict(f"machine {machine.name} has no account for a learner: add `users:` to it in the template")
+        key = learner_key(terminal_key, self.lab)
+        return Login(machine.users[0].name, key, public_line(self.host_key(machine.name)))
 
     def machine(self, machine: Machine, terminal_key: bytes) -> MachineAccess:
         """What goes into one machine's user data."""

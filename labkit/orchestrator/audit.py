@@ -17,12 +17,13 @@ from labkit.store import Store
 
 READS = frozenset(
     {
-        "status", "labs", "operation", "operations", "events", "lab_events", "snapshots", "reservations",
-        "instructions", "media", "progress", "credentials",
+        "status", "labs", "templates", "operation", "operations", "events", "lab_events", "snapshots", "reservations",
+        "instructions", "media", "progress", "credentials", "poll",
     }
 )  # fmt: skip
 TARGETS = (
-    "template", "activity", "operation", "reservation", "lab", "machine", "pane", "step", "question", "hint", "name",
+    "template", "activity", "operation", "reservation", "lab", "work", "machine", "pane", "step", "question", "hint",
+    "upload", "name",
 )  # fmt: skip
 _REFUSALS = {Forbidden: "forbidden", NotFound: "not found", Conflict: "conflict", Invalid: "invalid"}
 

@@ -66,7 +66,8 @@ def run_check(scene: Scene, scripts: Sequence[Script], *, points: float, atteste
     begun = time.time()
     findings: list[Finding] = []
     for script in scripts:
-        findings.append(_why_not(scene, script) or _decide(scene, script))
+        why = why_not(scene.machines, script.machine)
+        findings.append(Finding(Verdict.ERROR, why) if why else _decide(scene, script))
         if findings[-1].verdict is Verdict.ERROR:
             break
     verdict, feedback, score = joined(findings)
@@ -114,12 +115,12 @@ def run_script(scene: Scene, script: Script) -> None:
         raise LabkitError(f"a script of step '{script.step}' failed in machine {script.machine}: {said}")
 
 
-def _why_not(scene: Scene, script: Script) -> Finding | None:
-    """Why a script cannot be run now: its machine does not run, or, beside the lab, any of them."""
-    for machine in scene.machines:
-        if script.machine in (machine.name, BESIDE) and machine.state in _WHY_NOT:
-            return Finding(Verdict.ERROR, f"Machine {machine.name} {_WHY_NOT[machine.state]}.")
-    return None
+def why_not(machines: Sequence[MachineStatus], wanted: str) -> str:
+    """Why nothing can be done in a machine now, in a sentence: it does not run, or, for `BESIDE`, any of them."""
+    for machine in machines:
+        if wanted in (machine.name, BESIDE) and machine.state in _WHY_NOT:
+            return f"Machine {machine.name} {_WHY_NOT[machine.state]}."
+    return ""
 
 
 def _decide(scene: Scene, script: Script) -> Finding:

@@ -30,13 +30,13 @@ class Keyring:
         self._public = settings.ticket_keys
         self._private = self._folder / "tickets.pem"
         with self._locked():
-            _kept(self._private, lambda: SigningKey.generate().to_pem())
-            self.terminal = _kept(settings.terminal_key, lambda: secrets.token_bytes(32))
+            kept(self._private, lambda: SigningKey.generate().to_pem())
+            self.terminal = kept(settings.terminal_key, lambda: secrets.token_bytes(32))
             self._publish(self.tickets)
-            _kept(self._folder / "results.pem", lambda: SigningKey.generate().to_pem())
+            kept(self._folder / "results.pem", lambda: SigningKey.generate().to_pem())
             public = json.dumps(jwks([self.results])).encode()
             if not settings.result_keys.exists() or settings.result_keys.read_bytes() != public:
-                _write(settings.result_keys, public)
+                write_secret(settings.result_keys, public)
 
     @property
     def tickets(self) -> SigningKey:
@@ -53,7 +53,7 @@ class Keyring:
         with self._locked():
             old, new = self.tickets, SigningKey.generate()
             self._publish(new, {**old.public_jwk(), "exp": int(time.time() + _OVERLAP)})
-            _write(self._private, new.to_pem())  # last: nobody may sign with a key that is not published
+            write_secret(self._private, new.to_pem())  # last: nobody may sign with a key that is not published
         return new
 
     def _publish(self, key: SigningKey, replaced: dict[str, Any] | None = None) -> None:
@@ -66,7 +66,7 @@ class Keyring:
         earlier = [old for old in found if old.get("exp", 0) > time.time() and old.get("kid") not in names]
         public = json.dumps({"keys": [*jwks([key])["keys"], *([replaced] if replaced else []), *earlier]}).encode()
         if not self._public.exists() or self._public.read_bytes() != public:
-            _write(self._public, public)
+            write_secret(self._public, public)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -82,13 +82,14 @@ def _signing(path: Path) -> SigningKey:
         raise SetupError(f"{path} is not a usable key ({error}); remove it: a new one will be made") from error
 
 
-def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
+def kept(path: Path, make: Callable[[], bytes]) -> bytes:
+    """What a file holds, made at first sight."""
     if not path.exists():
-        _write(path, make())
+        write_secret(path, make())
     return path.read_bytes()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_secret(path: Path, data: bytes) -> None:
     """Write a file with mode 0600, whole or not at all."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from labkit.model import LabState, OperationKind
-from labkit.orchestrator import changes, operations
+from labkit.orchestrator import changes, handing, operations
 from labkit.orchestrator.personal import personalise
 from labkit.orchestrator.work import Result, Work
 
@@ -25,6 +25,8 @@ HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
     OperationKind.RESTORE: changes.restore,
     OperationKind.CHECK: operations.check,
     OperationKind.SOLVE: operations.solve,
+    OperationKind.COLLECT: handing.collect,
+    OperationKind.UPLOAD: handing.upload,
 }
 
 _LIVE = frozenset({LabState.RUNNING, LabState.PAUSED})
@@ -36,6 +38,8 @@ ALLOWED_STATES: Mapping[OperationKind, frozenset[LabState]] = {
     OperationKind.RESTORE: _LIVE,
     OperationKind.CHECK: _LIVE,
     OperationKind.SOLVE: frozenset({LabState.RUNNING}),
+    OperationKind.COLLECT: _LIVE,
+    OperationKind.UPLOAD: _LIVE,
     OperationKind.EXTEND: _LIVE,
 }
 """The states in which an operation may be asked for, where not all will do."""

@@ -18,6 +18,7 @@ from labkit.model import (
     Event,
     LabStatus,
     Login,
+    Offer,
     Operation,
     OperationKind,
     PaneLink,
@@ -27,12 +28,13 @@ from labkit.model import (
     Reservation,
     Role,
     Snapshot,
+    Waiting,
 )
 from labkit.orchestrator import ssh
 from labkit.orchestrator.booking import Booking
 from labkit.orchestrator.keyring import Keyring
-from labkit.orchestrator.learning import Learning
 from labkit.orchestrator.life import Life
+from labkit.orchestrator.marking import Marking
 from labkit.orchestrator.reaching import Reaching
 from labkit.orchestrator.work import Surroundings
 from labkit.tickets import LIFETIME, Ticket, sign
@@ -40,6 +42,9 @@ from labkit.tickets import LIFETIME, Ticket, sign
 
 class Labs(Protocol):
     """What a face may ask. NotFound where the principal may not see the lab; Forbidden where he may only see it."""
+
+    def templates(self, principal: Principal) -> list[Offer]:
+        """What can be started by its name."""
 
     def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
         """Start the principal's lab of a template, or find the one that there is: the operation that makes it ready.
@@ -56,7 +61,8 @@ class Labs(Protocol):
         On a cluster that switches them off, and fails where a disk would be lost.
         """
 
-    def resume(self, principal: Principal, lab: str) -> Operation: ...
+    def resume(self, principal: Principal, lab: str) -> Operation:
+        """Let a paused lab go on."""
 
     def reset(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
         """Make a lab's machines, or one, anew: what was written to their disks is lost."""
@@ -70,7 +76,8 @@ class Labs(Protocol):
     def restore(self, principal: Principal, lab: str, name: str) -> Operation:
         """Bring a snapshot back: what its machines' disks hold now is lost."""
 
-    def snapshots(self, principal: Principal, lab: str) -> list[Snapshot]: ...
+    def snapshots(self, principal: Principal, lab: str) -> list[Snapshot]:
+        """What was kept of a lab's disks, oldest first."""
 
     def extend(self, principal: Principal, lab: str, seconds: float) -> Operation:
         """Put a lab's end off. Done as it is asked for. Raises Conflict where it has no end, or may not live longer."""
@@ -84,20 +91,28 @@ class Labs(Protocol):
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
         """Run a step's check. The operation's result is {step, verdict, feedback, time, score, points}."""
 
+    def poll(self, principal: Principal, lab: str, step: str) -> Operation:
+        """The same, of itself: no use of the lab, behind all that was asked for, and kept only where it has passed.
+        Raises Conflict for a step that the author does not have checked so."""
+
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         """Do a step by its solve scripts, to try the lab out: operators only."""
 
     def results(self, principal: Principal, activity: str | None = None) -> list[tuple[str, CheckResult]]:
         """What checks have said, each with its work (a random id): of an activity, or of all. Operators only."""
 
-    def status(self, principal: Principal, lab: str) -> LabStatus: ...
+    def status(self, principal: Principal, lab: str) -> LabStatus:
+        """How a lab and its machines are."""
 
     def labs(self, principal: Principal, *, ended: bool = False) -> list[LabStatus]:
         """The principal's labs, newest first; an operator's list has everybody's."""
 
-    def operation(self, principal: Principal, operation: str) -> Operation: ...
+    def operation(self, principal: Principal, operation: str) -> Operation:
+        """How an operation stands."""
 
-    def events(self, principal: Principal, operation: str, after: int = 0) -> list[Event]: ...
+    def events(self, principal: Principal, operation: str, after: int = 0, *, wait: float = 0.0) -> list[Event]:
+        """The operation's events behind a cursor; where there are none, and it is not final, those that come within
+        `wait` seconds."""
 
     def operations(self, principal: Principal, lab: str) -> list[Operation]:
         """All that was ever asked of a lab, oldest first."""
@@ -113,19 +128,23 @@ class Labs(Protocol):
     def unreserve(self, principal: Principal, reservation: str) -> None:
         """Give a reservation's room back, and end its spares: operators only."""
 
-    def reservations(self, principal: Principal) -> list[Reservation]: ...
+    def reservations(self, principal: Principal) -> list[Reservation]:
+        """All reservations: operators only."""
 
     def pane_link(
         self, principal: Principal, lab: str, machine: str, pane: str, *, mode: PaneMode = PaneMode.CONTROL
-    ) -> PaneLink: ...
+    ) -> PaneLink:
+        """The way to a pane, for five minutes: to use it, or only to watch."""
 
     def instructions(self, principal: Principal, lab: str, *, language: str = "") -> PageModel:
         """The lab's pages, in `language` where the author wrote them in it. All of them: locked ones are for the face
         to keep back (`PageModel.locked`), as what costs points is."""
 
-    def media(self, principal: Principal, lab: str, path: str) -> bytes: ...
+    def media(self, principal: Principal, lab: str, path: str) -> bytes:
+        """A file of the template's folder `media` (`path` begins with it)."""
 
-    def progress(self, principal: Principal, lab: str) -> Progress: ...
+    def progress(self, principal: Principal, lab: str) -> Progress:
+        """What has been ticked, answered, checked and opened, and for how many points."""
 
     def tick(self, principal: Principal, lab: str, step: str, done: bool) -> Progress:
         """Tick a step by hand. Raises Conflict for a step that a check decides, or that stands on a locked page."""
@@ -133,10 +152,27 @@ class Labs(Protocol):
     def answer(self, principal: Principal, lab: str, question: str, given: Sequence[str]) -> Progress:
         """Answer a question: keys of choices, or one text. Raises Conflict where it may not be answered (any more)."""
 
+    def collect(self, principal: Principal, lab: str, question: str) -> Operation:
+        """Hand in the file of a machine that a question asks for."""
+
+    def upload(self, principal: Principal, lab: str, upload: str) -> Operation:
+        """Put a file of the template into a machine, as an action of a page that may be read says (`Upload.key`)."""
+
+    def waiting(self, principal: Principal, activity: str | None = None) -> list[Waiting]:
+        """What was handed in and is not marked yet: operators only."""
+
+    def handed_in(self, principal: Principal, work: str, question: str) -> bytes:
+        """The text or file that was handed in last, of a work (or its lab): operators only. Raises NotFound."""
+
+    def mark(self, principal: Principal, work: str, question: str, points: float, comment: str = "") -> Progress:
+        """Mark what was handed in, of a work (or its lab): operators only. Raises NotFound, and LabkitError for more
+        points than there are."""
+
     def open_hint(self, principal: Principal, lab: str, hint: str) -> Progress:
         """Open a hint or a solution, for the points that it costs. Never undone, and paid once."""
 
-    def credentials(self, principal: Principal, lab: str) -> list[Credential]: ...
+    def credentials(self, principal: Principal, lab: str) -> list[Credential]:
+        """How the learner signs in to the lab's machines."""
 
     def execute(self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float) -> ssh.Completed:
         """Run a shell command as root in a machine: operators only."""
@@ -148,12 +184,13 @@ class Labs(Protocol):
         """The way to a TCP port of a running machine: to be asked for anew at each connection."""
 
 
-class DirectLabs(Life, Booking, Learning, Reaching):
+class DirectLabs(Life, Booking, Marking, Reaching):
     """`Labs` on this machine's store and an engine, without a service between."""
 
-    def __init__(self, around: Surroundings, keys: Keyring) -> None:
+    def __init__(self, around: Surroundings, keys: Keyring, *, root: str = "") -> None:
+        """`root` is where browsers find the gateway, if that is known."""
         super().__init__(around)
-        self._keys = keys
+        self._keys, self._root = keys, root
 
     def check(self, principal: Principal, lab: str, step: str) -> Operation:
         row = self._row(principal, lab)
@@ -162,6 +199,13 @@ class DirectLabs(Life, Booking, Learning, Reaching):
             raise NotFound(f"step {step!r} of {template.name} has no check")
         self._open_page(row, step)
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step})
+
+    def poll(self, principal: Principal, lab: str, step: str) -> Operation:
+        row = self._row(principal, lab)
+        if not any(found.id == step and found.poll for found in self._pages(row).steps):
+            raise Conflict(f"step {step!r} is not checked by itself")
+        self._open_page(row, step)
+        return self._queue(principal, lab, OperationKind.CHECK, {"step": step, "polled": True})
 
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         row = self._row(principal, lab)
@@ -189,7 +233,7 @@ class DirectLabs(Life, Booking, Learning, Reaching):
             raise NotFound(f"machine {machine} has no pane {pane!r}; it has: {known}")
         ticket = Ticket(lab, row.learner, time.time() + LIFETIME, (machine,), mode.value, self._epoch(lab))
         path = f"panes/{lab}/{machine}/{pane}/"
-        return PaneLink(path, sign(ticket, self._keys.tickets), ticket.expires)
+        return PaneLink(path, sign(ticket, self._keys.tickets), ticket.expires, self._root)
 
     def credentials(self, principal: Principal, lab: str) -> list[Credential]:
         row = self._row(principal, lab)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.instructions import PageModel, grade, load_pages, render
@@ -53,8 +54,23 @@ class Learning(Asking):
             self._rendered = dict([*kept, (key, found)])
         return found
 
+    def _in_all_languages(self, row: LabRow) -> list[PageModel]:
+        first = self._pages(row)
+        return [first, *(self._pages(row, other) for other in first.languages if other != first.language)]
+
     def media(self, principal: Principal, lab: str, path: str) -> bytes:
-        return media_file(self._template(self._row(principal, lab)).folder, path).read_bytes()
+        row = self._row(principal, lab)
+        found = media_file(self._template(row).folder, path)
+        progress = self._store.progress(row.work)
+        shown: set[str] = set()
+        kept_back: set[str] = set()
+        for model in self._in_all_languages(row):
+            every, locked = {page.id for page in model.pages}, model.locked(progress)
+            shown |= model.media(every - locked, progress.opened)
+            kept_back |= model.media(every, model.hints)
+        if PurePosixPath(path).as_posix() in kept_back - shown:
+            raise Conflict(f"'{path}' belongs to what is still locked")
+        return found.read_bytes()
 
     def progress(self, principal: Principal, lab: str) -> Progress:
         return self._store.progress(self._row(principal, lab).work)

@@ -9,16 +9,20 @@ from functools import partial
 
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.manifests import names
-from labkit.model import Event, LabStatus, Operation, OperationKind, Principal, Role, Snapshot
+from labkit.model import Event, LabStatus, Offer, Operation, OperationKind, Principal, Role, Snapshot
 from labkit.orchestrator import admission, lifetimes
 from labkit.orchestrator.asking import Asking
 from labkit.orchestrator.waiting import tell_place
 
+_LOOK_SECONDS = 0.04
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
 
 
 class Life(Asking):
     """The part of `DirectLabs` that has to do with a lab's life."""
+
+    def templates(self, principal: Principal) -> list[Offer]:
+        return self._around.templates.offers()
 
     def start(self, principal: Principal, template: str, *, activity: str | None = None) -> Operation:
         resolved = self._around.templates.resolve(template)
@@ -129,9 +133,15 @@ class Life(Asking):
         plain = principal.role is not Role.OPERATOR and operation.kind is OperationKind.START and row.cause
         return replace(operation, error=row.fault) if plain and operation.error else operation
 
-    def events(self, principal: Principal, operation: str, after: int = 0) -> list[Event]:
-        self.operation(principal, operation)
-        return self._store.events(operation, after)
+    def events(self, principal: Principal, operation: str, after: int = 0, *, wait: float = 0.0) -> list[Event]:
+        deadline = time.monotonic() + wait
+        while True:
+            # The operation first: an event written between the two calls is then not missed by a last look.
+            final = self.operation(principal, operation).state.final
+            found = self._store.events(operation, after)
+            if found or final or time.monotonic() >= deadline:
+                return found
+            time.sleep(_LOOK_SECONDS)
 
     def lab_events(self, principal: Principal, lab: str, after: int = 0) -> list[Event]:
         self._row(principal, lab)

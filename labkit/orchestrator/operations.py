@@ -99,7 +99,9 @@ def check(work: Work) -> Result:
     step, store = _step(work, work.template.checks), work.around.store
     kept = any(event.stage == _KEPT for event in store.events(work.operation.id))
     result = store.progress(work.row.work).results[step] if kept else _checked(work, step)
-    if not kept and result.verdict is not Verdict.ERROR:
+    # What nobody asked for is no attempt: it counts where it has passed, and is forgotten otherwise.
+    counts = result.verdict is Verdict.PASSED if work.operation.arguments.get("polled") else True
+    if not kept and counts and result.verdict is not Verdict.ERROR:
         store.record_result(work.row.work, result)
         # From here on the check is not run again: cleaning up may change what it looks at.
         work.say(_KEPT, "The result is kept", 0.9)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import Conflict, Forbidden, NotBuilt
-from labkit.manifests.login import learner_key, public_line
 from labkit.model import Login, MachineState, Principal, Role
 from labkit.orchestrator import inside, ssh
 from labkit.orchestrator.asking import Asking
@@ -36,11 +35,8 @@ class Reaching(Asking):
         wanted = self._template(row).machine(machine)
         if wanted.type != "vm":
             raise NotBuilt(f"machine {machine} is a container, which has no SSH server; `labkit exec` reaches it")
-        if not wanted.users:
-            raise Conflict(f"machine {machine} has no account for a learner: add `users:` to it in the template")
         self._running(row, machine)
-        host_key = public_line(self._access(row).host_key(machine))
-        return Login(wanted.users[0].name, learner_key(self._around.terminal_key, lab), host_key)
+        return self._access(row).learner_login(wanted, self._around.terminal_key)
 
     def port(self, principal: Principal, lab: str, machine: str, port: int) -> Callable[[], StreamTarget]:
         row = self._row(principal, lab)

@@ -6,22 +6,22 @@ import asyncio
 import concurrent.futures
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit.cluster.client import Cluster
 from labkit.cluster.portforward import soon
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import MachineUnreachable
 from labkit.manifests import names
-from labkit.manifests.login import public_line
 from labkit.model import Login
 from labkit.orchestrator.access import Access
 
 if TYPE_CHECKING:
     import asyncssh
 
+_T = TypeVar("_T")
 OUTPUT_LIMIT = 16 * 1024
 _PIECE = 32 * 1024
 _LOOK_SECONDS = 0.05
@@ -51,8 +51,13 @@ def run(
     `still` is called all the while: what it raises ends the command. Raises MachineUnreachable.
     """
     target = cluster.stream_target(names.namespace_of(access.lab), machine, f"portforward/{names.SSH_PORT}")
-    login = Login("root", access.check_key, public_line(access.host_key(machine)))
-    running = soon(_run(target, login, machine, command, stdin.encode(), time.monotonic() + timeout))
+    login = access.root_login(machine)
+    return until_done(_run(target, login, machine, command, stdin.encode(), time.monotonic() + timeout), still)
+
+
+def until_done(work: Coroutine[Any, Any, _T], still: Callable[[], None]) -> _T:
+    """What asynchronous work in a machine gives; `still` is called all the while: what it raises ends it."""
+    running = soon(work)
     try:
         while not concurrent.futures.wait((running,), _LOOK_SECONDS).done:
             still()

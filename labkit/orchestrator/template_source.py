@@ -8,20 +8,31 @@ from pathlib import Path
 from labkit.errors import Invalid, NotFound
 from labkit.library import keep, version
 from labkit.linting import lint
-from labkit.templates import Template, find, load
+from labkit.model import Offer
+from labkit.templates import Template, available, find, load
 
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """Finds and reads templates. `folder` holds the operator's own."""
+    """Finds and reads templates. `folder` holds the operator's own. Without `paths`, only what has a name is found: for
+    who asks over the network."""
 
     folder: Path
+    paths: bool = True
+
+    def offers(self) -> list[Offer]:
+        """What has a name and no fault."""
+        good = [load(each.folder) for each in available(self.folder) if not each.problem]
+        return [Offer(each.name, each.title, each.description, each.duration_minutes, each.tags) for each in good]
 
     def resolve(self, name_or_path: str) -> str:
         """What to write down for a template so that `load` finds it again from anywhere: its name, or a whole path.
 
         A name wins over a folder of the same name: `./NAME` means the folder. Raises NotFound, naming what there is.
         """
+        if not self.paths:
+            find(name_or_path, self.folder, paths=False)
+            return name_or_path
         if "/" not in name_or_path and not name_or_path.startswith("."):
             try:
                 find(name_or_path, self.folder, paths=False)

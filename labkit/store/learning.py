@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from labkit.errors import Conflict
-from labkit.model import Answer, CheckResult, Progress, Verdict
+from labkit.errors import Conflict, NotFound
+from labkit.model import Answer, CheckResult, Progress, Verdict, Waiting
 from labkit.store.tables import Tables
 
 
@@ -40,10 +41,12 @@ class SqliteLearning(Tables):
             if result.verdict is Verdict.PASSED:
                 db.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", [work, result.step, result.time])
 
-    def record_answer(self, work: str, answer: Answer, *, most: int) -> None:
+    def record_answer(self, work: str, answer: Answer, *, most: int, content: bytes | None = None) -> None:
         with self._connections.write() as db:
             key = [work, answer.question]
-            given = list(db.query("SELECT correct FROM answer WHERE work = ? AND question = ?", key))
+            given = list(db.query("SELECT correct, marked FROM answer WHERE work = ? AND question = ?", key))
+            if any(row["marked"] for row in given):
+                raise Conflict(f"question '{answer.question}' has been marked")
             if any(row["correct"] for row in given):
                 raise Conflict(f"question '{answer.question}' has been answered")
             if most and len(given) >= most:
@@ -52,6 +55,41 @@ class SqliteLearning(Tables):
                 "INSERT INTO answer (work, question, given, correct, points, time) VALUES (?, ?, ?, ?, ?, ?)",
                 [*key, json.dumps(answer.given), answer.right, answer.points, answer.time],
             )
+            if content is not None:
+                # last_insert_rowid() is the answer's: nothing is inserted in between.
+                text = base64.b64encode(content).decode()
+                db.execute(
+                    "DELETE FROM handed_in WHERE answer IN (SELECT id FROM answer WHERE work = ? AND question = ?)", key
+                )
+                db.execute("INSERT INTO handed_in VALUES (last_insert_rowid(), ?)", [text])
+
+    def mark(self, work: str, question: str, points: float, comment: str) -> None:
+        sql = """
+            UPDATE answer SET points = ?, comment = ?, marked = ? WHERE correct IS NULL
+                AND id = (SELECT max(id) FROM answer WHERE work = ? AND question = ?)
+        """
+        with self._connections.write() as db:
+            if not db.execute(sql, [points, comment, time.time(), work, question]).rowcount:
+                raise NotFound(f"nothing was handed in for question '{question}' of work {work}")
+
+    def handed_in(self, work: str, question: str) -> bytes | None:
+        sql = "SELECT content FROM handed_in JOIN answer ON id = answer WHERE work = ? AND question = ?"
+        row = self._row(sql, work, question)
+        return base64.b64decode(row["content"]) if row else None
+
+    def waiting(self, activity: str | None = None) -> list[Waiting]:
+        sql = """
+            SELECT answer.*, work.activity, learner.name FROM answer
+            JOIN work ON work.id = answer.work JOIN learner ON learner.id = work.learner
+            WHERE answer.id IN (SELECT max(id) FROM answer GROUP BY work, question)
+                AND correct IS NULL AND marked IS NULL AND (?1 IS NULL OR work.activity = ?1) ORDER BY answer.id
+        """
+        return [
+            Waiting(
+                row["work"], row["name"], row["activity"], row["question"], tuple(json.loads(row["given"])), row["time"]
+            )
+            for row in self._rows(sql, activity)
+        ]
 
     def open_hint(self, work: str, hint: str, cost: float) -> None:
         self._write("INSERT OR IGNORE INTO opened VALUES (?, ?, ?, ?)", work, hint, cost, time.time())
@@ -83,4 +121,4 @@ def _result(row: Mapping[str, Any]) -> CheckResult:
 
 def _answer(row: Mapping[str, Any]) -> Answer:
     right = None if row["correct"] is None else bool(row["correct"])
-    return Answer(row["question"], tuple(json.loads(row["given"])), right, row["points"], row["time"])
+    return Answer(row["question"], tuple(json.loads(row["given"])), right, row["points"], row["time"], row["comment"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from labkit.store import grading
+
 migrations = Migrations("labkit")
 
 
@@ -180,3 +182,104 @@ def records_of_checks(db: Database) -> None:
     for column in (*columns, "digest TEXT NOT NULL DEFAULT ''"):
         db.execute(f"ALTER TABLE result ADD COLUMN {column}")
     db.execute("UPDATE result SET score = 1 WHERE verdict = 'passed'")
+
+
+@migrations()
+def marks_by_hand(db: Database) -> None:
+    """Answers that a person has marked (`marked`: when), and the files that wait for that: `content` is base64."""
+    db.executescript(
+        """
+        ALTER TABLE answer ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+        ALTER TABLE answer ADD COLUMN marked REAL;
+        CREATE TABLE handed_in (
+            answer INTEGER PRIMARY KEY REFERENCES answer(id) ON DELETE CASCADE, content TEXT NOT NULL
+        );
+        """
+    )
+
+
+@migrations()
+def api_tokens(db: Database) -> None:
+    """Personal access tokens: of each only its secret's SHA-256. `scope` is all or read; `used`: to the minute."""
+    db.execute(
+        """
+        CREATE TABLE api_token (
+            id TEXT PRIMARY KEY, hash TEXT NOT NULL, realm TEXT NOT NULL, subject TEXT NOT NULL,
+            role TEXT NOT NULL, scope TEXT NOT NULL, note TEXT NOT NULL,
+            created REAL NOT NULL, expires REAL NOT NULL, used REAL, revoked REAL,
+            FOREIGN KEY (realm, subject) REFERENCES identity (realm, subject) ON DELETE CASCADE
+        )
+        """
+    )
+
+
+@migrations()
+def launches(db: Database) -> None:
+    """Learning platforms, sign-ins under way, courses and their activities, who was launched, and as what.
+
+    Secrets and browsers are kept as hashes. `keys` is the platform's JSON Web Key Set; lists are JSON.
+    """
+    db.executescript(
+        """
+        DROP TABLE platform;
+        CREATE TABLE platform (
+            id TEXT PRIMARY KEY, issuer TEXT NOT NULL, client_id TEXT NOT NULL, name TEXT NOT NULL,
+            auth_url TEXT NOT NULL, token_url TEXT NOT NULL, jwks_url TEXT NOT NULL,
+            origins TEXT NOT NULL, templates TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL,
+            keys TEXT NOT NULL DEFAULT '', fetched REAL NOT NULL DEFAULT 0, tried REAL NOT NULL DEFAULT 0,
+            UNIQUE (issuer, client_id)
+        );
+        CREATE TABLE deployment (
+            platform TEXT NOT NULL REFERENCES platform(id) ON DELETE CASCADE, deployment TEXT NOT NULL,
+            PRIMARY KEY (platform, deployment)
+        );
+        CREATE TABLE launch_state (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT NOT NULL UNIQUE, nonce TEXT NOT NULL,
+            platform TEXT NOT NULL REFERENCES platform(id) ON DELETE CASCADE,
+            browser TEXT NOT NULL, expires REAL NOT NULL, deployment TEXT NOT NULL
+        );
+        CREATE INDEX launch_state_of_time ON launch_state (expires);
+        CREATE TABLE context (
+            id TEXT PRIMARY KEY, platform TEXT NOT NULL REFERENCES platform(id) ON DELETE CASCADE,
+            deployment TEXT NOT NULL, context TEXT NOT NULL,
+            label TEXT NOT NULL, title TEXT NOT NULL, roster_url TEXT NOT NULL,
+            UNIQUE (platform, deployment, context)
+        );
+        CREATE TABLE resource_link (
+            id TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES context(id) ON DELETE CASCADE, link TEXT NOT NULL,
+            title TEXT NOT NULL, template TEXT NOT NULL, activity TEXT NOT NULL,
+            line_item TEXT NOT NULL, line_items TEXT NOT NULL, scopes TEXT NOT NULL,
+            UNIQUE (context, link)
+        );
+        CREATE INDEX resource_link_of_activity ON resource_link (activity);
+        CREATE TABLE membership (
+            context TEXT NOT NULL REFERENCES context(id) ON DELETE CASCADE,
+            learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
+            subject TEXT NOT NULL, role TEXT NOT NULL, seen REAL NOT NULL,
+            PRIMARY KEY (context, learner)
+        );
+        CREATE TABLE launch (
+            id TEXT PRIMARY KEY, secret TEXT NOT NULL,
+            platform TEXT NOT NULL REFERENCES platform(id) ON DELETE CASCADE,
+            context TEXT NOT NULL REFERENCES context(id) ON DELETE CASCADE, link TEXT NOT NULL,
+            learner TEXT NOT NULL REFERENCES learner(id) ON DELETE CASCADE,
+            subject TEXT NOT NULL, role TEXT NOT NULL, kind TEXT NOT NULL, locale TEXT NOT NULL,
+            created REAL NOT NULL, expires REAL NOT NULL, details TEXT NOT NULL
+        );
+        CREATE INDEX launch_of_time ON launch (expires);
+        CREATE TABLE course_template (
+            template TEXT NOT NULL, context TEXT NOT NULL REFERENCES context(id) ON DELETE CASCADE,
+            PRIMARY KEY (template, context)
+        );
+        CREATE TABLE hand (work TEXT PRIMARY KEY REFERENCES work(id) ON DELETE CASCADE, raised REAL NOT NULL);
+        """
+    )
+
+
+@migrations()
+def grades_on_their_way(db: Database) -> None:
+    """The outbox for grades (the first release's was never used), steps that do not count for somebody, and links by
+    which platforms may register themselves: their secret is kept as a hash."""
+    db.executescript(grading.TABLES)
+    for trigger in grading.TRIGGERS:
+        db.execute(trigger)

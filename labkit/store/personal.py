@@ -26,8 +26,14 @@ OF_LEARNER = {
     "tick": f"work IN ({_WORKS})",
     "result": f"work IN ({_WORKS})",
     "answer": f"work IN ({_WORKS})",
+    "handed_in": f"answer IN (SELECT id FROM answer WHERE work IN ({_WORKS}))",  # noqa: S608
     "opened": f"work IN ({_WORKS})",
-    "grade_outbox": f"work IN ({_WORKS})",
+    "api_token": "(realm, subject) IN (SELECT realm, subject FROM identity WHERE learner = :learner)",
+    "grade": f"work IN ({_WORKS})",
+    "excused": f"work IN ({_WORKS})",
+    "membership": "learner = :learner",
+    "launch": "learner = :learner",
+    "hand": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }
 """The rows of a learner, by table. All but those of `audit` go with the learner's own row."""

@@ -18,8 +18,23 @@ from labkit.model import (
     Principal,
     Progress,
     Reservation,
+    Waiting,
 )
-from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, WorkRow
+from labkit.store.grades import Grades
+from labkit.store.launch_rows import (
+    Context,
+    Hand,
+    Launch,
+    LaunchState,
+    LinkRow,
+    Member,
+    NewLaunch,
+    Platform,
+    PlatformKeys,
+    PlatformState,
+    RegistrationLink,
+)
+from labkit.store.rows import AuditRow, Hold, LabRow, LearnerRow, Retention, Terms, TokenRow, WorkRow
 
 Decide = Callable[[Sequence[LabRow], Sequence[Reservation]], Sequence[str]]
 """From all labs that have not ended, and all reservations, to those that wait and are to have room now."""
@@ -126,7 +141,121 @@ class Upkeep(Protocol):
         run, unless it is to be `anyway`: to a controller they are labs then that the store does not know."""
 
 
-class Store(Lives, Upkeep, Protocol):
+class Tokens(Protocol):
+    """Personal access tokens."""
+
+    def add_token(self, principal: Principal, *, scope: str, note: str, expires: float) -> tuple[TokenRow, str]:
+        """A new token for an identity that is known, and its text, which is told this once. Raises LabkitError."""
+
+    def tokens(self) -> list[TokenRow]:
+        """All tokens, oldest first, with those that count no longer."""
+
+    def revoke_token(self, token: str) -> None:
+        """Have a token, by its id, count no more. Raises NotFound."""
+
+    def token_holder(self, token: str) -> tuple[Principal, str] | None:
+        """For whom a token stands, and its scope; None where it counts no more, or never did."""
+
+
+class Platforms(Protocol):
+    """Learning platforms, and which labs their courses may use."""
+
+    def add_platform(self, platform: Platform) -> None:
+        """Raises Conflict where this client of this issuer is registered already."""
+
+    def add_deployment(self, platform: str, deployment: str) -> None:
+        """Take launches from one more deployment of a platform."""
+
+    def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
+        """Raises NotFound. Without `templates`, those stay."""
+
+    def remove_platform(self, platform: str) -> None:
+        """Forget a platform, its courses and who was launched from them; learners and their works stay. NotFound."""
+
+    def platforms(self) -> list[Platform]: ...
+
+    def platform(self, platform: str) -> Platform | None:
+        """By our id."""
+
+    def platforms_of(self, issuer: str) -> list[Platform]:
+        """Every registered client of an issuer."""
+
+    def platform_keys(self, platform: str) -> PlatformKeys: ...
+
+    def may_fetch_keys(self, platform: str, now: float, pause: float) -> bool:
+        """Whether nobody, in any process, has been told so in the last `pause` seconds; then it counts as tried."""
+
+    def save_platform_keys(self, platform: str, text: str, now: float) -> None: ...
+
+    def add_registration_link(self, link: RegistrationLink) -> None: ...
+
+    def registration_link(self, secret: str) -> RegistrationLink | None:
+        """One that has neither expired nor been used, by its hash."""
+
+    def register_platform(self, secret: str, platform: Platform) -> None:
+        """Add a platform and use its link up, in one transaction. Raises Conflict where another one has used it."""
+
+    def bind_template(self, template: str, context: str) -> None:
+        """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
+
+    def unbind_template(self, template: str, context: str) -> None: ...
+
+    def bound_templates(self) -> Mapping[str, frozenset[str]]:
+        """Every template that is bound, with its courses."""
+
+
+class Launches(Platforms, Protocol):
+    """Launches from platforms: sign-ins under way, browser sessions, courses, their activities and members."""
+
+    def add_state(self, state: LaunchState, most: int) -> None:
+        """Keep a sign-in under way. Expired ones go, and of the others the oldest beyond `most`."""
+
+    def state(self, state: str) -> LaunchState | None:
+        """A sign-in under way, which stays: `record_launch` takes it. It may have expired."""
+
+    def record_launch(self, state: str, launch: NewLaunch) -> Launch | None:
+        """Take the state and record all that the launch tells, in one transaction. None where it is taken or expired:
+        of any number that try, one succeeds."""
+
+    def launch(self, launch: str, secret: str) -> Launch | None:
+        """A launch that has not expired, for the browser that holds its secret (given as its hash)."""
+
+    def end_launch(self, launch: str) -> None: ...
+
+    def context(self, context: str) -> Context | None:
+        """By our id."""
+
+    def context_of(self, platform: str, deployment: str, context: str) -> Context | None:
+        """By the platform's id."""
+
+    def contexts(self, platform: str) -> list[Context]:
+        """The courses of a platform from which somebody was launched."""
+
+    def link(self, link: str) -> LinkRow | None:
+        """By our id."""
+
+    def link_of(self, context: str, link: str) -> LinkRow | None:
+        """By the platform's id, in a course by ours."""
+
+    def links(self, context: str) -> list[LinkRow]: ...
+
+    def members(self, context: str) -> list[Member]:
+        """All who were launched from a course, by name."""
+
+    def work_of(self, learner: str, activity: str) -> WorkRow | None: ...
+
+    def lab_of_work(self, work: str) -> LabRow | None:
+        """The work's lab that has not ended, else the last one that has."""
+
+    def raise_hand(self, work: str) -> None: ...
+
+    def lower_hand(self, work: str) -> None: ...
+
+    def hands(self, activity: str) -> list[Hand]:
+        """Who calls for help with an activity, longest waiting first."""
+
+
+class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:
@@ -169,13 +298,15 @@ class Store(Lives, Upkeep, Protocol):
     def queue(self, lab: str, kind: OperationKind, arguments: Mapping[str, Any] | None = None) -> Operation:
         """Put an operation in the queue. One of the same kind and arguments that is not final yet is returned instead.
 
-        A stop cancels what has not begun and asks what is under way to end (see `cancelled`). It is a use of the lab.
+        A stop cancels what has not begun and asks what is under way to end (see `cancelled`). It is a use of the lab,
+        unless nobody asked for it (the argument `polled`): then what the same left behind the last time is forgotten.
         """
 
     def claim(self) -> Operation | None:
         """The next operation of a lab that has none under way, marked as running; None where there is none.
 
-        The start of a lab that waits for room is not taken."""
+        The start of a lab that waits for room is not taken. What nobody asked for comes after all else, oldest first,
+        and no more of that than `POLLED_AT_ONCE` runs at a time."""
 
     def requeue_interrupted(self) -> int:
         """Put back what was under way when the last worker died. Returns how many. For a worker that starts."""
@@ -202,8 +333,18 @@ class Store(Lives, Upkeep, Protocol):
     def record_result(self, work: str, result: CheckResult) -> None:
         """Keep a check's result; a passed one ticks its step."""
 
-    def record_answer(self, work: str, answer: Answer, *, most: int) -> None:
-        """Keep an answer. Raises Conflict where there is a right one already, or `most` of them (0: no limit)."""
+    def record_answer(self, work: str, answer: Answer, *, most: int, content: bytes | None = None) -> None:
+        """Keep an answer, and the file that it is (in the place of an earlier one). Raises Conflict where there is a
+        right one already, a marked one, or `most` of them (0: no limit)."""
+
+    def mark(self, work: str, question: str, points: float, comment: str) -> None:
+        """Keep a person's mark of the newest answer. Raises NotFound where there is none that a person marks."""
+
+    def handed_in(self, work: str, question: str) -> bytes | None:
+        """The file that was handed in last; None where none was."""
+
+    def waiting(self, activity: str | None = None) -> list[Waiting]:
+        """The newest answers that no person has marked yet, oldest first: all, or those of an activity."""
 
     def open_hint(self, work: str, hint: str, cost: float) -> None:
         """Keep that a hint was opened, and what that cost the first time. Never undone."""

@@ -111,3 +111,19 @@ class LearnerRow:
     works: int
     labs: tuple[str, ...]
     """Those that have not ended."""
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A personal access token: whose (`realm`, `subject`), with which role, and for what (`scope`: all or read)."""
+
+    id: str
+    realm: str
+    subject: str
+    role: str
+    scope: str
+    note: str
+    created: float
+    expires: float
+    used: float | None
+    revoked: float | None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import Conflict, LabkitError
+from labkit.errors import Conflict
 from labkit.model import (
     Event,
     Operation,
@@ -17,16 +17,19 @@ from labkit.model import (
     OperationState,
     Principal,
 )
+from labkit.store.grading import SqliteGrading
+from labkit.store.launches import SqliteLaunches
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
-from labkit.store.tables import LAB, OPEN_STATES, lab_row, new_id, operation_of
+from labkit.store.tables import LAB, OPEN_STATES, lab_row, learner_of, new_id, operation_of, work_row
+from labkit.store.tokens import SqliteTokens
 from labkit.store.upkeep import SqliteUpkeep
 
 _FREE = Terms()
 
 
-class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
+class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, SqliteGrading, SqliteTokens):
     """`protocol.Store` on one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -48,20 +51,8 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
             return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
-        if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
-            raise LabkitError("an identity needs a subject, which must be text")
         with self._connections.write() as db:
-            key = [principal.realm, principal.subject]
-            found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
-            if found:
-                learner = str(found[0]["learner"])
-                if principal.name:
-                    db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, learner])
-                return learner
-            learner = new_id()
-            db.table("learner").insert({"id": learner, "name": principal.name, "created": time.time()})
-            db.table("identity").insert({"realm": key[0], "subject": key[1], "learner": learner})
-            return learner
+            return learner_of(db, principal)
 
     def work(self, learner: str, activity: str, template: str) -> WorkRow:
         now = time.time()
@@ -72,7 +63,7 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
                 [new_id(), learner, activity, template, secrets.token_hex(16), now],
             )
         row = self._row("SELECT * FROM work WHERE learner = ? AND activity = ?", learner, activity)
-        return _work(row or {})
+        return work_row(row or {})
 
     # Labs
 
@@ -133,19 +124,26 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
             else:
                 if kind is OperationKind.STOP:
                     _make_way(db, lab)
-                db.execute("UPDATE lab SET used = max(used, ?) WHERE id = ?", [time.time(), lab])
+                if (arguments or {}).get("polled"):
+                    last = f"lab = ? AND kind = ? AND arguments = ? AND state NOT IN {OPEN_STATES}"
+                    db.execute(f"DELETE FROM operation WHERE {last}", [lab, kind.value, text])  # noqa: S608 - a constant
+                else:
+                    db.execute("UPDATE lab SET used = max(used, ?) WHERE id = ?", [time.time(), lab])
                 operation = new_id(12)
                 row = {"id": operation, "lab": lab, "kind": kind.value, "state": "queued", "arguments": text}
                 db.table("operation").insert({**row, "created": time.time()})
             return operation_of(next(iter(db.query("SELECT * FROM operation WHERE id = ?", [operation]))))
 
     def claim(self) -> Operation | None:
-        next_one = """
+        polled = "json_extract(arguments, '$.polled') IS NOT NULL"
+        next_one = f"""
             SELECT * FROM operation AS it WHERE state = 'queued'
                 AND NOT EXISTS (SELECT 1 FROM operation AS other WHERE other.lab = it.lab AND other.state = 'running')
                 AND NOT (kind = 'start' AND EXISTS (SELECT 1 FROM lab WHERE lab.id = it.lab AND admitted IS NULL))
-            ORDER BY kind = 'stop' DESC, created LIMIT 1
-        """
+                AND NOT ({polled} AND {POLLED_AT_ONCE} <= (
+                    SELECT count(*) FROM operation WHERE state = 'running' AND {polled}))
+            ORDER BY kind = 'stop' DESC, {polled}, created LIMIT 1
+        """  # noqa: S608 - constants
         if not self._rows(next_one):
             return None
         with self._connections.write() as db:
@@ -216,6 +214,10 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning):
         return row["time"] if row else None
 
 
+POLLED_AT_ONCE = 4
+"""Half of a controller's workers: what somebody waits for always finds one."""
+
+
 def _check_share(db: Any, learner: str, most: int) -> None:
     """Raises Conflict where a learner has as many labs as he may have."""
     mine = "SELECT lab.id FROM lab JOIN work ON work.id = lab.work WHERE work.learner = ? AND lab.ended IS NULL"
@@ -232,7 +234,3 @@ def _make_way(db: Any, lab: str) -> None:
     db.execute(
         "UPDATE operation SET state = 'cancelled', finished = ? WHERE lab = ? AND state = 'queued'", [time.time(), lab]
     )
-
-
-def _work(row: Mapping[str, Any]) -> WorkRow:
-    return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])

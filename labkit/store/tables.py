@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.model import Operation, OperationKind, OperationState
+from labkit.errors import LabkitError
+from labkit.model import Operation, OperationKind, OperationState, Principal
 from labkit.store.connection import Connections
-from labkit.store.rows import LabRow
+from labkit.store.rows import LabRow, WorkRow
 
 LAB = """
     SELECT lab.*, work.learner AS learner, work.seed AS seed, learner.name AS learner_name,
@@ -47,6 +49,28 @@ class Tables:
     def _write(self, sql: str, *values: object) -> None:
         with self._connections.write() as db:
             db.execute(sql, list(values))
+
+
+def learner_of(db: Any, principal: Principal) -> str:
+    """`protocol.Store.learner`, within a transaction that is under way."""
+    if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
+        raise LabkitError("an identity needs a subject, which must be text")
+    key = [principal.realm, principal.subject]
+    found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
+    if found:
+        learner = str(found[0]["learner"])
+        if principal.name:
+            db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, learner])
+        return learner
+    learner = new_id()
+    db.table("learner").insert({"id": learner, "name": principal.name, "created": time.time()})
+    db.table("identity").insert({"realm": key[0], "subject": key[1], "learner": learner})
+    return learner
+
+
+def work_row(row: Mapping[str, Any]) -> WorkRow:
+    """A row of the table work."""
+    return WorkRow(row["id"], row["learner"], row["activity"], row["template"], row["seed"])
 
 
 def lab_row(row: Mapping[str, Any]) -> LabRow:

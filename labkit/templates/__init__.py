@@ -3,6 +3,10 @@
 Knows nothing of Kubernetes, and nothing of the instructions; `labkit.linting` puts the two together.
 """
 
+import importlib
+import sys
+from types import ModuleType
+
 from labkit.templates.catalogue import CATALOGUE, BundledImage, bundled_image
 from labkit.templates.files import digest, media_file
 from labkit.templates.find import Available, available, find
@@ -70,3 +74,14 @@ __all__ = [
     "outline",
     "values",
 ]
+
+
+class _Called(ModuleType):
+    """`labkit.templates()` lists the templates in a notebook, and this package has the same name: it can be called."""
+
+    def __call__(self) -> object:
+        # By name: templates know nothing of notebooks, and nothing is loaded for who does not call.
+        return importlib.import_module("labkit.jupyter.lab").templates()
+
+
+sys.modules[__name__].__class__ = _Called

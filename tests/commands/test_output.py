@@ -10,6 +10,11 @@ def test_brackets_in_a_table_are_text_and_no_markup(capsys: pytest.CaptureFixtur
     assert "pip install 'labkit[engine]' [/x]" in capsys.readouterr().out
 
 
+def test_what_a_terminal_would_obey_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("NAME",), [("Ada\x1b[2J\x9b31m\a Lovelace — ä",)], empty="")
+    assert "Ada\ufffd[2J\ufffd31m\ufffd Lovelace — ä" in capsys.readouterr().out
+
+
 def test_an_empty_table_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("LAB",), [], empty="No labs.")
     assert capsys.readouterr().out == "No labs.\n"

@@ -43,6 +43,9 @@ def shown(model: PageModel) -> str:
         lines.append(f"QUESTION {question.id} ({question.kind}, {question.points} points, {limit})")
         for choice in question.choices:
             lines.append(f"{'RIGHT' if choice.right else 'WRONG'} {choice.text} {choice.feedback}".strip())
+        if question.path:
+            lines.append(f"FROM {question.machine} {question.path}")
+    lines += [f"UPLOAD {one.key} puts {one.file} into {one.machine} as {one.path}" for one in model.uploads]
     return "\n".join(lines).strip()
 
 
@@ -51,7 +54,7 @@ def case(text: str) -> str:
     files = files_of(text)
     wanted = "de" if any(name.startswith("de/") for name, _ in files) else ""
     html = shown(render(files, variables=VARIABLES, checks={"checked"}, wanted=wanted))
-    keys = re.findall(r'data-answer="(\w+)"', html)
+    keys = re.findall(r'data-(?:answer|upload)="(\w+)"', html)
     for number, key in enumerate(keys, start=1):
         html = html.replace(key, f"KEY-{number}")
     return html
@@ -71,11 +74,12 @@ def test_a_page_is_shown_as_its_case_says(text: str, expected: str) -> None:
 
 
 def test_the_page_model_is_the_json_that_the_lab_view_reads() -> None:
-    text = "---\ntitle: Look\nminutes: 5\n---\nHello, {{ learner }}.\n\n## Do it {#do-it points=15}\n\nNow.\n"
+    text = "---\ntitle: Look\nminutes: 5\n---\nHello, {{ learner }}.\n\n## Do it {#do-it points=15 poll=10s}\n\nNow.\n"
     model = render([("1-look.md", text)], variables={"learner": "Ada"}, checks=["do-it"], title="A lab")
+    worth = {"points": 15, "check": True, "poll": 10}
     parts = [
         {"kind": "html", "html": "<p>Hello, Ada.</p>"},
-        {"kind": "step", "id": "do-it", "title": "Do it", "points": 15, "check": True, "html": "<p>Now.</p>"},
+        {"kind": "step", "id": "do-it", "title": "Do it", **worth, "html": "<p>Now.</p>"},
     ]
     counts = {"steps": {"do-it": 15}, "questions": {}, "requires": [], "locked": False}
     page = {"id": "1-look", "title": "Look", "minutes": 5, "language": "en", **counts, "parts": parts}

@@ -15,11 +15,17 @@ from tests.support.home import Home, new_home
 NOTEBOOKS = sorted((Path(__file__).parent.parent.parent / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
     found = new_home()
     yield found
     found.end()
+
+
+def said_in(notebook: nbformat.NotebookNode, stream: str) -> str:
+    """What the cells wrote to standard output or error."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    return "".join(output["text"] for output in outputs if output.get("name") == stream)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -28,6 +34,7 @@ def test_a_notebook_runs_and_ends_its_lab(path: Path, home: Home, monkeypatch: p
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=200, kernel_name="python3").execute()
+    assert said_in(notebook, "stderr") == ""
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in shown)
     assert home.leftovers() == []

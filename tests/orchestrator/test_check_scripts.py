@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from labkit.errors import Forbidden, NotFound
+from labkit.errors import Conflict, Forbidden, NotFound
 from labkit.model import OperationState, Principal
 from tests.support.engine import running_engine
 from tests.support.service import OPERATOR, Service
@@ -32,6 +32,7 @@ SCRIPTS = {
     "partly/check-box": "#!/bin/sh\necho half of it\necho score: 0.5\nexit 1\n",
     "slow/check-box": "#!/bin/sh\nsleep 60\n",
     "stranger/check-box": "#!/bin/sh\nexit 0\n",
+    "watched/check-box": "#!/bin/sh\ntest -e /tmp/watched || { echo not there; exit 1; }\n",
     "both/check-box": "#!/bin/sh\ntest -e /tmp/both && echo inside\n",
     "both/check.py": (
         "import lab\nif lab.run('box', 'test -e /tmp/both').status:\n    lab.not_yet('outside')\nprint('outside')\n"
@@ -57,8 +58,20 @@ SCRIPTS = {
     "flood/check.py": "import sys\nfor _ in range(4000): print('y' * 999)\nsys.exit(1)\n",
 }
 PAGE = "# Page\n\n" + "".join(
-    f"## {step} {{#{step} points=10}}\n\n" for step in dict.fromkeys(n.split("/")[0] for n in SCRIPTS)
+    f"## {step} {{#{step} points=10{' poll=10s' * (step == 'watched')}}}\n\n"
+    for step in dict.fromkeys(n.split("/")[0] for n in SCRIPTS)
 )
+PAGE += """
+:::collect {#report machine=box path="/root/report.bin" points=5}
+Write it.
+:::
+
+[Put it there]{upload=box file="media/sheet.txt" to="/home/student/sheet.txt"}
+[or there]{upload=box file="media/sheet.txt" to="/root/sheet.txt"}
+"""
+
+
+SHEET = "a sheet\n" * 100_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             f"checks/{name}": text.replace("{port}", port).replace("{home}", str(home))
             for name, text in SCRIPTS.items()
         }
-        for name, text in {"lab.yaml": LAB, "instructions/1.md": PAGE, **files}.items():
+        for name, text in {"lab.yaml": LAB, "instructions/1.md": PAGE, "media/sheet.txt": SHEET, **files}.items():
             (home / "checked" / name).parent.mkdir(parents=True, exist_ok=True)
             (home / "checked" / name).write_text(text)
         service = Service(home, engine.kubeconfig)
@@ -156,6 +169,40 @@ def test_solving_is_for_operators_and_for_steps_that_have_a_script(lab: Running)
         lab.service.labs.solve(ADA, lab.lab, "both")
     with pytest.raises(NotFound, match="has no solve- script"):
         lab.service.labs.solve(OPERATOR, lab.lab, "user")
+
+
+def test_a_check_by_itself_counts_only_where_it_passes(lab: Running) -> None:
+    labs = lab.service.labs
+    assert said(lab.service.do(labs.poll(ADA, lab.lab, "watched"))) == ("not_yet", "not there")
+    assert "watched" not in labs.progress(ADA, lab.lab).results
+    labs.execute(OPERATOR, lab.lab, "box", "touch /tmp/watched", timeout=20)
+    assert said(lab.service.do(labs.poll(ADA, lab.lab, "watched")))[0] == "passed"
+    assert "watched" in labs.progress(ADA, lab.lab).ticks
+    with pytest.raises(Conflict, match="is not checked by itself"):
+        labs.poll(ADA, lab.lab, "user")
+
+
+def test_a_file_is_fetched_from_its_machine_and_the_last_one_waits_for_its_mark(lab: Running) -> None:
+    labs = lab.service.labs
+    assert "there is no /root/report.bin" in lab.service.ended(labs.collect(ADA, lab.lab, "report")).error
+    for content in ("old", "new\\377"):
+        labs.execute(OPERATOR, lab.lab, "box", f"printf '{content}' > /root/report.bin", timeout=20)
+        lab.service.do(labs.collect(ADA, lab.lab, "report"))
+    assert labs.handed_in(OPERATOR, lab.lab, "report") == b"new\xff"
+    assert labs.waiting(OPERATOR)[0].given == ("/root/report.bin", "4")
+    labs.execute(OPERATOR, lab.lab, "box", "head -c 1048577 /dev/zero > /root/report.bin", timeout=20)
+    assert "larger than the 1 MiB" in lab.service.ended(labs.collect(ADA, lab.lab, "report")).error
+
+
+def test_a_file_of_the_lab_is_put_into_the_machine_as_the_learner_may(lab: Running) -> None:
+    labs = lab.service.labs
+    allowed, denied = labs.instructions(ADA, lab.lab).uploads
+    lab.service.do(labs.upload(ADA, lab.lab, allowed.key))
+    done = labs.execute(OPERATOR, lab.lab, "box", "stat -c '%U %s' /home/student/sheet.txt", timeout=20)
+    assert done.stdout == f"student {len(SHEET)}\n"
+    assert "may not do that: /root" in lab.service.ended(labs.upload(ADA, lab.lab, denied.key)).error
+    with pytest.raises(NotFound, match="no file to put into a machine"):
+        labs.upload(ADA, lab.lab, "0" * 12)
 
 
 def test_a_paused_machine_is_named_and_no_program_is_run(lab: Running) -> None:

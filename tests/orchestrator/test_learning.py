@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from labkit.model import CheckResult, Verdict
+from labkit.errors import Conflict, Forbidden, LabkitError
+from labkit.model import CheckResult, Principal, Role, Verdict
 from tests.support.text_lab import TextLab
 
 FIRST = """# First
@@ -108,6 +110,73 @@ def test_a_free_text_waits_for_a_person_and_may_be_changed_until_then(lab: TextL
     state = answer(lab, "why", "Because of this.")
     assert (state["given"], state["right"], state["points"], state["over"]) == (["Because of this."], None, None, False)
     assert lab.answer("status", {})["progress"]["points"] == 0
+
+
+OPERATOR = Principal("local", "olga", role=Role.OPERATOR)
+
+
+def test_what_waits_for_a_person_is_listed_until_it_is_marked_and_the_learner_sees_how(lab: TextLab) -> None:
+    answer(lab, "why", "Because.")
+    (waiting,) = lab.labs.waiting(OPERATOR)
+    assert (waiting.work, waiting.learner, waiting.question, waiting.given) == (lab.work, "Ada", "why", ("Because.",))
+    assert lab.labs.handed_in(OPERATOR, lab.id, "why") == b"Because."
+    lab.labs.mark(OPERATOR, lab.work, "why", 3.5, "Half of it.")
+    progress = lab.answer("status", {})["progress"]
+    state = progress["answers"]["why"]
+    assert (state["points"], state["comment"], state["over"], progress["points"]) == (3.5, "Half of it.", True, 3.5)
+    assert lab.labs.waiting(OPERATOR) == []
+    with pytest.raises(ValueError, match="has been marked"):
+        answer(lab, "why", "No, because of that.")
+
+
+@pytest.mark.parametrize(
+    ("question", "points", "fault"),
+    [
+        ("why", 6, "is worth 0 to 5 points, not 6"),
+        ("why", 1, "nothing was handed in"),
+        ("port", 1, "is marked by its answers"),
+        ("none", 1, "no question 'none'"),
+    ],
+)
+def test_a_mark_that_cannot_be_is_refused_with_its_reason(
+    lab: TextLab, question: str, points: float, fault: str
+) -> None:
+    with pytest.raises(LabkitError, match=fault):
+        lab.labs.mark(OPERATOR, lab.id, question, points)
+
+
+def test_marks_are_for_operators(lab: TextLab) -> None:
+    for call in (
+        lambda: lab.labs.waiting(lab.principal),
+        lambda: lab.labs.handed_in(lab.principal, lab.id, "why"),
+        lambda: lab.labs.mark(lab.principal, lab.id, "why", 5),
+    ):
+        with pytest.raises(Forbidden):
+            call()
+
+
+def test_a_file_of_a_locked_page_or_of_a_hint_that_costs_cannot_be_had_by_its_name(tmp_path: Path) -> None:
+    first = "# A\n## S {#s}\n![a](media/a.svg)\n\n:::hint {#h cost=1}\n![h](media/h.svg)\n:::\n"
+    second = "---\ntitle: B\nrequires: [s]\n---\n![a](media/a.svg) ![b](media/b.svg) [c](media/c.svg)\n"
+    german = "---\ntitle: B\nrequires: [s]\n---\n![d](media/d.svg)\n"
+    pages, media = {"1.md": first, "2.md": second, "de/2.md": german}, tuple(f"{name}.svg" for name in "abcdefh")
+    one = TextLab(tmp_path, pages, checks=("s",), media=media)
+
+    assert had(one) == {"a", "e", "f"}
+    one.answer("open_hint", {"hint": "h"})
+    passed(one, "s")
+    assert had(one) == set("abcdefh")
+    one.close()
+
+
+def had(lab: TextLab) -> set[str]:
+    """The names of the files that are handed out now."""
+    found = set()
+    for name in lab.media:
+        with contextlib.suppress(Conflict):
+            lab.view.media(f"media/{name}")
+            found.add(name[0])
+    return found
 
 
 @pytest.mark.parametrize("given", [[], ["nonsense"], ["a", "b"], [1], "text"])

@@ -77,6 +77,24 @@ def test_operations_of_one_lab_are_done_one_after_the_other(store: SqliteStore) 
     assert store.claim().id == second.id  # type: ignore[union-attr]
 
 
+def test_what_nobody_asked_for_comes_last_and_never_takes_every_worker(store: SqliteStore) -> None:
+    labs = [begin(store, Principal("local", name)).id for name in "abcdef"]
+    polled = [store.queue(lab, OperationKind.CHECK, {"step": "a", "polled": True}) for lab in labs]
+    asked = store.queue(labs[5], OperationKind.CHECK, {"step": "a"})
+    claimed = [store.claim() for _ in range(6)]
+    assert [found and found.id for found in claimed] == [asked.id, *(one.id for one in polled[:4]), None]
+
+
+def test_what_nobody_asked_for_is_no_use_of_the_lab_and_leaves_only_its_last_trace(store: SqliteStore) -> None:
+    lab = begin(store)
+    before = store.labs()[0].used
+    for _ in range(3):
+        operation = store.queue(lab.id, OperationKind.CHECK, {"step": "a", "polled": True})
+        store.finish(operation.id, OperationState.DONE)
+    assert store.operations(lab.id) == [store.operation(operation.id)]
+    assert store.labs()[0].used == before
+
+
 def test_a_stop_makes_way_for_itself(store: SqliteStore) -> None:
     lab = begin(store).id
     running, waiting = store.queue(lab, OperationKind.START), store.queue(lab, OperationKind.PAUSE)

@@ -20,7 +20,7 @@ from labkit.model import (
     PaneType,
     Principal,
 )
-from labkit.orchestrator.learning import Learning
+from labkit.orchestrator.marking import Marking
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.orchestrator.work import Surroundings
 from labkit.store import SqliteStore
@@ -36,7 +36,7 @@ variables: {flag: {value: 'LAB{1}'}}
 """
 
 
-class TextLabs(Learning):
+class TextLabs(Marking):
     """The calls of `Labs` that a view makes, on a lab whose machines are only said to run."""
 
     def status(self, principal: Principal, lab: str) -> LabStatus:
@@ -61,12 +61,14 @@ class TextLab:
     pages: Mapping[str, str]
     checks: tuple[str, ...] = ()
     learner: str = "Ada"
+    media: tuple[str, ...] = ()
     said: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         template = self.folder / "text"
         files = {"lab.yaml": LAB, **{f"instructions/{name}": text for name, text in self.pages.items()}}
         files |= {f"checks/{step}/check-box": "#!/bin/sh\n" for step in self.checks}
+        files |= {f"media/{name}": "<svg/>" for name in self.media}
         for name, text in files.items():
             (template / name).parent.mkdir(parents=True, exist_ok=True)
             (template / name).write_text(text)

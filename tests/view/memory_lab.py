@@ -73,6 +73,7 @@ class MemoryLab:
     verdicts: list[tuple[str, str]] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
     extra_html: str = ""
+    ends: float | None = None
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -104,7 +105,11 @@ class MemoryLab:
             "detail": "",
         }
         machines = self.machines if self.state != "stopped" else []
-        return {"lab": {**lab, "created": 0.0, "ended": None}, "machines": machines, "progress": self._progress()}
+        return {
+            "lab": {**lab, "created": 0.0, "ended": None, "ends": self.ends},
+            "machines": machines,
+            "progress": self._progress(),
+        }
 
     def _view(self) -> dict[str, Any]:
         secrets = [{"machine": "client", "user": "student", "password": "correct-horse", "key": "a key\n"}]
@@ -113,6 +118,11 @@ class MemoryLab:
     def _tick(self, step: str, done: bool) -> dict[str, Any]:
         (self.ticks.add if done else self.ticks.discard)(step)
         return {"progress": self._progress()}
+
+    def _extend(self, minutes: float) -> dict[str, Any]:
+        assert self.ends is not None
+        self.ends += minutes * 60
+        return {"lab": self._status()["lab"]}
 
     def _check(self, step: str) -> dict[str, Any]:
         return {"operation": step}

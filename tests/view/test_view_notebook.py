@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
+from urllib.parse import quote
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -16,6 +21,53 @@ def notebook(page: Page, site: Site) -> Page:
     page.goto(f"{site.url}/notebook.html?lab")
     page.get_by_role("heading", name="Look around").wait_for()
     return page
+
+
+def alone(page: Page, site: Site, show: dict[str, str]) -> Page:
+    """A part of the lab in a cell of its own."""
+    page.goto(f"{site.url}/notebook.html?lab#{quote(json.dumps(show))}")
+    return page
+
+
+def test_a_step_alone_has_its_text_its_tick_and_its_check_and_no_machines_until_it_needs_one(
+    page: Page, site: Site
+) -> None:
+    site.lab.verdicts = [("not_yet", "It is not there.")]
+    alone(page, site, {"step": "fetch"}).get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_text("Not yet: It is not there.")).to_be_visible()
+    expect(page.locator("h1, .tabs:visible, iframe")).to_have_count(0)
+    page.get_by_role("button", name="Run in client").click()
+    expect(page.locator("iframe")).to_have_attribute("title", "client: Terminal")
+
+
+def test_a_pane_alone_has_no_instructions_and_no_other_panes(page: Page, site: Site) -> None:
+    alone(page, site, {"pane": "web:console"})
+    expect(page.locator("iframe")).to_have_attribute("title", "web: Console")
+    expect(page.locator("article, h1")).to_have_count(0)
+    expect(page.get_by_role("tab", name="client")).to_be_hidden()
+
+
+def test_instructions_stand_above_the_machines_where_the_learner_wants_it_also_after_a_reload(notebook: Page) -> None:
+    article, machines = notebook.locator("article"), notebook.locator(".machines")
+    assert article.bounding_box()["y"] == machines.bounding_box()["y"]  # type: ignore[index]
+    notebook.get_by_role("button", name="One above the other").click()
+    notebook.reload()
+    notebook.get_by_role("button", name="Side by side").wait_for()
+    assert article.bounding_box()["y"] < machines.bounding_box()["y"]  # type: ignore[index]
+
+
+def test_the_time_left_is_shown_and_can_be_more(page: Page, site: Site) -> None:
+    site.lab.ends = time.time() + 45 * 60 + 20
+    page.goto(f"{site.url}/notebook.html?lab")
+    expect(page.get_by_text("45 min left")).to_be_visible()
+    page.get_by_role("button", name="30 minutes more").click()
+    expect(page.get_by_text("1 h 15 min left")).to_be_visible()
+
+
+def test_a_pane_is_loaded_anew_with_a_fresh_ticket(notebook: Page) -> None:
+    expect(notebook.locator("iframe")).to_have_attribute("src", re.compile("ticket-1$"))
+    notebook.get_by_role("button", name="Reload").click()
+    expect(notebook.locator("iframe")).to_have_attribute("src", re.compile("ticket-2$"))
 
 
 def test_a_tick_goes_over_the_comm(notebook: Page, site: Site) -> None:

@@ -207,6 +207,8 @@ ATTACKS = (
     f"Text[^x].\n\n[^x]: <img src=x onerror={SCRIPT}>",
     "{{ learner }} <b title='{{ learner }}'>{{ learner }}</b> [x](https://example.org/{{ learner }})",
     "```html\n{{ learner }}\n```",
+    f':::collect {{#r machine=box path="/x\'><img src=x onerror={SCRIPT}>"}}\n<img src=x onerror={SCRIPT}>\n:::',
+    f'[go]{{upload=box file="media/x\'><img src=x onerror={SCRIPT}>" to="/x\' onclick=\'{SCRIPT}"}}',
 )
 NAME = f"</p><img src=x onerror={SCRIPT}>'\"><script>{SCRIPT}</script>{{{{ flag }}}}"
 QUIZ = f"""
@@ -220,6 +222,10 @@ QUIZ = f"""
 - [ ] x
   > <img src=x onerror={SCRIPT}>
 :::
+
+:::answer {{#why points=1}}
+Why?
+:::
 """
 
 
@@ -229,13 +235,16 @@ def test_nothing_that_an_author_a_learner_or_a_check_writes_can_run(page: Page, 
     site.lab, site.policy = lab, "frame-ancestors 'self'"  # the view has to do without the policy's help
     lab.store.record_result(lab.work, CheckResult("fetch", Verdict.NOT_YET, NAME, time.time(), attested=True))
     lab.view.handle("answer", {"question": "port", "given": ["x"]})
+    lab.view.handle("answer", {"question": "why", "given": [NAME]})
+    lab.store.mark(lab.work, "why", 1, NAME)
     page.goto(f"{site.url}/?fill")
     page.get_by_text("Not yet:").wait_for()
     for link in page.locator("article a, article summary, article button:not(.primary)").all():
         link.dispatch_event("click")
         link.dispatch_event("mouseover")
-    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("button", name="Answer").first.click()
     expect(page.get_by_text("Not right.")).to_be_visible()
+    expect(page.locator(".comment")).to_have_text(NAME)
     assert page.evaluate("window.owned") is None
     attributes: list[str] = page.evaluate(ATTRIBUTES)
     assert [one for one in attributes if one.startswith("on") or "script:" in one] == []

@@ -1,17 +1,22 @@
 // Actions in the text: what is clicked asks first where it has to, does one thing at a time, and shows that it was done.
+import { followed } from "./check.ts";
 import { confirmed } from "./confirm.ts";
+import type { Request } from "./contract.ts";
 import { setAttribute } from "./dom.ts";
 import { strings } from "./strings.ts";
 
-export type ActionName = "run" | "type" | "paste" | "open" | "focus";
+/** What is done in a pane. */
+export type PaneAction = "run" | "type" | "paste" | "open" | "focus";
+export type ActionName = PaneAction | "upload";
 
 /** Does an action on `machine` or `machine:pane`. Rejects with one sentence where it was not done. */
 export interface Actions {
-  act(action: ActionName, target: string, text: string, interrupt: boolean): Promise<void>;
+  act(action: PaneAction, target: string, text: string, interrupt: boolean): Promise<void>;
 }
 
 export interface ActionHost {
   actions: Actions;
+  request: Request;
   say(sentence: string): void;
 }
 
@@ -24,7 +29,7 @@ export function actionName(action: string, target: string): string {
 
 /** Makes `button` do what `source` (the button itself, or a block of code) names in its data attributes. */
 export function arm(button: HTMLElement, source: HTMLElement, text: () => string, host: ActionHost): void {
-  const { action = "", target = "", confirm, interrupt, max } = source.dataset;
+  const { action = "", target = "", confirm, interrupt, max, upload } = source.dataset;
   let left = Number(max ?? Infinity);
   let busy = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -36,7 +41,8 @@ export function arm(button: HTMLElement, source: HTMLElement, text: () => string
     busy = true;
     try {
       if (confirm !== undefined && !(await confirmed(button, confirm))) return;
-      await host.actions.act(action as ActionName, target, text(), interrupt === "yes");
+      if (upload !== undefined) await followed("upload", { upload }, host.request);
+      else await host.actions.act(action as PaneAction, target, text(), interrupt === "yes");
       left -= 1;
       if (left < 1) setAttribute(button, "aria-disabled", "true");
       host.say(strings.acted[action as ActionName](target));

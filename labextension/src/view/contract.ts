@@ -14,6 +14,8 @@ export interface Lab {
   detail: string;
   created: number;
   ended: number | null;
+  /** When it will be ended without being asked, as things are. */
+  ends: number | null;
 }
 
 export interface Pane {
@@ -49,6 +51,8 @@ export interface StepPart {
   title: string;
   points: number;
   check: boolean;
+  /** Every how many seconds the check is run by itself, as long as the page is looked at; 0: it is not. */
+  poll: number;
   html: string;
 }
 
@@ -78,11 +82,13 @@ export interface CheckResult {
   time: number;
 }
 
-/** The last answer to a question. `right` and `points` are null until a person has marked it. */
+/** The last answer to a question: keys of choices, one text, or a file's path and size. `right` and `points` are null until a person has marked it. */
 export interface AnswerState {
   given: string[];
   right: boolean | null;
   points: number | null;
+  /** What the person who marked it says. */
+  comment: string;
   /** How often it may still be answered; null: as often as one likes. */
   left: number | null;
   over: boolean;
@@ -120,6 +126,8 @@ export interface PaneLink {
   path: string;
   ticket: string;
   expires: number;
+  /** Where the gateway is, where it is not the host's own: a service's. */
+  root?: string;
 }
 
 export interface OperationEvent {
@@ -144,10 +152,19 @@ export interface Methods {
   answer: { params: { question: string; given: string[] }; result: { progress: Progress } };
   open_hint: { params: { hint: string }; result: { progress: Progress } };
   check: { params: { step: string }; result: { operation: string } };
+  poll: { params: { step: string }; result: { operation: string } };
+  collect: { params: { question: string }; result: { operation: string } };
+  upload: { params: { upload: string }; result: { operation: string } };
   events: {
     params: { operation: string; after: number };
     result: { events: OperationEvent[]; operation: Operation; progress: Progress };
   };
+  pause: { params: Record<string, never>; result: { operation: string } };
+  resume: { params: Record<string, never>; result: { operation: string } };
+  /** All machines, where `machine` is empty. */
+  reset: { params: { machine: string }; result: { operation: string } };
+  stop: { params: Record<string, never>; result: { operation: string } };
+  extend: { params: { minutes: number }; result: { lab: Lab } };
   pane_link: { params: { machine: string; pane: string }; result: PaneLink };
 }
 

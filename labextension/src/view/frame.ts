@@ -34,7 +34,8 @@ export async function paneAddress(
 ): Promise<string> {
   host.paneUrl(""); // a host without panes says so before a ticket is made
   const link = await host.request("pane_link", { machine, pane });
-  return `${host.paneUrl(link.path)}#ticket=${link.ticket}`;
+  const page = link.root ? `${link.root.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
+  return `${page}#ticket=${link.ticket}`;
 }
 
 export class PaneFrame {
@@ -81,6 +82,12 @@ export class PaneFrame {
     if (this.state === "connected") this.flush();
     if (type === "labkit:focus") this.frame.focus();
     return done;
+  }
+
+  /** Loads the page anew, with a fresh ticket. */
+  reload(): void {
+    this.heard = false;
+    void this.load();
   }
 
   close(): void {

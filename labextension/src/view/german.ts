@@ -40,6 +40,13 @@ export const german: Strings = {
   stepsDone: (done, all) => `${done} von ${all} ${all === 1 ? "Schritt" : "Schritten"}`,
   pointsDone: (value, max) => `${number(value)} von ${number(max)} ${max === 1 ? "Punkt" : "Punkten"}`,
 
+  timeLeft: (minutes) => (minutes >= 60 ? `noch ${Math.floor(minutes / 60)} h ${minutes % 60} min` : `noch ${minutes} min`),
+  extend: "30 Minuten länger",
+  stacked: "Übereinander",
+  sideBySide: "Nebeneinander",
+  noStep: (step) => `Es gibt keinen Schritt ${step}, der schon gezeigt werden kann.`,
+  reload: "Neu laden",
+
   instructions: "Anleitung",
   pages: "Seiten",
   pageNumber: (index, count) => `Seite ${index} von ${count}`,
@@ -62,6 +69,9 @@ export const german: Strings = {
   wrongAnswer: "Nicht richtig.",
   triesLeft: (left) => `Nicht richtig. Noch ${left} ${left === 1 ? "Versuch" : "Versuche"}.`,
   handedIn: "Abgegeben: Ein Mensch wird das lesen. Bis dahin lässt es sich noch ändern.",
+  handIn: "Datei abgeben",
+  fileHandedIn: (path, bytes) =>
+    `Abgegeben: ${path}, ${number(bytes)} Byte. Bis ein Mensch das gelesen hat, lässt es sich noch einmal abgeben.`,
   marked: (value) => `Bewertet: ${points(value)}.`,
   solution: (texts) => `Richtig wäre gewesen: ${texts.join(" / ")}`,
   isRight: "(richtige Antwort)",
@@ -71,6 +81,7 @@ export const german: Strings = {
   points: (value, max) => `${number(value)} / ${number(max)} ${max === 1 ? "Punkt" : "Punkte"}`,
   check: "Prüfen",
   checking: "Wird geprüft …",
+  tickedByItself: "Dieser Schritt wird von selbst geprüft, solange Sie diese Seite ansehen.",
   tickedByCheck: "Diesen Schritt hakt seine Prüfung ab.",
   passed: (feedback) => (feedback ? `Bestanden. ${feedback}` : "Bestanden."),
   notYet: (feedback) => `Noch nicht: ${feedback || "Die Prüfung hat keinen Grund genannt."}`,
@@ -89,6 +100,7 @@ export const german: Strings = {
     paste: (machine) => `In ${machine} einfügen`,
     open: (target) => `${target} öffnen`,
     focus: (target) => `Zu ${target} wechseln`,
+    upload: (machine) => `Eine Datei in ${machine} ablegen`,
   },
   acted: {
     run: (machine) => `In ${machine} ausgeführt.`,
@@ -96,6 +108,7 @@ export const german: Strings = {
     paste: (machine) => `In ${machine} eingefügt.`,
     open: (target) => `${target} ist zu sehen.`,
     focus: (target) => `Die Tastatur ist jetzt bei ${target}.`,
+    upload: (machine) => `Die Datei liegt in ${machine}.`,
   },
   usedUp: "Öfter geht das nicht.",
   yes: "Ja",
@@ -139,6 +152,11 @@ export const german: Strings = {
   serviceSaid: (status) => `Der Dienst hat das abgelehnt (HTTP ${status}).`,
   panesNeedJupyter:
     "Hier lassen sich keine Maschinen zeigen: Dazu braucht es JupyterLab oder einen Browser. Bitte dieses Notebook in JupyterLab öffnen oder im Terminal „labkit open“ aufrufen.",
+
+  preview: {
+    faults: (count) => (count === 1 ? "Ein Fehler" : `${count} Fehler`),
+    ended: "Die Vorschau ist beendet. Starten Sie sie erneut, und öffnen Sie ihren neuen Link.",
+  },
 
   start: {
     states: { running: "Unterwegs", done: "Fertig", failed: "Fehlgeschlagen" },

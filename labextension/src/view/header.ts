@@ -9,8 +9,14 @@ export interface Header {
   update(status: Status): void;
 }
 
+export interface HeaderTools {
+  /** The learner wants the lab to live longer. */
+  extend(): void;
+  layout: HTMLElement | undefined;
+}
+
 /** @param speak is told the language that the learner chose */
-export function header(title: string, instructions: Instructions, speak: (language: string) => void): Header {
+export function header(title: string, instructions: Instructions, speak: (language: string) => void, tools: HeaderTools): Header {
   const steps = instructions.pages.flatMap(tasksOf);
   const stepsText = h("span");
   const pointsText = h("span");
@@ -23,6 +29,9 @@ export function header(title: string, instructions: Instructions, speak: (langua
   const dot = h("span", { class: "dot", attributes: { "aria-hidden": "true" } });
   const word = h("span");
   const state = h("p", { class: "state", attributes: { role: "status" } }, dot, word);
+  const left = h("span");
+  const more = h("button", { class: "ghost", attributes: { type: "button" }, on: { click: () => tools.extend() } }, strings.extend);
+  const time = h("div", { class: "time-left" }, left, more);
   const meter = h("div", { class: "meter", attributes: { hidden: steps.length === 0 } }, label, bar);
 
   function updateMeter(progress: Progress): void {
@@ -37,9 +46,12 @@ export function header(title: string, instructions: Instructions, speak: (langua
   }
 
   return {
-    element: h("header", {}, h("h1", {}, title), meter, ...languageChoice(instructions, speak), state),
+    element: h("header", {}, h("h1", {}, title), meter, ...languageChoice(instructions, speak), ...(tools.layout ? [tools.layout] : []), time, state),
     update({ lab, progress }) {
       updateMeter(progress);
+      const ends = lab.state === "stopped" || lab.state === "stopping" ? null : (lab.ends ?? null);
+      time.hidden = ends === null;
+      if (ends !== null) setText(left, strings.timeLeft(Math.max(0, Math.round((ends - Date.now() / 1000) / 60))));
       dot.dataset["state"] = lab.state;
       const named = strings.labStates[lab.state] ?? strings.unknownState(lab.state);
       setText(word, lab.detail ? `${named} ${lab.detail}` : named);

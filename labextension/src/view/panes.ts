@@ -1,5 +1,5 @@
 // The right side: machines as tabs, the panes of the chosen one, tools, and the machine's state.
-import type { ActionName, Actions } from "./act.ts";
+import type { PaneAction, Actions } from "./act.ts";
 import type { Credential, Lab, Machine, Pane, Status } from "./contract.ts";
 import { freshId, h, setText } from "./dom.ts";
 import { PaneFrame } from "./frame.ts";
@@ -35,6 +35,7 @@ export class Panes implements Actions {
   constructor(credentials: Credential[], private readonly host: ToolsHost) {
     this.details = signIn(credentials, host.say);
     const tools = h("div", { class: "push row" }, this.details.button,
+      toolButton(strings.reload, () => this.frames.get(`${this.selected}:${this.pane?.name}`)?.reload()),
       toolButton(strings.newWindow, () => void openWindow(this.selected, this.pane?.name ?? "", host)),
       toolButton(strings.fullScreen, () => void fullScreen(this.stage, host)));
     this.panel.append(h("div", { class: "tools" }, this.segments.element, tools), this.details.panel, this.stage);
@@ -49,7 +50,7 @@ export class Panes implements Actions {
     this.choose(this.machine?.name ?? this.machines[0]?.name ?? "");
   }
 
-  async act(action: ActionName, target: string, text: string, interrupt: boolean): Promise<void> {
+  async act(action: PaneAction, target: string, text: string, interrupt: boolean): Promise<void> {
     const { machine, pane: named } = this.find(target);
     const ofType = (type: string): Pane | undefined => machine.panes.find((pane) => pane.type === type);
     const pane = named ?? ofType("terminal") ?? ofType("exec") ?? ofType("console");

@@ -1,5 +1,6 @@
 // Questions: answered here, judged by the server. What is right is not known in the browser before it is due.
 import type { BlockHost } from "./blocks.ts";
+import { followed } from "./check.ts";
 import type { AnswerState, Progress } from "./contract.ts";
 import { freshId, h, setAttribute, setText } from "./dom.ts";
 import { inertFragment } from "./html.ts";
@@ -11,25 +12,29 @@ export function quiz(box: HTMLElement, host: BlockHost): (progress: Progress) =>
   const { quiz: question = "", kind = "", points = "0" } = box.dataset;
   setAttribute(box, "role", "group");
   setAttribute(box, "aria-label", (box.firstElementChild?.textContent ?? "").trim().slice(0, 150) || strings.question);
-  const fields = kind === "single" || kind === "multiple" ? choices(box, kind) : [writing(box, kind)];
-  const button = h("button", { class: "primary", attributes: { type: "button" } }, strings.answer);
+  const file = kind === "file";
+  const fields = kind === "single" || kind === "multiple" ? choices(box, kind) : file ? [] : [writing(box, kind)];
+  const button = h("button", { class: "primary", attributes: { type: "button" } }, file ? strings.handIn : strings.answer);
   const line = h("p", { class: "say", attributes: { role: "status" } });
   const words = h("div", { class: "feedback" });
   const worth = h("span", { class: "points" }, Number(points) > 0 ? strings.worth(Number(points)) : "");
   box.append(h("div", { class: "row" }, button, line, worth), words);
   let shown = "";
+  let over = false;
 
   button.addEventListener("click", () => void (async () => {
     if (button.getAttribute("aria-disabled")) return;
     setAttribute(button, "aria-disabled", "true");
     let fault = "";
     try {
-      host.progressed((await host.request("answer", { question, given: given(fields) })).progress);
+      host.progressed(file
+        ? await followed("collect", { question }, host.request)
+        : (await host.request("answer", { question, given: given(fields) })).progress);
     } catch (error) {
       fault = (error as Error).message;
       host.failed(error as Error);
     }
-    if (!fields[0]?.disabled) setAttribute(button, "aria-disabled", null);
+    if (!over) setAttribute(button, "aria-disabled", null);
     if (fault) tell(fault, "bad");
   })());
 
@@ -44,10 +49,12 @@ export function quiz(box: HTMLElement, host: BlockHost): (progress: Progress) =>
     if (state === undefined || key === shown) return; // what is being written is not written over
     shown = key;
     fill(fields, state);
-    tell(...verdict(state));
-    words.replaceChildren(...state.feedback.map(inertFragment), ...solution(state, kind));
+    tell(...verdict(state, file));
+    const comment = state.comment ? [h("p", { class: "comment" }, state.comment)] : [];
+    words.replaceChildren(...state.feedback.map(inertFragment), ...comment, ...solution(state, kind));
     if (kind in { single: 1, multiple: 1 }) markRight(box, state);
-    if (!state.over) return;
+    over = state.over;
+    if (!over) return;
     for (const field of fields) field.disabled = true;
     setAttribute(button, "aria-disabled", "true");
   };
@@ -85,8 +92,9 @@ function fill(fields: Field[], state: AnswerState): void {
   }
 }
 
-function verdict(state: AnswerState): [text: string, tone: string] {
-  if (state.right === null) return [state.points === null ? strings.handedIn : strings.marked(state.points), "good"];
+function verdict(state: AnswerState, file: boolean): [text: string, tone: string] {
+  const what = file ? strings.fileHandedIn(state.given[0] ?? "", Number(state.given[1])) : strings.handedIn;
+  if (state.right === null) return [state.points === null ? what : strings.marked(state.points), "good"];
   if (state.right) return [strings.rightAnswer, "good"];
   return [state.left === null || state.over ? strings.wrongAnswer : strings.triesLeft(state.left), "bad"];
 }

@@ -1,5 +1,5 @@
 // One step: a card with its tick, its points, its text and, where it has one, its check.
-import { runCheck } from "./check.ts";
+import { followed } from "./check.ts";
 import type { Content } from "./blocks.ts";
 import type { CheckResult, Progress, Request, Status, StepPart } from "./contract.ts";
 import { freshId, h, setAttribute, setText } from "./dom.ts";
@@ -26,6 +26,8 @@ export class Step {
   private latest: Status | undefined;
   private shown: CheckResult | undefined;
   private busy = false;
+  /** When the check is next to be run by itself: a time of `performance.now()`. */
+  private due = 0;
 
   constructor(private readonly part: StepPart, private readonly host: StepHost) {
     this.id = part.id;
@@ -61,15 +63,35 @@ export class Step {
     setAttribute(this.button, "aria-disabled", status.lab.state === "running" ? null : "true");
     const result = status.progress.results[this.id];
     if (result && !same(result, this.shown)) this.tell(...verdictText(result));
-    else if (!result && this.part.check && this.line.textContent === "") this.tell(strings.tickedByCheck);
+    else if (!result && this.part.check && this.line.textContent === "") this.tell(this.howTicked());
     this.shown = result;
+    if (this.part.poll > 0 && !done && status.lab.state === "running" && performance.now() >= this.due) void this.poll();
+  }
+
+  private howTicked(): string {
+    return this.part.poll > 0 ? strings.tickedByItself : strings.tickedByCheck;
+  }
+
+  /**
+   * The check by itself. A status, which is only asked for while the view can be seen, has led here: so this rests when
+   * that does. Nothing is said until it passes: nobody asked.
+   */
+  private async poll(): Promise<void> {
+    this.due = Infinity;
+    try {
+      const progress = await followed("poll", { step: this.id }, this.host.request);
+      if (isDone(this.id, progress)) this.host.progressed(progress);
+    } catch (error) {
+      this.host.failed(error as Error);
+    }
+    this.due = performance.now() + this.part.poll * 1000;
   }
 
   /** The check decides this step: the box shows it, and says why it cannot be clicked. */
   private lockTick(): void {
-    const why = h("span", { class: "off-screen", attributes: { id: freshId("why") } }, strings.tickedByCheck);
+    const why = h("span", { class: "off-screen", attributes: { id: freshId("why") } }, this.howTicked());
     this.tick.disabled = true;
-    this.tick.title = strings.tickedByCheck;
+    this.tick.title = this.howTicked();
     setAttribute(this.tick, "aria-describedby", why.id);
     this.element.append(why);
   }
@@ -82,7 +104,7 @@ export class Step {
     if (this.busy) return;
     if (this.latest?.lab.state !== "running") return this.tell(strings.checkNeedsLab);
     this.tell(strings.checking);
-    void this.attempt(() => runCheck(this.id, this.host.request));
+    void this.attempt(() => followed("check", { step: this.id }, this.host.request));
   }
 
   private async attempt(work: () => Promise<Progress>): Promise<void> {

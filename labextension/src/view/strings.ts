@@ -42,6 +42,7 @@ const actions: Record<ActionName, (target: string) => string> = {
   paste: (machine) => `Paste into ${machine}`,
   open: (target) => `Open ${target}`,
   focus: (target) => `Go to ${target}`,
+  upload: (machine) => `Put a file into ${machine}`,
 };
 
 const acted: Record<ActionName, (target: string) => string> = {
@@ -50,6 +51,7 @@ const acted: Record<ActionName, (target: string) => string> = {
   paste: (machine) => `Pasted into ${machine}.`,
   open: (target) => `${target} is shown.`,
   focus: (target) => `The keyboard is with ${target}.`,
+  upload: (machine) => `The file is in ${machine}.`,
 };
 
 const english = {
@@ -63,6 +65,13 @@ const english = {
   progress: "Progress",
   stepsDone: (done: number, all: number): string => `${done} of ${all} ${all === 1 ? "step" : "steps"}`,
   pointsDone: (points: number, max: number): string => `${number(points)} of ${number(max)} points`,
+
+  timeLeft: (minutes: number): string => (minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min left` : `${minutes} min left`),
+  extend: "30 minutes more",
+  stacked: "One above the other",
+  sideBySide: "Side by side",
+  noStep: (step: string): string => `There is no step ${step} that can be shown yet.`,
+  reload: "Reload",
 
   instructions: "Instructions",
   pages: "Pages",
@@ -88,6 +97,9 @@ const english = {
   wrongAnswer: "Not right.",
   triesLeft: (left: number): string => `Not right. ${left} ${left === 1 ? "try" : "tries"} left.`,
   handedIn: "Handed in: a person will read it. Until then it may be changed.",
+  handIn: "Hand in the file",
+  fileHandedIn: (path: string, bytes: number): string =>
+    `Handed in: ${path}, ${number(bytes)} bytes. Until a person has read it, it may be handed in again.`,
   marked: (points: number): string => `Marked: ${number(points)} ${points === 1 ? "point" : "points"}.`,
   solution: (texts: string[]): string => `Right would have been: ${texts.join(" / ")}`,
   isRight: "(right answer)",
@@ -97,6 +109,7 @@ const english = {
   points: (points: number, max: number): string => `${number(points)} / ${number(max)} ${max === 1 ? "point" : "points"}`,
   check: "Check",
   checking: "Checking…",
+  tickedByItself: "This step is checked by itself as long as you look at this page.",
   tickedByCheck: "This step is ticked by its check.",
   passed: (feedback: string): string => (feedback ? `Passed. ${feedback}` : "Passed."),
   notYet: (feedback: string): string => `Not yet: ${feedback || "the check gave no reason."}`,
@@ -153,6 +166,11 @@ const english = {
   serviceSaid: (status: number): string => `The lab service refused this (HTTP ${status}).`,
   panesNeedJupyter:
     "Panes cannot be shown here: they need JupyterLab or a browser. Open this notebook in JupyterLab, or run “labkit open” in a terminal.",
+
+  preview: {
+    faults: (count: number): string => (count === 1 ? "One fault" : `${count} faults`),
+    ended: "The preview has ended. Start it again, and open its new link.",
+  },
 
   start: {
     states: { running: "Under way", done: "Done", failed: "Failed" },

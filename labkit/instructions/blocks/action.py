@@ -1,6 +1,7 @@
 """Actions: attributes of ordinary code and text that make it something to click.
 
     ```bash {run=client}       `ls`{run=client confirm="Really?"}       [the site]{open=web:site}
+    [Put it there]{upload=client file="media/a.conf" to="/etc/a.conf"}
 
 A target is a machine, or one pane of it: `machine:pane`. To open, a pane has to be named. `confirm` asks first,
 `interrupt=yes` presses Ctrl-C first, `max=1` lets it be clicked once.
@@ -8,6 +9,7 @@ A target is a machine, or one pane of it: `machine:pane`. To open, a pane has to
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -17,13 +19,15 @@ from markdown_it.token import Token
 from mdit_py_plugins.attrs import attrs_plugin
 
 from labkit.instructions.attributes import UNREADABLE, unknown, written
+from labkit.instructions.model import Upload
 from labkit.instructions.sanitise import TARGET
-from labkit.instructions.source import Block, Finding, Known, Placed, Source, walk
+from labkit.instructions.source import Block, Env, Finding, Known, Placed, Source, walk
 from labkit.wording import did_you_mean
 
 CODE_ACTIONS = ("run", "type", "paste")
-TEXT_ACTIONS = ("open", "focus")
-PLANNED = {"upload": "files cannot be put into machines from the text yet"}
+TEXT_ACTIONS = ("open", "focus", "upload")
+PLACE = re.compile(r"/[^\0\n]{1,250}[^/\0\n]")
+"""A path in a machine."""
 OPTIONS = {"confirm": re.compile(".{1,200}"), "interrupt": re.compile("yes"), "max": re.compile("[1-9][0-9]?")}
 """What may stand beside an action, and what it may hold."""
 BEHIND_TEXT = re.compile(r"\](\{[^{}]+\})")
@@ -53,11 +57,6 @@ def button(action: str) -> str:
 def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[str]:
     """What is wrong with the targets of the actions in `attributes`."""
     given = [name for name in (*CODE_ACTIONS, *TEXT_ACTIONS) if name in attributes]
-    yield from (
-        f"the action '{name}' is not built in this version: {why}"
-        for name, why in PLANNED.items()
-        if name in attributes
-    )
     for name, pattern in OPTIONS.items():
         if name in attributes and not given:
             yield f"'{name}' stands beside an action, for example {{run=machine {name}=…}}"
@@ -69,6 +68,8 @@ def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[
         machine, _, pane = str(attributes[name]).partition(":")
         if name == "open" and not pane:
             yield f"open={machine} names no pane; write open={machine or 'machine'}:pane"
+        if name == "upload" and pane:
+            yield f"upload={machine}:{pane} names a pane; files are put into machines: upload={machine}"
         if known.machines is None:
             continue
         if machine not in known.machines:
@@ -77,9 +78,27 @@ def target_findings(attributes: Mapping[str, object], known: Known) -> Iterator[
             yield f"{name}: machine '{machine}' has no pane '{pane}'{did_you_mean(pane, known.machines[machine])}"
 
 
-def _span_open(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
-    action = action_of(tokens[index].attrs, TEXT_ACTIONS)
+def _span_open(_: object, tokens: Sequence[Token], index: int, __: object, env: Env) -> str:
+    attributes = tokens[index].attrs
+    action = action_of(attributes, TEXT_ACTIONS)
+    if action and "upload" in attributes:
+        machine, file, path = (str(attributes.get(name, "")) for name in ("upload", "file", "to"))
+        key = hashlib.sha256("\0".join((machine, file, path)).encode()).hexdigest()[:12]
+        env["uploads"].append(Upload(key, env["page"], machine, file, path))
+        action += f' data-upload="{key}"'
     return button(action) if action else "<span>"
+
+
+def _upload_findings(attributes: Mapping[str, object], known: Known) -> Iterator[str]:
+    """What is wrong with what stands beside `upload`."""
+    file, path = (str(attributes.get(name, "")) for name in ("file", "to"))
+    if "upload" not in attributes:
+        yield from (f"'{name}' stands beside upload=machine" for name in ("file", "to") if name in attributes)
+        return
+    if file not in known.media:
+        yield f"upload: there is no file '{file}'; write file=\"media/NAME\"{did_you_mean(file, known.media)}"
+    if not PLACE.fullmatch(path):
+        yield f"upload: '{path}' is no place in a machine; write to=\"/home/student/NAME\""
 
 
 def _span_close(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
@@ -105,8 +124,9 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
 def _wrong(placed: Placed, known: Known) -> Iterator[str]:
     token, before = placed.token, placed.before
     if token.type == "span_open":
-        yield from unknown("text", written(token), PLANNED)
+        yield from unknown("text", written(token))
         yield from target_findings(token.attrs, known)
+        yield from _upload_findings(token.attrs, known)
         if not written(token):
             yield "the braces behind the text are empty; write for example {open=machine:pane}"
     follows = before is not None and before.type in ("code_inline", "span_close", "image", "link_close")

@@ -19,8 +19,7 @@ from labkit.instructions.attributes import UNREADABLE, unknown
 from labkit.instructions.source import Block, Finding, Known, Source, walk
 from labkit.wording import did_you_mean
 
-KINDS = ("hint", "solution", "quiz", "answer")
-PLANNED = {"collect": "files cannot be fetched from machines yet"}
+KINDS = ("hint", "solution", "quiz", "answer", "collect")
 OPENING = re.compile(r"\s*(?:\{([a-z]+)\}|([a-z]+))(?:\s+(\S.*?))?\s*")
 BRACES = re.compile(r"(\{[^{}]*\})")
 MARKER = re.compile(r":{3,}(.*)")
@@ -140,8 +139,6 @@ def _stray(text: str, strange: int) -> tuple[str, int]:
         wrong = f"'{text}' closes nothing; remove it, or look for a block that ended too early"
         return "" if strange else wrong, max(0, strange - 1)
     kind = opening(found[1]).kind
-    if kind in PLANNED:
-        return f"a block '{kind}' is not built in this version: {PLANNED[kind]}", strange + 1
     return f"unknown block '{found[1].strip()}'{did_you_mean(kind, KINDS)}", strange + 1
 
 

@@ -1,5 +1,6 @@
 """Headings. One with an explicit id is a step: `## Fetch the page {#fetch points=15}`.
 
+With `poll=10s` its check is run by itself that often, as long as the page is looked at.
 The step lasts until the next heading of the same or a higher level, or the next step.
 """
 
@@ -18,6 +19,8 @@ from labkit.instructions.source import Block, Env, Finding, Known, Source, walk
 
 STEP_ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 POINTS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
+POLL = re.compile(r"([1-9][0-9]{0,2})s")
+LEAST_POLL = 5
 BREAKS = {"softbreak": " ", "hardbreak": " "}
 
 
@@ -33,6 +36,12 @@ def points(token: Token) -> int | float:
     if not POINTS.fullmatch(written):
         return 0
     return float(written) if "." in written else int(written)
+
+
+def poll(token: Token) -> int:
+    """Every how many seconds the check of the step that a heading begins is run by itself; 0: it is not."""
+    found = POLL.fullmatch(str(token.meta.get("attributes", {}).get("poll", "")))
+    return int(found[1]) if found and int(found[1]) >= LEAST_POLL else 0
 
 
 def level(token: Token) -> int:
@@ -77,6 +86,8 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
             yield placed.line, UNREADABLE.format(token.meta["unreadable"])
         yield from ((placed.line, text) for text in _wrong_attributes(token))
         name = step_id(token)
+        if poll(token) and known.checks is not None and name not in known.checks:
+            yield placed.line, f"poll: step '{name}' has no check; add a folder checks/{name}/"
         if name and token.level > 0:
             yield placed.line, f"step '{name}' stands in a list, a quote or a box; move its heading out of it"
         if name and within is not None and level(token) > level(within):
@@ -92,6 +103,8 @@ def _wrong_attributes(token: Token) -> Iterator[str]:
         yield f"'{name}' is no id for a step; use a-z, 0-9 and '-', beginning with a letter, 40 at most"
     if "points" in attributes and not name:
         yield "points belong to a step; give the heading an id too, for example {#fetch points=15}"
+    if "poll" in attributes and not poll(token):
+        yield f"poll '{attributes['poll']}' is no time from {LEAST_POLL}s to 999s, for example poll=10s"
     if "points" in attributes and not POINTS.fullmatch(attributes["points"]):
         yield f"points '{attributes['points']}' are no number from 0 to 9999, with at most two decimals"
 

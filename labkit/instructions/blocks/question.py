@@ -1,4 +1,4 @@
-"""`:::quiz` and `:::answer`: questions. What is right, and what is said to each answer, never stands in the HTML.
+"""`:::quiz`, `:::answer`, `:::collect`: questions. What is right, and what is said to it, never stands in the HTML.
 
 :::quiz {#port points=2 attempts=3}
 Which port does HTTP use?
@@ -7,6 +7,8 @@ Which port does HTTP use?
   > That one is SSH's.
 - [x] 80
 :::
+
+What `answer` takes as a text, and `collect` as a file of a machine, is marked by a person.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from html import escape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from labkit.instructions.blocks.action import PLACE
 from labkit.instructions.blocks.container import ID, Opening, is_box, opening, replaced
 from labkit.instructions.blocks.heading import plain_text
 from labkit.instructions.questions import CHOSEN, KINDS, Choice, Question, number
 from labkit.instructions.source import Block, Env, Finding, Known, Source
 from labkit.wording import did_you_mean
 
-QUESTIONS = ("quiz", "answer")
+QUESTIONS = ("quiz", "answer", "collect")
 BOX = re.compile(r"\[([ xX])\](?:\s+|$)")
 ATTEMPTS = re.compile("[1-9][0-9]?")
 
@@ -48,7 +51,8 @@ def _prepare(tokens: Sequence[Token], env: Env) -> Sequence[Token]:
         data = f'data-quiz="{escape(name)}" data-kind="{question.kind}"'
         data += f' data-points="{question.points}"' if question.points else ""
         choices = _choices(question, answers, env, shuffled=opened.attributes.get("shuffle") != "no")
-        return f'<div class="lk-quiz" {data}>\n{env["raw"](text, env)}{choices}</div>\n'
+        place = f"<p><code>{escape(f'{question.machine}:{question.path}')}</code></p>\n" if question.path else ""
+        return f'<div class="lk-quiz" {data}>\n{env["raw"](text, env)}{place}{choices}</div>\n'
 
     return replaced(tokens, QUESTIONS, box)
 
@@ -95,8 +99,8 @@ def _said(item: Sequence[Token]) -> tuple[list[Token], list[Token]]:
 
 
 def _kind(opened: Opening, answers: Sequence[Sequence[Token]]) -> str:
-    if opened.kind == "answer":
-        return "free"
+    if opened.kind in ("answer", "collect"):
+        return "free" if opened.kind == "answer" else "file"
     guessed = "multiple" if sum(_marked(item) is True for item in answers) > 1 else "single"
     given = opened.attributes.get("kind", guessed)
     return given if given in KINDS else guessed
@@ -120,6 +124,8 @@ def _question(opened: Opening, name: str, answers: Sequence[Sequence[Token]], en
         choices=tuple(choices),
         tolerance=number(given.get("tolerance", "")) or 0.0,
         case=given.get("case") == "yes",
+        machine=given.get("machine", ""),
+        path=given.get("path", ""),
     )
 
 
@@ -148,15 +154,17 @@ def _findings(source: Source, known: Known) -> Iterator[Finding]:
             if source.tokens[i].nesting < 0 and source.tokens[i].level == token.level
         )
         _, answers = _parts(source.tokens[index + 1 : last])
-        yield from ((line, text) for text in _wrong(opening(token.info), answers))
+        yield from ((line, text) for text in _wrong(opening(token.info), answers, known))
 
 
-def _wrong(opened: Opening, answers: Sequence[Sequence[Token]]) -> Iterator[str]:
+def _wrong(opened: Opening, answers: Sequence[Sequence[Token]], known: Known) -> Iterator[str]:
     given = opened.attributes
     if "id" not in given:
         example = f":::{opened.kind} {{#port points=2}}"
         yield f"the {opened.kind} has no id, on which answers hang; write for example {example}"
-    if opened.kind == "answer":
+    if opened.kind == "collect":
+        yield from _wrong_place(given, known)
+    if opened.kind != "quiz":
         return
     yield from _wrong_words(given)
     if not answers:
@@ -172,6 +180,14 @@ def _wrong(opened: Opening, answers: Sequence[Sequence[Token]]) -> Iterator[str]
             word = plain_text(_said(item)[0][1].children or (), {}) if len(item) > 1 else ""
             if number(word) is None and "{{" not in word:
                 yield f"kind=number: '{word.strip()}' is no number"
+
+
+def _wrong_place(given: dict[str, str], known: Known) -> Iterator[str]:
+    machine, path = given.get("machine", ""), given.get("path", "")
+    if known.machines is not None and machine not in known.machines:
+        yield f"collect: there is no machine '{machine}'{did_you_mean(machine, known.machines)}"
+    if not PLACE.fullmatch(path):
+        yield f"collect: '{path}' is no file of a machine; write path=\"/home/student/NAME\""
 
 
 def _wrong_words(given: dict[str, str]) -> Iterator[str]:

@@ -44,7 +44,8 @@ class LabModel extends Model {
 }
 
 window.kernel = "live";
-window.labModel = new LabModel();
+// What is shown of the lab stands behind #, as JSON.
+window.labModel = new LabModel({ show: JSON.parse(decodeURIComponent(location.hash.slice(1)) || "{}") });
 window.startModel = new Model({
   title: "Starting hello-lab", stage_text: "Making the machine", progress: 0.4, state: "running", detail: "",
   events: [{ text: "The lab has its place", time: 100 }, { text: "The network is there", time: 101.24 }],

@@ -1,0 +1,188 @@
+"""Panes below Jupyter's address: Jupyter's login is asked for, then the connection is handed to the gateway, unread.
+
+A request's head is read by Tornado, and judged: who is not signed in gets no further, nor does a change that a foreign
+page asks for. Then the stream is detached from Tornado, the head is sent to the gateway's unix socket without Jupyter's
+own rights, and both connections are joined, bodies and WebSockets alike. So what the gateway refuses (403, 404, 409) is
+refused before an upgrade, and a byte of a pane costs two system calls and no parsing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+from tornado.iostream import IOStream, StreamClosedError
+
+from labkit import app
+from labkit.errors import LabkitError
+from labkit.gateway.access import check_change
+from labkit.gateway.machines import Denied
+from labkit.settings import Settings
+
+HIGH = 256 * 1024
+"""Bytes that wait for a slow reader before the other side stops being read."""
+LINGER_SECONDS = 60.0
+"""A reader gets this long to take what was on its way to it when the other side ended."""
+_KEPT_BACK = frozenset({"cookie", "authorization", "x-xsrftoken", "connection"})
+_EARLY = 1 << 20
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+
+
+class _End(asyncio.Protocol):
+    """One of two joined connections: what it says goes to its peer, and it is not read while the peer is full."""
+
+    def __init__(self) -> None:
+        self.peer: _End | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH)
+        self.transport.pause_reading()  # until there is a peer
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
+            self.peer.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self.peer.transport.abort)
+            self.peer.transport.close()
+
+
+def join(one: _End, from_one: bytes, other: _End, to_other: bytes) -> None:
+    """Join two connections. `to_other` is said first; `from_one` was read from the first one before."""
+    one.peer, other.peer = other, one
+    for end, data in ((other, to_other), (other, from_one)):
+        if end.transport is not None and data:
+            end.transport.write(data)
+    for end in (one, other):
+        if end.transport is None:
+            end.connection_lost(None)
+        elif not end.transport.is_closing():
+            end.transport.resume_reading()
+
+
+@web.stream_request_body
+class PaneHandler(JupyterHandler):
+    """Everything of a pane or of a machine's files, below Jupyter's address."""
+
+    def initialize(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Everything is done here: the body has not been read yet."""
+        await super().prepare()
+        web.authenticated(_signed_in)(self)  # 403, or the way to the login page
+        if self._finished:
+            return
+        if self.request.method not in _METHODS:
+            raise web.HTTPError(405)
+        gateway = await self._dial()
+        try:
+            head = self._head()
+            client, early = await _taken(self.detach())
+        except StreamClosedError:
+            if gateway.transport is not None:
+                gateway.transport.abort()
+            return
+        join(client, early, gateway, head)
+
+    def check_xsrf_cookie(self) -> None:
+        """The pane pages' own proof: a header that no form can send, and the same origin. As the gateway wants it."""
+        if not hasattr(self, "_jupyter_current_user"):
+            return  # Tornado asks before it is known who this is; it is asked again
+        try:
+            check_change({name.lower(): value for name, value in self.request.headers.items()})
+        except Denied as denied:
+            raise web.HTTPError(403, str(denied)) from denied
+
+    def get_login_url(self) -> str:
+        """A page leads to the login page; a stream or a call is refused."""
+        if not self.request.path.endswith("/") or "Upgrade" in self.request.headers:
+            raise web.HTTPError(403)
+        return str(super().get_login_url())
+
+    def data_received(self, chunk: bytes) -> None:
+        """Only of a request that was refused: nobody needs it."""
+
+    # Named so that Jupyter's check of who may call what finds them; `prepare` has answered before any is called.
+    async def get(self, path: str) -> None:
+        raise web.HTTPError(404)
+
+    head = post = put = delete = get
+
+    async def _dial(self) -> _End:
+        """A connection to the gateway, which is started where it sleeps. Raises 503."""
+        with contextlib.suppress(OSError):
+            return await _connected(self._settings.gateway_socket)
+        try:
+            await asyncio.to_thread(app.wake, self._settings)
+            return await _connected(self._settings.gateway_socket)
+        except (OSError, LabkitError) as error:
+            raise web.HTTPError(503, f"labkit's gateway does not answer: {error}") from error
+
+    def _head(self) -> bytes:
+        """The request's head as the gateway gets it: without Jupyter's prefix, rights and tokens."""
+        path = "/" + self.path_args[0]
+        query = "&".join(pair for pair in self.request.query.split("&") if pair and not pair.startswith("token="))
+        raw = self.request.uri.partition("?")[0] if self.request.uri else ""
+        at = raw.find(f"labkit{path}".split("?")[0])
+        path = raw[at + len("labkit") :] if at >= 0 else path  # as it came, still escaped
+        upgrade = "upgrade" in self.request.headers.get("Connection", "").lower()
+        lines = [f"{self.request.method} {path}{'?' + query if query else ''} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in self._passed()]
+        lines.append(f"Connection: {'Upgrade' if upgrade else 'close'}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _passed(self) -> Iterable[tuple[str, str]]:
+        return ((name, value) for name, value in self.request.headers.get_all() if name.lower() not in _KEPT_BACK)
+
+
+def _signed_in(handler: web.RequestHandler) -> None:
+    """What is reached by who is."""
+
+
+async def _connected(path: Path) -> _End:
+    _, end = await asyncio.get_running_loop().create_unix_connection(_End, str(path))
+    return end
+
+
+async def _taken(stream: IOStream) -> tuple[_End, bytes]:
+    """A stream's connection, taken out of Tornado's hands, with what had already been read of it.
+
+    Raises StreamClosedError where the client has gone.
+    """
+    early = cast("asyncio.Future[bytes]", stream.read_bytes(_EARLY, partial=True))  # done at once where there is any
+    own: socket.socket = stream.socket.dup()
+    read = b""
+    try:
+        if early.done():
+            read = early.result()
+    except StreamClosedError:
+        own.close()
+        raise
+    finally:
+        stream.close()
+        with contextlib.suppress(StreamClosedError, asyncio.CancelledError):
+            await early
+    _, end = await asyncio.get_running_loop().connect_accepted_socket(_End, own)
+    return end, read

@@ -1,0 +1,120 @@
+"""Assignment and Grade Services: scores to a line item, and what the gradebook shows (LTI-AGS 2.0).
+
+What each status means is what Moodle 4.5 was seen to mean by it. A score is always FullyGraded: any other word there
+wipes the grade that stands. It always has its comment: one without erases the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from labkit.store import GradeRow, Platform
+from lti_app.lti.calls import Calls, body_of
+from lti_app.lti.outbound import Answer
+
+_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/"
+SCORE, RESULT = _SCOPE + "score", _SCOPE + "result.readonly"
+ITEM = _SCOPE + "lineitem"
+_SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
+_RESULT_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+
+
+class Outcome(StrEnum):
+    """What became of a score: taken, refused for good, overtaken by a newer one, or worth another try."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    NEWER = "newer"
+    AGAIN = "again"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An outcome, in words where it is not SENT. `wait`: for so many seconds the platform asked to be left alone."""
+
+    outcome: Outcome
+    reason: str = ""
+    wait: float = 0.0
+
+
+def below(address: str, segment: str) -> str:
+    """A line item's address with a segment more: before its query, which is part of it."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{segment}", fragment=""))
+
+
+def score_of(row: GradeRow) -> dict[str, Any]:
+    """The score that says a grade. Raises ValueError for one that no gradebook should hold."""
+    given = row.given
+    if given is None or not math.isfinite(given) or not 0 <= given <= row.maximum or not 0 < row.maximum < math.inf:
+        raise ValueError(f"{given} of {row.maximum} is no grade")
+    return {
+        "userId": row.subject,
+        "scoreGiven": given,
+        "scoreMaximum": row.maximum,
+        "comment": row.comment,
+        "timestamp": datetime.fromtimestamp(row.stamp, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "activityProgress": "Completed" if given >= row.maximum else "InProgress",
+        "gradingProgress": "FullyGraded",
+    }
+
+
+def judged(answer: Answer) -> Delivery:
+    """What a platform's answer to a score means."""
+    status, said = answer.status, _reason(answer)
+    if 200 <= status < 300:
+        return Delivery(Outcome.SENT)
+    if status == 409:
+        return Delivery(Outcome.NEWER, "the platform holds a newer grade")
+    if status >= 500 or status in (408, 425, 429):
+        return Delivery(Outcome.AGAIN, f"the platform answers {status}{said}", _wait(answer))
+    why = {
+        400: "the platform does not take it: it may not know this learner as one who can be graded",
+        401: "the platform does not let this tool send grades",
+        403: "the platform does not let this tool send grades",
+        404: "the platform no longer has a grade for this activity",
+    }
+    return Delivery(Outcome.REFUSED, f"{why.get(status, 'the platform does not take it')} ({status}{said})")
+
+
+def send(calls: Calls, platform: Platform, row: GradeRow) -> Delivery:
+    """Send a grade. Raises OutboundRefused, TokenRefused, ValueError."""
+    body = json.dumps(score_of(row)).encode()
+    address = below(row.line_item, "scores")
+    return judged(calls.call(platform, "POST", address, SCORE, body=body, content_type=_SCORE_TYPE))
+
+
+def shown(calls: Calls, platform: Platform, line_item: str, subject: str = "") -> Mapping[str, tuple[float, float]]:
+    """What the gradebook shows of a line item: for each user the score and its maximum; of one user, or of all.
+
+    Raises OutboundRefused, TokenRefused.
+    """
+    address = below(line_item, "results")
+    query = {"user_id": subject} if subject else {}
+    answer = calls.call(platform, "GET", address, RESULT, accept=_RESULT_TYPE, query=query)
+    found = body_of(answer) if answer.status == 200 else []
+    results = found if isinstance(found, list) else []
+    return {
+        str(one["userId"]): (float(one["resultScore"]), float(one.get("resultMaximum") or 0))
+        for one in results
+        if isinstance(one, dict) and isinstance(one.get("resultScore"), int | float) and "userId" in one
+    }
+
+
+def _reason(answer: Answer) -> str:
+    """What the platform says of its status, where it says something: one short line of plain text."""
+    body = body_of(answer)
+    said = body.get("reason") or body.get("message") if isinstance(body, dict) else None
+    return f": {' '.join(str(said).split())[:200]}" if said else ""
+
+
+def _wait(answer: Answer) -> float:
+    said = str(answer.headers.get("Retry-After", ""))
+    return float(said) if said.isdecimal() else 0.0

@@ -1,0 +1,127 @@
+"""Requests to learning platforms: only to addresses that the platform owns, small, quick, and without redirects.
+
+An address is a platform's own where its origin is that of its issuer or of one of its registered addresses, or where
+the operator has listed it. What a message says is never enough: an activity's settings can put any address into it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from labkit.errors import LabkitError
+from labkit.store import Platform
+
+_CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 5.0, 5.0, 10.0
+_MOST_BYTES = 2**20
+_PORTS = {"https": 443, "http": 80}
+
+
+class OutboundRefused(LabkitError):
+    """A request that was not made, or whose answer was not taken. The text names an origin, never a query."""
+
+
+class Unreachable(OutboundRefused):
+    """No whole answer came: another try may have more luck."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A platform's answer, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port, as browsers write it: in lower case, without the scheme's own port. Empty where `url` has
+    none, or is neither http nor https."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
+
+
+@lru_cache(maxsize=64)
+def origins_of(platform: Platform) -> frozenset[str]:
+    """Where a platform's services may be."""
+    urls = (platform.issuer, platform.auth_url, platform.token_url, platform.jwks_url, *platform.origins)
+    return frozenset(filter(None, map(origin_of, urls)))
+
+
+def owns(platform: Platform, url: str) -> bool:
+    """Whether an address is the platform's."""
+    parts = urlsplit(url) if origin_of(url) else None
+    return parts is not None and parts.username is None and origin_of(url) in origins_of(platform)
+
+
+def fetch(
+    platform: Platform,
+    url: str,
+    *,
+    private: bool,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    data: Any = None,
+) -> Answer:
+    """One request to a platform; a redirect is an answer like any other, and followed by nobody.
+
+    `private`: it may be in this machine or a private network. Raises OutboundRefused.
+    """
+    origin = origin_of(url)
+    if not owns(platform, url):
+        raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
+    _check_place(url, private=private)
+    deadline = time.monotonic() + _WHOLE_SECONDS
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no credentials of ~/.netrc, no proxy
+            timeout = (_CONNECT_SECONDS, _READ_SECONDS)
+            answer = session.request(
+                method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, stream=True
+            )
+            return Answer(answer.status_code, answer.headers, _body(answer, origin, deadline))
+    except requests.RequestException as error:
+        raise Unreachable(f"{origin} does not answer ({type(error).__name__})") from error
+
+
+def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
+    body = bytearray()
+    for piece in answer.iter_content(16384):
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise OutboundRefused(f"{origin} answers with more than {_MOST_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise Unreachable(f"{origin} takes more than {_WHOLE_SECONDS:.0f} s to answer")
+    return bytes(body)
+
+
+def _check_place(url: str, *, private: bool) -> None:
+    """Raises OutboundRefused for addresses that are not on the open network, and for plain http to such."""
+    parts = urlsplit(url)
+    if private:
+        return
+    if parts.scheme != "https":
+        raise OutboundRefused(f"{origin_of(url)} is not https; private platforms may be: see LABKIT_PRIVATE_PLATFORMS")
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(f"the name of {origin_of(url)} is not known") from error
+    if not all(ipaddress.ip_address(str(address[4][0]).split("%")[0]).is_global for address in found):
+        raise OutboundRefused(
+            f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"
+        )

@@ -1,0 +1,1 @@
+"""What stands around a launch: grades, the class, deep linking, registration."""

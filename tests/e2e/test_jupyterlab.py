@@ -1,0 +1,123 @@
+"""The JupyterLab extension as a learner meets it: a card starts a lab, whose parts are tabs that come back."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Frame, Page, expect
+
+from tests.support.home import Home, eventually, new_home
+from tests.support.jupyter import TOKEN, Jupyter, running_jupyter
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    found = new_home()
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="module")
+def jupyter(home: Home) -> Iterator[Jupyter]:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_jupyter(Path(name), "jupyterlab", environ=home.environment) as one,
+    ):
+        yield one
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, jupyter: Jupyter) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1500, "height": 950})
+    found = context.new_page()
+    found.set_default_timeout(60_000)
+    found.goto(f"{jupyter.url}lab?token={TOKEN}")
+    yield found
+    context.close()
+
+
+def frame_of(page: Page, title: str) -> Frame:
+    """The frame of a pane, once it says that it is connected."""
+    frame = page.locator(f'iframe[title="{title}"]').element_handle().content_frame()
+    assert frame is not None
+    frame.get_by_text("Connected").first.wait_for()
+    return frame
+
+
+def tabs(page: Page) -> list[str]:
+    return page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts()
+
+
+def test_a_card_starts_a_lab_with_its_instructions_and_its_first_pane_beside(page: Page, home: Home) -> None:
+    page.locator(".jp-LauncherCard", has_text="Hello, machine").click()
+    frame_of(page, "box: Terminal")
+    assert {"Hello, machine", "box: Terminal"} <= set(tabs(page))
+    image = page.get_by_role("img", name=re.compile("Your browser talks to the gateway"))
+    page.wait_for_function("image => image.naturalWidth > 0", arg=image.element_handle())
+    assert len(home.machines()) == 1
+
+
+def test_what_is_typed_in_the_pane_reaches_the_machine(page: Page) -> None:
+    frame = frame_of(page, "box: Terminal")
+    expect(frame.locator(".xterm-rows")).to_contain_text("student@box")
+    frame.locator(".xterm-helper-textarea").focus()
+    page.keyboard.type("hostname | tee note.txt; echo sum $((40+2))\n", delay=30)
+    expect(frame.locator(".xterm-rows")).to_contain_text("sum 42")
+
+
+def test_a_tick_and_a_check_are_made_in_the_instructions_tab(page: Page) -> None:
+    page.get_by_role("tab", name="Hello, machine").click()
+    page.get_by_role("checkbox").first.check()
+    expect(page.get_by_text("1 of 4 steps")).to_be_visible()
+    button = page.get_by_role("button", name="Check", exact=True)
+    while not button.is_visible():
+        page.get_by_role("button", name=re.compile("→")).click()
+    button.click()
+    expect(page.get_by_text(re.compile("Passed"))).to_be_visible()
+
+
+def test_the_side_panel_lists_the_lab_and_opens_its_screen(page: Page) -> None:
+    page.locator("[data-id=labkit-panel]").click()
+    panel = page.get_by_role("region", name="Labs")
+    expect(panel).to_contain_text(re.compile(r"Running · .* left"))
+    panel.get_by_role("button", name="Screen").click()
+    canvas = frame_of(page, "box: Screen").locator("canvas")
+    for _ in eventually("a picture that is not all one colour", 30):
+        if canvas.evaluate("it => new Set(it.getContext('2d').getImageData(0, 0, 200, 100).data).size") > 2:
+            break
+    expect(page.get_by_role("button", name=re.compile("^1 lab · .* left$"))).to_be_visible()
+
+
+def test_the_palette_has_a_command_for_each_template(page: Page) -> None:
+    page.keyboard.press("Control+Shift+C")
+    page.get_by_role("searchbox").or_(page.get_by_placeholder("SEARCH")).last.fill("two machines")
+    expect(page.get_by_role("menuitem").filter(has_text="Two machines on one network").first).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+def test_after_a_reload_the_tabs_are_there_again_and_the_pane_connects(page: Page, jupyter: Jupyter) -> None:
+    before = set(tabs(page)) - {"Launcher"}
+    for _ in eventually("JupyterLab has written its layout", 20):
+        if "box-vnc" in str(jupyter.json("GET", "lab/api/workspaces/default")[1]):
+            break
+    page.reload()
+    page.locator('iframe[title="box: Screen"]').wait_for()
+    frame_of(page, "box: Screen")
+    assert before <= set(tabs(page))
+    page.get_by_role("tab", name="Hello, machine").click()
+    expect(page.get_by_text("2 of 4 steps")).to_be_visible()
+
+
+def test_stopping_the_lab_leaves_nothing(page: Page, home: Home) -> None:
+    page.get_by_role("button", name="Stop lab").locator("visible=true").first.click()
+    expect(page.get_by_role("region", name="Labs")).to_contain_text("No lab is running.")
+    for _ in eventually("nothing is left", 60):
+        if home.leftovers() == []:
+            break

@@ -1,0 +1,1 @@
+"""labkit under a real JupyterHub."""
