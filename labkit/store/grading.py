@@ -48,15 +48,20 @@ TRIGGERS = tuple(
     for event, row in (("insert", "NEW"), ("update", "NEW"), ("delete", "OLD"))
 )
 _GRADE = """
-    SELECT grade.work, context.platform, resource_link.line_item, membership.subject, membership.role, given, maximum,
-        comment, version, grade.state, reason, stamp, attempts, due, since, sent, shown
+    SELECT grade.work, context.platform, resource_link.line_item, identity.subject,
+        coalesce(membership.role, 'learner') AS role, given, maximum, comment, version, grade.state, reason, stamp,
+        attempts, due, since, sent, shown
     FROM grade JOIN work ON work.id = grade.work JOIN resource_link ON resource_link.activity = work.activity
         JOIN context ON context.id = resource_link.context JOIN platform ON platform.id = context.platform
-        JOIN membership ON membership.context = context.id AND membership.learner = work.learner
+        JOIN identity ON identity.learner = work.learner
+            AND identity.realm = 'lti:' || platform.issuer || '#' || platform.client_id
+        LEFT JOIN membership ON membership.context = context.id AND membership.learner = work.learner
 """
+"""Whose lab a teacher has started, and who never came himself, has no membership: that is done for learners only."""
 _READY = (
     _GRADE  # noqa: S608 - constants
-    + "WHERE grade.state = 'waiting' AND due <= ? AND role = 'learner' AND line_item != '' "
+    + "WHERE grade.state = 'waiting' AND due <= ? AND line_item != '' "
+    "AND coalesce(membership.role, 'learner') = 'learner' "
     "AND platform.state = 'active' AND platform.id NOT IN (SELECT value FROM json_each(?)) ORDER BY due LIMIT 1"
 )
 

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, jsonify, make_response, redirect, render_
 from werkzeug.wrappers import Response as BaseResponse
 
 from labkit.errors import Conflict, LabkitError, NotFound
-from labkit.model import PaneMode, PaneType, Principal
+from labkit.model import MachineState, MachineStatus, PaneMode, PaneType, Principal
 from labkit.store import LaunchRole
 from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_instructor
 from lti_app.headers import embeddable
@@ -28,6 +28,7 @@ blueprint = Blueprint("classroom", __name__, url_prefix=f"{LAUNCH_PREFIX}/class"
 BATCH = 10
 """So many learners are served by one request; the page sends one after the other."""
 _LONGEST_EXTENSION = 24 * 3600.0
+_WATCHED = (PaneType.TERMINAL, PaneType.CONSOLE, PaneType.EXEC)
 
 
 @blueprint.get("/")
@@ -191,21 +192,25 @@ def record(learner: str) -> Response:
             progress=progress,
             excused=services().store.excused(work.id),
             tries=tries[:-51:-1],
-            status=status,
+            machines=[(machine, _ways(room, lab.id, machine)) for machine in status.machines],
             note=note_of(pupil.grade, room.platform.name),
             csrf=form_token(),
         )
     )
 
 
-@blueprint.get("/people/<learner>/watch/<machine>/<pane>")
-@guarded(of_instructor)
-def watch(learner: str, machine: str, pane: str) -> BaseResponse:
-    """One of a learner's panes, with a ticket that lets nothing through to the machine."""
-    room = _room()
-    _, lab = room.pupil_work(learner)
-    link = services().labs.pane_link(room.teacher(), lab.id, machine, pane, mode=PaneMode.VIEW)
-    return redirect(f"/{link.fragment_url}", 303)
+def _ways(room: ClassRoom, lab: str, machine: MachineStatus) -> list[tuple[str, str]]:
+    """The panes of a machine that can be watched: title and address, with a ticket that lets nothing through to it.
+
+    A window of its own has no cookie of ours, so that the addresses stand on the page; they are good for minutes.
+    """
+    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+        return []
+    panes = [pane for pane in machine.panes if pane.type in _WATCHED]
+    links = (
+        services().labs.pane_link(room.teacher(), lab, machine.name, pane.name, mode=PaneMode.VIEW) for pane in panes
+    )
+    return [(pane.title, f"/{link.fragment_url}") for pane, link in zip(panes, links, strict=True)]
 
 
 @blueprint.post("/people/<learner>/<deed>")

@@ -12,8 +12,13 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from labkit.model import CheckResult, Verdict
+from labkit.orchestrator.grading import Grading
+from labkit.orchestrator.template_source import TemplateSource
 from labkit.settings import Settings
 from labkit.store import LinkRow, Platform, SqliteStore, WorkRow
+from lti_app.lti.calls import Calls
+from lti_app.lti.keys import ToolKeys
+from lti_app.lti.outbox import Outbox
 from tests.courses.conftest import Visit, read, send
 from tests.support.platform import Activity
 from tests.support.platform import Platform as Simulator
@@ -99,6 +104,16 @@ def test_labs_are_started_ahead_for_learners_who_have_not_come_yet(
     assert [row.action for row in store.audit_log(last=9)].count("start for") == 2
 
 
+def test_who_was_started_for_and_never_came_is_graded_all_the_same(
+    visit: Visit, activity: Activity, app: Flask, moodle: Simulator, store: SqliteStore, settings: Settings
+) -> None:
+    send(visit(TEACHER, activity=activity.id), "labs/start", subject=SAM)
+    grading = Grading(store, TemplateSource(settings.templates_dir))
+    grading.award(store.labs()[0].work, "note", "Terry", "shown on paper")
+    Outbox(store, grading, Calls(ToolKeys(settings), private=True), senders=1).turn()
+    assert moodle.site.coupled("2", activity.id)[0].shown(SAM) == 40
+
+
 @pytest.mark.parametrize(
     ("subjects", "status"), [(["77"], 404), ([TEACHER], 409), ([], 404), ([str(n) for n in range(11)], 404)]
 )
@@ -134,10 +149,7 @@ def test_a_form_of_our_own_page_is_taken_though_browsers_say_it_comes_from_nowhe
 def paths(app: Flask, page: TestResponse, learner: str) -> list[tuple[str, str]]:
     """Every address of the class page and of deep linking, for one visit: (method, address)."""
     launch = page.request.path.split("/")[2]
-    values = {"launch": launch, "learner": learner, "deed": "send", "machine": "a", "pane": "b"} | {
-        "name": "hello-lab",
-        "file": "index.html",
-    }
+    values = {"launch": launch, "learner": learner, "deed": "send", "name": "hello-lab", "file": "index.html"}
     found = []
     with app.test_request_context():
         for rule in app.url_map.iter_rules():

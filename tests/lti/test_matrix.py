@@ -23,7 +23,7 @@ OPEN = {"files.static", "lti.login", "lti.launch", "lti.jwks", "ready"} | {
     f"registration.{name}" for name in ("addresses", "ask", "register")
 }
 """What anybody may ask for: nothing that belongs to somebody."""
-VALUES = {"method": "stop", "path": "path.svg", "learner": "a", "deed": "send", "machine": "a", "pane": "b"} | {
+VALUES = {"method": "stop", "path": "path.svg", "learner": "a", "deed": "send"} | {
     "name": "hello-lab",
     "file": "index.html",
 }
