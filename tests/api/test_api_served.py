@@ -219,6 +219,7 @@ def test_the_command_line_works_from_afar_and_starts_nothing(served: Served, lab
     assert not (tmp_path / ".local/state/labkit/supervisor.lock").exists()
 
 
+@pytest.mark.slow
 def test_a_child_that_dies_is_started_again(served: Served, lab: str) -> None:
     pid = served.children()["web"]["pid"]
     os.kill(pid, signal.SIGKILL)
