@@ -46,7 +46,8 @@ def main() -> None:
             service.terminate()
             service.wait(60)
         finally:
-            subprocess.run([LABKIT, "engine", "down"], env=environment, check=False)
+            for word in ("up", "down"):  # machines outlive a service: what ends them has to run first
+                subprocess.run([LABKIT, "engine", word], env=environment, check=False)
 
 
 if __name__ == "__main__":
