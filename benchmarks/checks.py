@@ -124,6 +124,7 @@ def main(machines: int, rounds: int) -> int:
             for _ in range(rounds):
                 theirs.append(by_ssh(peers))
                 ours.append(by_labkit(service, labs))
+                print(f"labkit {ours[-1]:.1f} s, ssh {theirs[-1]:.1f} s", file=sys.stderr, flush=True)
         service.store.close()  # type: ignore[attr-defined]
     one, other, count = statistics.median(ours), statistics.median(theirs), machines * CHECKS
     print(f"{count} checks on {machines} machines ({acceleration}), {WORKERS} at once, median of {rounds} rounds")

@@ -59,8 +59,11 @@ class Frames:
         return found
 
     def payload(self) -> bytes:
-        """The next frame's payload."""
+        """The next frame's payload. Pongs are passed over."""
         head = self.take(2)
+        while head[0] & 0x0F == 10:
+            self.take((head[1] & 0x7F) + (4 if head[1] & 0x80 else 0))
+            head = self.take(2)
         size = head[1] & 0x7F
         if size > 125:
             size = int.from_bytes(self.take(2 if size == 126 else 8), "big")

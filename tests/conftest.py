@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 from labkit import images, settings
 
 STATIC = Path(__file__).parent.parent / "labkit/static"
-PARTS = ("panes.js", "labview.js", "labview-widget.js", "progress-widget.js")
+PARTS = ("panes.js", "labview.js", "labview-widget.js", "preview.js", "progress-widget.js")
 # A template is booted beside what runs: no test is to wait for one that it did not ask for.
 os.environ.setdefault("LABKIT_WARM", "off")
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")

@@ -2,7 +2,7 @@
 // which leaves out what JupyterLab itself brings. `--development` keeps names readable.
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { copyFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -26,4 +26,5 @@ const core = join(root, "node_modules/@jupyterlab/core-meta/core.package.json");
 const options = ["--core-package-file", core, ...(development ? ["--development"] : []), root];
 const done = spawnSync("node", [builder, ...options], { cwd: root, encoding: "utf8" });
 if (done.status !== 0) process.stderr.write(`${done.stdout}${done.stderr}`);
+else copyFileSync(join(root, "install/install.json"), join(root, "../labkit/labextension/install.json"));
 process.exitCode = done.status ?? 1;

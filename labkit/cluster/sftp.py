@@ -27,6 +27,10 @@ PIECE = 256 * 1024
 SILENCE_SECONDS = 60.0
 """A machine that does not answer for so long has failed."""
 _CLEAN_SECONDS = 10.0
+_LEFT_SECONDS = 300.0
+"""What an upload has not added to for so long was left by a gateway that was killed: a living one gives up earlier."""
+_LOOK_AT = 5000
+"""Of a folder with more in it, so much is looked at for what was left."""
 _FULL = 64 * 1024
 """What may be free on a disk that is full: less than a few blocks are of no use."""
 _REFUSALS: dict[type[Exception], tuple[str, str]] = {
@@ -34,6 +38,8 @@ _REFUSALS: dict[type[Exception], tuple[str, str]] = {
     asyncssh.SFTPPermissionDenied: ("the learner's account may not do that: {path}", "denied"),
 }
 """All that SFTP's version 3 tells apart; for the rest it says "failure"."""
+_DRAFT = ".labkit-", ".part"
+"""How the name of a file begins and ends that is not complete."""
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 
 
@@ -137,7 +143,7 @@ class Files:
         folder = posixpath.dirname(path)
         if expected > await self.free(folder):
             raise self._full(path)
-        draft = posixpath.join(folder, f".labkit-{secrets.token_hex(8)}.part")
+        draft = posixpath.join(folder, f"{_DRAFT[0]}{secrets.token_hex(8)}{_DRAFT[1]}")
         try:
             written = await self._fill(draft, path, pieces, limit)
             async with self._asking(path):
@@ -150,6 +156,18 @@ class Files:
         except BaseException:
             await self._quietly(self._sftp.remove(draft))
             raise
+
+    async def _clear(self, draft: str) -> None:
+        """Remove what uploads beside `draft`, which was just made, left when their gateway was killed. What its time is
+        compared with is the machine's own clock."""
+        folder, now, seen = posixpath.dirname(draft), (await self._sftp.stat(draft)).mtime or 0, 0
+        async for name in self._sftp.scandir(folder):
+            entry, seen = _entry(str(name.filename), name.attrs), seen + 1
+            ours = entry.name.startswith(_DRAFT[0]) and entry.name.endswith(_DRAFT[1])
+            if ours and entry.modified < now - _LEFT_SECONDS:
+                await self._sftp.remove(posixpath.join(folder, entry.name))
+            if seen == _LOOK_AT:
+                return
 
     async def _place(self, path: str) -> str:
         """Where a file is to be written: behind links, and nothing but a file may be there."""
@@ -166,6 +184,7 @@ class Files:
         written, waiting = 0, bytearray()
         async with self._asking(path):
             file = await self._sftp.open(draft, "xb", encoding=None)
+        await self._quietly(self._clear(draft))
         try:
             async for piece in pieces:
                 waiting += piece

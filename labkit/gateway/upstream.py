@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import secrets
+import ssl
 from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlsplit
@@ -18,10 +19,14 @@ import h11
 from labkit.cluster.streams import StreamTarget
 from labkit.errors import ClusterError, ClusterUnavailable
 from labkit.gateway.responses import accept_of
+from labkit.gateway.tls import TlsTransport
 
 OPEN_SECONDS = 15.0
 """From the first packet to the end of the handshake."""
 _MAX_REFUSAL = 64 * 1024
+_PONG = b"\x8a\x80\0\0\0\0"
+"""A pong that nobody asked for (RFC 6455, 5.5.3) says nothing. But OpenSSL, once it has read a server's session
+tickets, holds 16 KiB to write with until something is written."""
 
 
 class ClientHandshake:
@@ -96,8 +101,9 @@ class ClientHandshake:
 class _Opening(asyncio.Protocol):
     """The protocol of the connection while the handshake lasts."""
 
-    def __init__(self, handshake: ClientHandshake) -> None:
+    def __init__(self, handshake: ClientHandshake, first: bytes) -> None:
         self._handshake = handshake
+        self._first = first
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[tuple[asyncio.Transport, bytes]] = asyncio.get_running_loop().create_future()
 
@@ -116,6 +122,7 @@ class _Opening(asyncio.Protocol):
         if early is not None:
             # Nothing more is read until the browser's side stands too.
             self._transport.pause_reading()
+            self._transport.write(self._first)
             self.opened.set_result((self._transport, early))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -136,17 +143,19 @@ async def open_stream(target: StreamTarget, protocol: str) -> tuple[asyncio.Tran
     """
     address = urlsplit(target.url)
     secure = address.scheme == "wss"
-    handshake = ClientHandshake(address.netloc, address.path, protocol, target.headers)
-    opening: _Opening | None = None
+    opening = _Opening(
+        ClientHandshake(address.netloc, address.path, protocol, target.headers), _PONG if secure else b""
+    )
+    bare: asyncio.Protocol = opening
+    if secure:
+        context = target.tls or ssl.create_default_context()
+        bare = TlsTransport(context, target.server_hostname or address.hostname, opening)
     transport: asyncio.BaseTransport | None = None
     try:
         async with asyncio.timeout(OPEN_SECONDS):
-            transport, opening = await asyncio.get_running_loop().create_connection(
-                lambda: _Opening(handshake),
-                address.hostname or "",
-                address.port or (443 if secure else 80),
-                ssl=target.tls if secure else None,
-                server_hostname=(target.server_hostname or address.hostname) if secure else None,
+            port = address.port or (443 if secure else 80)
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                lambda: bare, address.hostname or "", port
             )
             return await opening.opened
     except BaseException as error:

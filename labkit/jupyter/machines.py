@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 
 from IPython.display import Image
@@ -15,7 +16,7 @@ from labkit.jupyter.session import labs, principal, watch
 from labkit.jupyter.shown import Output, Shown, Table
 from labkit.jupyter.widgets import LabView
 from labkit.manifests import names
-from labkit.model import LabStatus, MachineStatus, Pane, PaneType
+from labkit.model import LabStatus, MachineStatus, Pane, PaneLink, PaneType
 from labkit.settings import load
 from labkit.wording import did_you_mean
 
@@ -80,7 +81,7 @@ class Machine:
     def screenshot(self) -> Image:
         """A picture of the machine's screen (`.data` are the bytes of a PNG). NotFound where it has no screen."""
         link = labs().pane_link(principal(), self.lab, self.name, self._find(PaneType.VNC).name)
-        return Image(data=_from_gateway(f"/{link.path}screenshot", link.ticket))  # type: ignore[no-untyped-call]
+        return Image(data=_from_gateway(link, "screenshot"))  # type: ignore[no-untyped-call]
 
     def reset(self) -> None:
         """Make the machine anew: what was written to its disk is lost. Waits until it can be used."""
@@ -146,18 +147,17 @@ class Machines(Shown, Mapping[str, Machine]):
         return Table(("MACHINE", "STATE", "ADDRESS", "PANES", ""), rows, empty="No machines.")
 
 
-def _from_gateway(path: str, ticket: str) -> bytes:
-    """What this computer's gateway answers to a ticket. Raises SetupError, LabkitError."""
+def _from_gateway(link: PaneLink, what: str) -> bytes:
+    """What the gateway answers to a pane's ticket. Raises SetupError, LabkitError."""
     try:
-        port = json.loads(load().gateway_endpoint.read_text())["port"]
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_GATEWAY_SECONDS)
-        connection.request("GET", path, headers={"Labkit-Ticket": ticket})
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
-        raise SetupError("the gateway does not answer; `labkit engine up` starts it") from error
-    if answer.status != 200:
+        root = link.root or f"http://127.0.0.1:{json.loads(load().gateway_endpoint.read_text())['port']}/"
+        request = urllib.request.Request(root + link.path + what, headers={"Labkit-Ticket": link.ticket})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_GATEWAY_SECONDS) as answer:  # noqa: S310 - http, as above
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read()
         said = json.loads(body).get("error", "") if body.startswith(b"{") else ""
-        raise LabkitError(str(said) or f"the gateway refused it (HTTP {answer.status})")
-    return body
+        raise LabkitError(str(said) or f"the gateway refused it (HTTP {error.code})") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise SetupError("the gateway does not answer; `labkit engine up` starts it") from error

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
 
 from labkit.errors import ClusterUnavailable, LabkitError, NotFound
 from labkit.instructions import load_pages, render
@@ -132,9 +134,15 @@ def _checked(work: Work, step: str) -> CheckResult:
     scripts, scene = work.template.checks[step], _scene(work)
     where = ", ".join(script.machine or "several machines" for script in scripts)
     work.say("checking", f"Checking in {where}", 0.2)
-    pages = render(load_pages(work.template.folder), variables={}, checks=work.template.checks)
-    points = next((found.points for found in pages.steps if found.id == step), 0.0)
+    points = _points(work.template.folder, work.template.digest).get(step, 0.0)
     return checks.run_check(scene, scripts, points=points, attested=work.around.attested)
+
+
+@lru_cache(maxsize=64)
+def _points(folder: Path, digest: str) -> Mapping[str, float]:
+    """What the steps of a template are worth. `digest` names its content: reading a large lab takes a second."""
+    pages = render(load_pages(folder), variables={}, checks=())
+    return {step.id: step.points for step in pages.steps}
 
 
 def _clean_up(work: Work, step: str) -> None:

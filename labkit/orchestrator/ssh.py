@@ -76,7 +76,8 @@ async def _run(
     outputs = bytearray(), bytearray()
     async with connected(target, login, machine) as connection:
         try:
-            process = await connection.create_process(command, encoding=None)
+            # The machine's SSH server may have started with any mask: what a command makes is for others to read.
+            process = await connection.create_process(f"umask 022\n{command}", encoding=None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(deadline - time.monotonic()):
                     await asyncio.gather(

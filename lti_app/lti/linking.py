@@ -95,5 +95,18 @@ def window(custom: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def why_closed(dates: Mapping[str, float], now: float) -> str:
+    """Why an activity cannot be begun now, in a sentence; nothing where it can."""
+    if now < dates.get("opens", now):
+        return f"this activity opens at {_words(dates['opens'])}"
+    if now > dates.get("closes", now):
+        return f"this activity was closed at {_words(dates['closes'])}"
+    return ""
+
+
+def _words(when: float) -> str:
+    return time.strftime("%H:%M on %Y-%m-%d UTC", time.gmtime(when))
+
+
 def _stamp(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -69,6 +69,7 @@ class Rosters:
     def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
         self._calls, self._clock = calls, clock
         self._known: dict[str, tuple[float, list[Person], str]] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def of(self, platform: Platform, context: str, address: str) -> tuple[list[Person], str]:
@@ -76,6 +77,8 @@ class Rosters:
         if not address:
             return [], "The platform does not offer the course's roster: people are shown once they have been here."
         with self._lock:
+            lock = self._locks.setdefault(context, threading.Lock())
+        with lock:
             known = self._known.get(context)
             if known is None or known[0] < self._clock() - _ROSTER_SECONDS:
                 known = self._known[context] = (self._clock(), *self._ask(platform, address, known))

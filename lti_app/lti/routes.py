@@ -17,6 +17,7 @@ from lti_app.headers import embeddable
 from lti_app.lti import claims as c
 from lti_app.lti import offers
 from lti_app.lti.landings import landing
+from lti_app.lti.linking import window
 from lti_app.lti.platform_keys import KeysUnavailable
 from lti_app.lti.validation import Expected, verified
 from lti_app.refusals import Refusal
@@ -173,6 +174,7 @@ def _sign_in() -> tuple[LaunchState, Platform]:
 def _new_launch(found: Mapping[str, Any], platform: Platform, secret: str) -> NewLaunch:
     context, kind, role = found.get(c.CONTEXT) or {}, str(found[c.MESSAGE_TYPE]), c.role_of(found[c.ROLES])
     details = {"deep_linking": found.get(c.DEEP_LINKING), "for_user": (found.get(c.FOR_USER) or {}).get("user_id")}
+    details["dates"] = window(found.get(c.CUSTOM) or {})
     template = _template(found, platform, role) if kind == c.RESOURCE else ""
     return NewLaunch(
         platform=platform,

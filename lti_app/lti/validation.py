@@ -145,7 +145,7 @@ def _person(claims: Claims, expected: Expected) -> None:
         text = "Your learning platform does not say who you are, so labkit cannot keep your work."
         raise _refusal("anonymous", text)
     if not _is_id(subject) or not subject.isascii():
-        raise _refusal("subject", "The message does not name a person as it should.", repr(subject))
+        raise _refusal("subject", "The message does not name a person as it should.", type(subject).__name__)
     roles = claims.get(c.ROLES)
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise _refusal("roles", "The message does not list your roles as it should.", repr(roles))
@@ -184,8 +184,9 @@ def _target(claims: Claims, expected: Expected) -> None:
 
 def _custom(claims: Claims, expected: Expected) -> None:
     custom = claims.get(c.CUSTOM)
-    if custom is not None and not all(value is None or isinstance(value, str) for value in custom.values()):
-        raise _refusal("custom", "The activity's settings are not texts.", repr(custom))
+    wrong = [name for name, value in (custom or {}).items() if not isinstance(value, str | None)]
+    if wrong:
+        raise _refusal("custom", "The activity's settings are not texts.", ", ".join(wrong))
 
 
 CHECKS = (_issuer, _audience, _times, _nonce, _kind, _deployment, _person, _place, _target, _custom)

@@ -6,6 +6,7 @@ Which lab it is follows from the launch in the address; a request never names on
 from __future__ import annotations
 
 import mimetypes
+import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
@@ -16,6 +17,7 @@ from labkit.view import View
 from lti_app.guards import LAUNCH_PREFIX, current_launch, guarded, of_launch
 from lti_app.headers import embeddable
 from lti_app.lti import offers
+from lti_app.lti.linking import why_closed
 from lti_app.services import services
 
 blueprint = Blueprint("work", __name__, url_prefix=LAUNCH_PREFIX)
@@ -44,6 +46,9 @@ def start() -> Response:
     launch, link = current_launch(), _link()
     if not offers.may_use(services(), services().platform(launch.platform), launch.context, link.template):
         raise NotFound("this course may not use this lab any more; please tell your teacher")
+    why = why_closed(launch.details.get("dates", {}), time.time())
+    if why and launch.role is not LaunchRole.INSTRUCTOR:
+        raise Conflict(why)
     begun = services().labs.start(services().principal(launch), link.template, activity=link.activity)
     return jsonify(operation=begun.id)
 

@@ -79,6 +79,16 @@ def test_learners_cannot_add_activities(visit: Visit, moodle: Simulator, registe
     assert visit(TEACHER).status_code == 403
 
 
+@pytest.mark.parametrize(("name", "date"), [("opens", "2999-01-01T10:00:00Z"), ("closes", "2020-01-01T10:00:00Z")])
+def test_a_lab_cannot_be_begun_before_its_activity_opens_or_after_it_has_closed(
+    visit: Visit, moodle: Simulator, registered: Platform, name: str, date: str
+) -> None:
+    activity = moodle.site.activity("2", "Exam", lab="hello-lab", **{name: date})
+    page = visit(SAM, activity=activity.id)
+    answer = page.browser.ask(f"{page.request.path}start")  # type: ignore[attr-defined]
+    assert (answer.status_code, date[:4] in answer.get_json()["error"]) == (409, True)
+
+
 def test_line_breaks_add_no_parameters_and_dates_come_back() -> None:
     item = Pick("x", "A\nlab=y", "two\nlines", 1, {"opens": 0.0, "closes": 60.0}).item()
     assert (item["title"], item["text"]) == ("A lab=y", "two lines")

@@ -152,7 +152,7 @@ def in_jupyter(page: Page, demo: Demo, folder: Path) -> Iterator[Callable[[], No
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.locator(".jp-CodeCell .jp-InputArea-editor").first.click()
         page.keyboard.press("Shift+Enter")
-        expect(page.get_by_text("Connected", exact=True)).to_be_visible(timeout=180_000)
+        expect(page.get_by_text(re.compile("^(Connected|Verbunden)$"))).to_be_visible(timeout=180_000)
 
     begin()
     yield begin
@@ -243,7 +243,7 @@ def test_a_gate_holds_and_so_do_its_media_until_the_check_has_passed(lesson: Les
     lesson.button(re.compile("Questions →")).click()
     image = lesson.page.get_by_role("img", name="Later")
     expect(image).to_be_visible()
-    assert image.evaluate("async (image) => { await image.decode(); return image.naturalWidth }") == 3
+    lesson.page.wait_for_function("image => image.naturalWidth === 3", arg=image.element_handle())
 
 
 def test_questions_are_answered_and_a_hint_is_paid(lesson: Lesson) -> None:

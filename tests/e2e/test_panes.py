@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, LocatorAssertions, Page, expect
 
 from tests.e2e.screen import TextScreen
+from tests.support.engine import until
 from tests.support.home import Home, new_home
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -115,7 +116,8 @@ def test_a_terminal_is_as_large_as_its_window(pages: dict[str, Page]) -> None:
     sizes = []
     for width in (900, 600):
         pages["terminal"].set_viewport_size({"width": width, "height": 500})
-        pages["terminal"].wait_for_function(f"document.querySelector('.xterm-screen').clientWidth <= {width}")
+        screen = pages["terminal"].locator(".xterm-screen")
+        until(lambda: screen.evaluate("drawn => drawn.clientWidth") <= width)  # noqa: B023  (called at once)
         types(pages["terminal"], f"clear; echo at-$(({width}-1)): $(stty size).\n")
         rows(pages["terminal"]).to_contain_text(re.compile(rf"at-{width - 1}: \d+ \d+\."))
         sizes.append(re.findall(r": (\d+) (\d+)\.", pages["terminal"].locator(".xterm-rows").inner_text())[-1])

@@ -107,6 +107,20 @@ def test_an_upload_that_breaks_off_leaves_nothing_behind(machine: Machine) -> No
     assert "broken" not in machine.names()
 
 
+def test_what_a_killed_gateway_left_of_an_upload_goes_with_the_next_one(machine: Machine) -> None:
+    machine.root(
+        "cd /home/student; touch .labkit-new.part .labkit-old.part; touch -d '2020-01-01 00:00:00' .labkit-old.part"
+    )
+    machine.root("cd /home/student; chown student .labkit-*")
+    assert machine.ask("PUT", "content", b"whole", path="next")[0] == 200
+    assert machine.parts() == {".labkit-new.part"}
+    machine.root("rm /home/student/.labkit-new.part")
+
+
+def test_what_a_command_of_labkits_makes_can_be_read_by_others(machine: Machine) -> None:
+    assert machine.root("cd /tmp; echo made > readable; stat -c %a readable") == "644\n"
+
+
 def test_a_full_disk_is_told_before_and_during_an_upload_and_nothing_stays(machine: Machine) -> None:
     machine.root("mkdir /mnt/small; mount -t tmpfs -o size=1m tmpfs /mnt/small; chown student /mnt/small")
     assert machine.refused("PUT", "content", bytes(2**21), path="/mnt/small/a") == (507, "full")

@@ -112,7 +112,7 @@ def test_ssh_trusts_no_machine_but_the_one_that_labkit_made(machine: Machine) ->
     """Nobody can sign in afterwards: a reset gives the machine its key again, and proves the remedy."""
     key = "/etc/dropbear/dropbear_ed25519_host_key"
     machine.root(f"rm {key}; dropbearkey -t ed25519 -f {key}; kill $(cat /run/labkit/kept.dropbear)")
-    for _ in eventually("the other host key"):
+    for _ in eventually("the other host key", 60):
         done = machine.home.labkit("ssh", "hello-lab", "--", "true")
         if "Host key verification failed" in done.stderr:
             break

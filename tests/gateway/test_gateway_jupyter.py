@@ -49,7 +49,13 @@ class Jupyter:
 
 @pytest.fixture(scope="module")
 def server(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder = tmp_path_factory.mktemp("jupyter")
+    with running(tmp_path_factory.mktemp("jupyter"), gateway) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def running(folder: Path, gateway: Gateway, **settings: str) -> Iterator[int]:
+    """A Jupyter server's port, with both ways in to the gateway's socket; `settings` are labkit's own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     entry = {"unix_socket": str(gateway.socket), "request_headers_override": {"Cookie": "", "Authorization": ""}}
@@ -59,7 +65,8 @@ def server(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         f"c.ServerProxy.servers = {{'gate': {entry}}}\n"
         "c.ServerApp.jpserver_extensions = {'jupyter_server_proxy': True, 'labkit.jupyter.server': True}\n"
     )
-    own = load({"HOME": str(folder), "LABKIT_STATE_DIR": str(folder), "LABKIT_RUNTIME_ROOT": str(folder / "run")})
+    paths = {"HOME": str(folder), "LABKIT_STATE_DIR": str(folder), "LABKIT_RUNTIME_ROOT": str(folder / "run")}
+    own = load({**paths, **settings})
     own.runtime_dir.mkdir(parents=True)
     own.gateway_socket.symlink_to(gateway.socket)
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
@@ -68,8 +75,10 @@ def server(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environ, stdout=log, stderr=log) as process:
         eventually(lambda: _answers(Jupyter(port, "")) or process.poll() is not None, 60)
         assert process.poll() is None, Path(log.name).read_text()
-        yield port
-        process.terminate()
+        try:
+            yield port
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(params=list(PREFIXES))
@@ -163,3 +172,24 @@ def _open(
         subprotocols=[Subprotocol("plain.kubevirt.io"), Subprotocol(f"labkit.ticket.{ticket or gateway.ticket()}")],
         proxy=None,
     ).__enter__()
+
+
+def test_what_is_escaped_in_a_path_stays_so_and_adds_no_header(server: int, gateway: Gateway, peer: Peer) -> None:
+    way = Jupyter(server, "extension")
+    added = f"/state%20HTTP/1.1%0d%0aLabkit-Ticket:%20{gateway.ticket()}%0d%0aX:%20"
+    assert way.get(f"{way.pane}{added}", **LOGIN)[0] == 404
+
+
+@pytest.mark.slow
+def test_panes_of_a_service_pass_too_and_it_is_told_its_own_name_only_after_the_origin_was_judged(
+    gateway: Gateway, peer: Peer, tmp_path: Path
+) -> None:
+    with running(tmp_path, gateway, LABKIT_URL=f"http://127.0.0.1:{gateway.port}") as port:
+        own_gateway, service = tmp_path / "run", Jupyter(port, "extension")
+        for path in own_gateway.rglob("gateway.sock"):
+            path.unlink()
+        with _open(service, gateway, LOGIN) as console:
+            assert console.recv(5) == b"peer console\r\n"
+        with pytest.raises(InvalidStatus) as refused:
+            _open(service, gateway, LOGIN, "http://evil.example")
+        assert refused.value.response.status_code == 403

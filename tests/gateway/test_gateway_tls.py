@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gateway_certificate import certificate
 from gateway_page import shows
 from gateway_peer import Peer
 from gateway_site import running_site
@@ -43,12 +44,7 @@ def port() -> int:
 def gateway(tmp_path: Path, peer: Peer, port: int) -> Iterator[Gateway]:
     """A gateway that was told its machines' domain, behind the proxy."""
     environ = {"LABKIT_PANES_ORIGIN": f"https://*.panes.localhost:{port}"}
-    subject = ("-nodes", "-subj", "/CN=labkit.localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *subject],
-        check=True,
-        capture_output=True,
-    )
+    certificate(tmp_path, "labkit.localhost")
     with gateway_process(tmp_path, peer.kubeconfig(tmp_path / "kubeconfig"), environ=environ) as found:
         (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, socket=found.socket))
         proxy = subprocess.Popen(["nginx", "-e", tmp_path / "error.log", "-c", tmp_path / "nginx.conf"])

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from labkit.settings import Settings
 from labkit.store import LaunchRole, SqliteStore
+from lti_app.application import create_app
 from lti_app.guards import SESSION_COOKIE, hashed
 from lti_app.lti import claims
 from lti_app.lti.routes import MOST_STATES
 from lti_app.lti.validation import Expected, verified
 from tests.lti.browser import Browser
+from tests.lti.conftest import direct_labs
 from tests.lti.platform import TOOL, MockPlatform
 
 CONTEXT = "http://purl.imsglobal.org/vocab/lis/v2/membership"
@@ -226,3 +229,19 @@ def test_a_learner_called_script_is_shown_as_text(browser: Browser, platform: Mo
 def test_the_tools_public_keys_can_be_fetched_and_hold_nothing_private(browser: Browser) -> None:
     (key,) = browser.get("/lti/jwks").get_json()["keys"]
     assert sorted(key) == ["alg", "e", "kid", "kty", "n", "use"]
+
+
+def test_a_launch_that_one_process_began_is_taken_once_by_another(
+    settings: Settings, browser: Browser, platform: MockPlatform
+) -> None:
+    asked = browser.begin(platform)
+    token = platform.sign(platform.message("launch-student", asked["nonce"]))
+    cookie = browser.client.get_cookie("__Host-labkit-sign-in", "tool.example")
+    assert cookie is not None
+    found = SqliteStore(settings.database)
+    other = Browser(create_app(settings, direct_labs(settings, found), found))
+    other.client.set_cookie(cookie.key, cookie.value, domain="tool.example")
+    address = other.send(asked["state"], token).headers["Location"]
+    assert (other.get(address).status_code, browser.get(address).status_code) == (200, 403)
+    assert browser.send(asked["state"], token).status_code == 400
+    found.close()

@@ -168,6 +168,9 @@ def test_in_a_new_window_the_same_lab_is_found_and_what_can_be_done_with_it_is_d
     window = opened.value
     works(window, window, "window", "echo again\n")
     assert len(site.home.json("list")) == 1
+    window.set_viewport_size({"width": 820, "height": 1180})  # a tablet
+    expect(window.get_by_role("button", name="Check", exact=True).first).to_be_in_viewport()
+    window.screenshot(path=PICTURES / "tablet.png")
     window.get_by_role("button", name="Ask for help").click()
     expect(window.get_by_role("button", name="take it back")).to_be_visible()
     window.get_by_role("button", name="Pause", exact=True).click()

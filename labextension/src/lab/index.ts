@@ -1,4 +1,4 @@
-// labkit in JupyterLab and Notebook 7: cards and commands that start labs, a side panel, tabs that dock, a status item.
+// labkit in JupyterLab: cards and commands that start labs, a side panel, tabs that dock, a status item.
 import { ILabShell, ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette, Notification, WidgetTracker } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
@@ -33,6 +33,7 @@ function activate(
   app: JupyterFrontEnd, launcher: ILauncher | null, palette: ICommandPalette | null, restorer: ILayoutRestorer | null,
   statusBar: IStatusBar | null, registry: ISettingRegistry | null, translator: ITranslator | null, shell: ILabShell | null,
 ): void {
+  if (shell === null) return; // Notebook 7 and Voila have no tabs to dock: there, labs are in cells
   const given = translator ?? nullTranslator;
   const trans = given.load("labkit");
   speak(given.languageCode.slice(0, 2));
@@ -122,7 +123,7 @@ function activate(
     }
   }, (error: Error) => console.warn(`labkit: ${error.message}`));
 
-  const item = new StatusItem(labs, trans, () => (shell ? shell.activateById(panel.id) : app.shell.activateById(panel.id)));
+  const item = new StatusItem(labs, trans, () => shell.activateById(panel.id));
   statusBar?.registerStatusItem("labkit:labs", { item, align: "left", rank: 90 });
   void registry?.load(ID).then((settings) => {
     const apply = (): void => {
@@ -133,7 +134,7 @@ function activate(
     };
     settings.changed.connect(apply);
     apply();
-  });
+  }).catch((error: Error) => console.warn(`labkit: ${error.message}`));
 }
 
 export default plugin;

@@ -29,6 +29,8 @@ export interface Options {
   ready?(panes: Actions): void;
   /** Stands at the end of the top line. */
   beside?: HTMLElement;
+  /** What that needs beside the view's own style sheet. */
+  styles?: string;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface Options {
  */
 export function mount(element: HTMLElement, transport: Transport, options: Options = {}): () => void {
   const { show = {} } = options;
-  const shell = openShell(element, ["view", ...(show.step ? ["one-step"] : []), ...(show.pane ? ["one-pane"] : [])].join(" "), style);
+  const shell = openShell(element, ["view", ...(show.step ? ["one-step"] : []), ...(show.pane ? ["one-pane"] : [])].join(" "), style + (options.styles ?? ""));
   speak(wantedLanguage());
   const banner = h("p", { class: "banner", attributes: { role: "status" } });
   const loading = h("p", { class: "notice" }, strings.loading);

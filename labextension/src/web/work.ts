@@ -6,6 +6,7 @@ import { poll } from "../view/poll.ts";
 import { strings } from "../view/strings.ts";
 import { ConnectionLost } from "../view/transport.ts";
 import { type Around, bar } from "./bar.ts";
+import styles from "./bar.css" with { type: "text" };
 import { followStart } from "./starting.ts";
 import { words } from "./words.ts";
 
@@ -64,7 +65,7 @@ function show(around: Around): void {
       polling.now();
     },
   });
-  const close = mount(lab, transport, { beside: top.element });
+  const close = mount(lab, transport, { beside: top.element, styles });
   const polling = poll(lab, async () => {
     try {
       top.update((await ask("state", {})) as Around);

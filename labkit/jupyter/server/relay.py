@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterable
-from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
@@ -21,7 +22,7 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from labkit import app
 from labkit.errors import LabkitError
-from labkit.gateway.access import check_change
+from labkit.gateway.access import check_change, check_origin
 from labkit.gateway.machines import Denied
 from labkit.settings import Settings
 
@@ -96,6 +97,7 @@ class PaneHandler(JupyterHandler):
             return
         if self.request.method not in _METHODS:
             raise web.HTTPError(405)
+        self._judge_origin()
         gateway = await self._dial()
         try:
             head = self._head()
@@ -105,6 +107,14 @@ class PaneHandler(JupyterHandler):
                 gateway.transport.abort()
             return
         join(client, early, gateway, head)
+
+    def _judge_origin(self) -> None:
+        """A page of another origin opens nothing. Judged here too, as a service is told its own origin. Raises 403."""
+        if origin := self.request.headers.get("Origin"):
+            try:
+                check_origin(origin, self.request.host)
+            except Denied as denied:
+                raise web.HTTPError(403, str(denied)) from denied
 
     def check_xsrf_cookie(self) -> None:
         """The pane pages' own proof: a header that no form can send, and the same origin. As the gateway wants it."""
@@ -133,37 +143,46 @@ class PaneHandler(JupyterHandler):
     async def _dial(self) -> _End:
         """A connection to the gateway, which is started where it sleeps. Raises 503."""
         with contextlib.suppress(OSError):
-            return await _connected(self._settings.gateway_socket)
+            return await _connected(self._settings)
         try:
             await asyncio.to_thread(app.wake, self._settings)
-            return await _connected(self._settings.gateway_socket)
+            return await _connected(self._settings)
         except (OSError, LabkitError) as error:
             raise web.HTTPError(503, f"labkit's gateway does not answer: {error}") from error
 
     def _head(self) -> bytes:
         """The request's head as the gateway gets it: without Jupyter's prefix, rights and tokens."""
-        path = "/" + self.path_args[0]
+        # As it came, still escaped: what is behind an escape must not become part of the head.
+        path = self.request.path[len(self.base_url.rstrip("/") + "/labkit") :]
         query = "&".join(pair for pair in self.request.query.split("&") if pair and not pair.startswith("token="))
-        raw = self.request.uri.partition("?")[0] if self.request.uri else ""
-        at = raw.find(f"labkit{path}".split("?")[0])
-        path = raw[at + len("labkit") :] if at >= 0 else path  # as it came, still escaped
         upgrade = "upgrade" in self.request.headers.get("Connection", "").lower()
-        lines = [f"{self.request.method} {path}{'?' + query if query else ''} HTTP/1.1"]
+        root = urlsplit(self._settings.url).path.rstrip("/")
+        lines = [f"{self.request.method} {root}{path}{'?' + query if query else ''} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self._passed()]
         lines.append(f"Connection: {'Upgrade' if upgrade else 'close'}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _passed(self) -> Iterable[tuple[str, str]]:
-        return ((name, value) for name, value in self.request.headers.get_all() if name.lower() not in _KEPT_BACK)
+        service = urlsplit(self._settings.url)
+        own = {"host": service.netloc, "origin": f"{service.scheme}://{service.netloc}"} if service.netloc else {}
+        for name, value in self.request.headers.get_all():
+            if name.lower() not in _KEPT_BACK:
+                yield name, own.get(name.lower(), value)
 
 
 def _signed_in(handler: web.RequestHandler) -> None:
     """What is reached by who is."""
 
 
-async def _connected(path: Path) -> _End:
-    _, end = await asyncio.get_running_loop().create_unix_connection(_End, str(path))
-    return end
+async def _connected(settings: Settings) -> _End:
+    """A connection to this user's gateway, or to the service's where labs are those of one."""
+    loop = asyncio.get_running_loop()
+    if not settings.url:
+        return (await loop.create_unix_connection(_End, str(settings.gateway_socket)))[1]
+    service = urlsplit(settings.url)
+    tls = ssl.create_default_context() if service.scheme == "https" else None
+    port = service.port or (443 if tls else 80)
+    return (await loop.create_connection(_End, service.hostname or "", port, ssl=tls))[1]
 
 
 async def _taken(stream: IOStream) -> tuple[_End, bytes]:

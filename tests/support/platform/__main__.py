@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ LABKIT = str(Path(sys.executable).parent / "labkit")
 
 
 def main() -> None:
-    """Serve both."""
+    """Serve both, until SIGINT or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     here = Path.home() / ".local/state"
     own = {
         "LABKIT_STATE_DIR": str(here / "labkit-demo-lti"),
@@ -30,7 +33,7 @@ def main() -> None:
     platform = Platform(TOOL, port=COURSE_PORT)
     platform.client = platform.services.client = CLIENT
     known = subprocess.check_output([LABKIT, "lti", "platforms", "list", "--json"], env=environment)
-    if not json.loads(known):
+    if CLIENT not in {one["client_id"] for one in json.loads(known)}:
         add = [LABKIT, "lti", "platforms", "add", platform.origin, "--client-id", CLIENT, "--deployment", "1"]
         subprocess.run([*add, "--name", "Demo course"], env=environment, check=True)
     for lab in ("hello-lab", "two-machines"):
@@ -40,9 +43,11 @@ def main() -> None:
         try:
             service.wait()
         except KeyboardInterrupt:
-            service.wait(30)
+            service.terminate()
+            service.wait(60)
         finally:
-            subprocess.run([LABKIT, "engine", "down"], env=environment, check=False)
+            for word in ("up", "down"):  # machines outlive a service: what ends them has to run first
+                subprocess.run([LABKIT, "engine", word], env=environment, check=False)
 
 
 if __name__ == "__main__":
