@@ -122,6 +122,8 @@ def _ports(number: int) -> list[int]:
 def hub() -> Iterator[Hub]:
     proxy = os.environ.get("CONFIGURABLE_HTTP_PROXY") or shutil.which("configurable-http-proxy")
     assert proxy, "install configurable-http-proxy with npm, and name it in CONFIGURABLE_HTTP_PROXY"
+    path = f"{Path(LABKIT).parent}:{os.environ['PATH']}"
+    assert shutil.which("jupyterhub", path=path), "install jupyterhub with pip"
     folder = Path(tempfile.mkdtemp(prefix="lkh"))
     front, back, api, serve = _ports(4)
     url = f"http://127.0.0.1:{front}/jhub/"
@@ -131,7 +133,6 @@ def hub() -> Iterator[Hub]:
     (folder / "service").mkdir()
     own = {"LABKIT_STATE_DIR": str(folder / "s"), "LABKIT_IMAGES_DIR": str(load().images_dir), "LABKIT_WARM": "off"}
     own |= {"LABKIT_PORT": str(serve), "LABKIT_HUB_URL": url, "LABKIT_HUB_API": f"http://127.0.0.1:{back}/jhub/hub/api"}
-    path = f"{Path(LABKIT).parent}:{os.environ['PATH']}"
     environment = {**os.environ, **own, "HOME": str(folder / "service"), "PATH": path}
     with (folder / "hub.log").open("wb") as log:
         process = subprocess.Popen(["jupyterhub"], cwd=folder, env=environment, stdout=log, stderr=log)
@@ -143,6 +144,10 @@ def hub() -> Iterator[Hub]:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         print((folder / "hub.log").read_text()[-3000:])
+        for left in psutil.process_iter(["cmdline"]):  # machines outlive the service, where a test has failed
+            if any(str(folder) in word for word in left.info["cmdline"] or ()):
+                left.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answers(url: str) -> bool:
