@@ -140,7 +140,14 @@ done
 """
 
 
-@pytest.mark.parametrize(("name", "answer"), [("number", "5"), ("lists", '{"id": [[1]]}'), ("deep", "[" * 3000)])
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("deep", "[" * 3000),
+        pytest.param("number", "5", marks=pytest.mark.slow),
+        pytest.param("lists", '{"id": [[1]]}', marks=pytest.mark.slow),
+    ],
+)
 def test_a_guest_whose_agent_answers_nonsense_is_no_trouble(engine: EngineProcess, name: str, answer: str) -> None:
     files = [{"path": "/usr/bin/qemu-ga", "permissions": "0755", "content": FAKE.replace("ANSWER", answer)}]
     engine.request("DELETE", f"{SECRETS}/seed")

@@ -39,6 +39,7 @@ def started(engine: EngineProcess, space: str, strategy: str = "RerunOnFailure",
     return Guest(engine, space)
 
 
+@pytest.mark.slow
 def test_a_machine_whose_qemu_hangs_goes_all_the_same(engine: EngineProcess, space: str) -> None:
     found = started(engine, space, "Always", grace=3)
     qemu = qemu_of(engine, uid_of(found))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 
+import pytest
+
 from tests.support.home import LABKIT, eventually, new_home
 
 
+@pytest.mark.slow
 def test_ctrl_c_pressed_twice_in_mid_start_leaves_nothing() -> None:
     home = new_home()
     command = ["sh", "-c", f"trap '' INT; exec {LABKIT} demo --port 18950"]

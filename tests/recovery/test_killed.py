@@ -40,6 +40,7 @@ def test_a_start_whose_engine_controller_or_supervisor_is_killed_is_finished_by_
     assert home.leftovers() == []
 
 
+@pytest.mark.slow
 def test_machines_live_on_when_all_of_labkit_is_killed_and_another_lab_is_stopped(home: Home, tmp_path: Path) -> None:
     other = tmp_path / "other-lab"
     shutil.copytree(Path("labkit/templates/bundled/hello-lab"), other)
