@@ -46,6 +46,7 @@ async def connected(target: StreamTarget, login: Login, machine: str) -> AsyncIt
     finally:
         if connection is not None:
             connection.abort()
+            await connection.wait_closed()  # until then the descriptor is its: the next connection must not get it
         ours.close()
         joined.cancel()
         await asyncio.gather(joined, return_exceptions=True)

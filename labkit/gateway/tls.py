@@ -28,7 +28,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = context.wrap_bio(self._in, self._out, server_hostname=server_hostname)
         self._protocol = protocol
-        self._paused = self._made = False
+        self._paused = self._made = self._held = False
         self._bare: asyncio.Transport
 
     # The bare connection's side
@@ -75,7 +75,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._protocol.data_received(bytes(_SHARED[:size]))
             if size < _PIECE:
                 break
-        if not self._paused and not self._bare.is_closing():
+        if self._held and not self._paused and not self._bare.is_closing():
+            self._held = False
             self._bare.resume_reading()  # only now: what is not handed on yet must not grow
 
     def _decrypted(self, tls: ssl.SSLObject) -> int:
@@ -88,6 +89,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                     self._bare.close()  # the other side has said its last
                     break
                 size += int(cast(Any, got))
+                if not self._in.pending and not tls.pending():
+                    break  # to ask once more would be answered by an exception, the dearest part of a short message
         return size
 
     def _fail(self, error: ssl.SSLError) -> None:
@@ -113,7 +116,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(error)
 
     def pause_reading(self) -> None:
-        self._paused = True
+        self._paused = self._held = True
         self._bare.pause_reading()
 
     def resume_reading(self) -> None:

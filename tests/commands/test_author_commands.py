@@ -98,12 +98,11 @@ def test_what_is_no_json_is_told_apart(home: Home) -> None:
     assert (done.returncode, "this is no JSON" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("name", ["hello-lab", pytest.param("broken-service", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["hello-lab", "broken-service"])
 def test_the_bundled_labs_can_be_solved_and_not_without_solving(home: Home, name: str) -> None:
     all_is_good(home, name)
 
 
-@pytest.mark.slow
 def test_so_can_the_one_with_a_container(with_web: Path) -> None:
     home = new_home(image=False)
     home.settings.images_dir.symlink_to(with_web)
