@@ -22,7 +22,7 @@ from labkit.store.launches import SqliteLaunches
 from labkit.store.learning import SqliteLearning
 from labkit.store.lives import SqliteLives, claim_spare, insert_lab
 from labkit.store.rows import LabRow, Terms, WorkRow
-from labkit.store.tables import LAB, OPEN_STATES, lab_row, learner_of, new_id, operation_of, work_row
+from labkit.store.tables import LAB, OPEN_STATES, known_learner, lab_row, learner_of, new_id, operation_of, work_row
 from labkit.store.tokens import SqliteTokens
 from labkit.store.upkeep import SqliteUpkeep
 
@@ -51,6 +51,10 @@ class SqliteStore(SqliteLives, SqliteUpkeep, SqliteLearning, SqliteLaunches, Sql
             return bool(next(iter(db.query("SELECT engine FROM installation")))["engine"] == engine)
 
     def learner(self, principal: Principal) -> str:
+        # Asked at every question: who is known, and brings no new name, is not to wait for those who write.
+        known = None if principal.name else known_learner(self._connections.db(), principal)
+        if known is not None:
+            return known
         with self._connections.write() as db:
             return learner_of(db, principal)
 

@@ -51,20 +51,25 @@ class Tables:
             db.execute(sql, list(values))
 
 
-def learner_of(db: Any, principal: Principal) -> str:
-    """`protocol.Store.learner`, within a transaction that is under way."""
+def known_learner(db: Any, principal: Principal) -> str | None:
+    """Who a principal is, where he was seen before. Raises LabkitError for a subject that is none."""
     if not principal.subject or any("\ud800" <= letter <= "\udfff" for letter in principal.subject):
         raise LabkitError("an identity needs a subject, which must be text")
     key = [principal.realm, principal.subject]
     found = list(db.query("SELECT learner FROM identity WHERE realm = ? AND subject = ?", key))
-    if found:
-        learner = str(found[0]["learner"])
+    return str(found[0]["learner"]) if found else None
+
+
+def learner_of(db: Any, principal: Principal) -> str:
+    """`protocol.Store.learner`, within a transaction that is under way."""
+    known = known_learner(db, principal)
+    if known is not None:
         if principal.name:
-            db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, learner])
-        return learner
+            db.execute("UPDATE learner SET name = ? WHERE id = ?", [principal.name, known])
+        return known
     learner = new_id()
     db.table("learner").insert({"id": learner, "name": principal.name, "created": time.time()})
-    db.table("identity").insert({"realm": key[0], "subject": key[1], "learner": learner})
+    db.table("identity").insert({"realm": principal.realm, "subject": principal.subject, "learner": learner})
     return learner
 
 

@@ -194,3 +194,15 @@ def test_closing_leaves_a_thread_alone_that_is_in_the_middle_of_something(tmp_pa
     go_on.set()
     reader.join(10)
     assert found == [1, 2]
+
+
+def test_who_is_known_is_told_while_another_process_writes(store: SqliteStore, tmp_path: Path) -> None:
+    person = Principal("local", "ada")
+    known = store.learner(person)
+    (file,) = tmp_path.rglob("*.db")
+    other = sqlite3.connect(file)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert store.learner(person) == known
+    finally:
+        other.close()
