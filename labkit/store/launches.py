@@ -62,9 +62,6 @@ class SqliteLaunches(SqlitePlatforms):
         )
         return _launch(row) if row else None
 
-    def end_launch(self, launch: str) -> None:
-        self._write("DELETE FROM launch WHERE id = ?", launch)
-
     # What launches told of courses
 
     def context(self, context: str) -> Context | None:

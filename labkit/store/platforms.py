@@ -44,9 +44,6 @@ class SqlitePlatforms(Tables):
                 raise Conflict("this link was used already: ask for another one")
             _add(db, platform)
 
-    def add_deployment(self, platform: str, deployment: str) -> None:
-        self._write("INSERT OR IGNORE INTO deployment VALUES (?, ?)", platform, deployment)
-
     def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
         with self._connections.write() as db:
             changed = "UPDATE platform SET state = ?, templates = coalesce(?, templates) WHERE id = ?"

@@ -163,9 +163,6 @@ class Platforms(Protocol):
     def add_platform(self, platform: Platform) -> None:
         """Raises Conflict where this client of this issuer is registered already."""
 
-    def add_deployment(self, platform: str, deployment: str) -> None:
-        """Take launches from one more deployment of a platform."""
-
     def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
         """Raises NotFound. Without `templates`, those stay."""
 
@@ -219,8 +216,6 @@ class Launches(Platforms, Protocol):
 
     def launch(self, launch: str, secret: str) -> Launch | None:
         """A launch that has not expired, for the browser that holds its secret (given as its hash)."""
-
-    def end_launch(self, launch: str) -> None: ...
 
     def context(self, context: str) -> Context | None:
         """By our id."""

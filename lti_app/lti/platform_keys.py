@@ -27,7 +27,6 @@ _PATIENCE, _LOOK = 5.0, 0.05
 """For how long one process waits for what another is fetching, and how often it looks, in seconds."""
 
 Keys = Mapping[str, jwt.PyJWK]
-Fetch = Callable[[Platform], bytes]
 
 
 class KeysUnavailable(Exception):

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from labkit.store import PlatformState, SqliteStore
 from tests.lti.browser import Browser
-from tests.lti.platform import TOOL, MockPlatform, rsa
+from tests.lti.platform import TOOL, MockPlatform, rsa, running_platform
 
 NOW = time.time()
 CONTEXT = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
@@ -227,11 +227,12 @@ def test_a_nonce_of_another_sign_in(browser: Browser, platform: MockPlatform, ca
 
 
 def test_another_deployment_than_the_sign_in_named(
-    browser: Browser, platform: MockPlatform, store: SqliteStore, caplog: pytest.LogCaptureFixture
+    browser: Browser, store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.add_deployment(platform.registered().id, "2")
-    asked = browser.begin(platform, lti_deployment_id="2")
-    reason(browser.send(asked["state"], platform.sign(platform.message("launch-student", asked["nonce"]))))
+    with running_platform(client_id="client-2") as platform:
+        store.add_platform(platform.registered(deployments=("1", "2")))
+        asked = browser.begin(platform, lti_deployment_id="2")
+        reason(browser.send(asked["state"], platform.sign(platform.message("launch-student", asked["nonce"]))))
     assert logged(caplog) == "other-deployment"
 
 
