@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.model import MachineState, MachineStatus, PaneMode, PaneType, Principal
 from labkit.store import LaunchRole
-from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_instructor
+from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, is_author, of_instructor
 from lti_app.headers import embeddable
 from lti_app.lti import offers
 from lti_app.lti.desk import note_of
@@ -63,6 +63,7 @@ def _shown(template: str) -> Response:
             told=told,
             counts=counts(pupils),
             batch=BATCH,
+            author=is_author(),
             csrf=form_token(),
         )
     )

@@ -26,8 +26,9 @@ OPEN = {"files.static", "lti.login", "lti.launch", "lti.jwks", "ready"} | {
 VALUES = {"method": "stop", "path": "path.svg", "learner": "a", "deed": "send"} | {
     "name": "hello-lab",
     "file": "index.html",
+    "which": "draft",
 }
-TEACHERS = ("classroom.", "linking.")
+TEACHERS = ("classroom.", "linking.", "authoring.")
 
 
 @dataclass
