@@ -27,13 +27,18 @@ def shown(template: Template, file: str) -> Response:
     """One file of a template's site: a page, its style, or one of its media. Raises NotFound."""
     pages = {**site(model_of(template), template.description), "site.css": None}
     if file not in pages:
-        answer = make_response(media_file(template.folder, file).read_bytes())
-        answer.content_type = mimetypes.guess_type(PurePosixPath(file).name)[0] or "application/octet-stream"
-        answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-        return answer
+        return media(file, media_file(template.folder, file).read_bytes())
     text = pages[file]
     if text is None:
         answer = make_response("", 303)
         answer.headers["Location"] = "/static/site.css"
         return answer
     return make_response(text)
+
+
+def media(name: str, content: bytes) -> Response:
+    """A file of the instructions. A picture with scripts in it (SVG), opened by itself, runs none."""
+    answer = make_response(content)
+    answer.content_type = mimetypes.guess_type(PurePosixPath(name).name)[0] or "application/octet-stream"
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    return answer
