@@ -49,9 +49,13 @@ class View:
         if service := service_of(self._labs):
             asked = {"language": self._language, **params} if self._language else params
             return service.view(self._principal, self._lab, method, asked)
+        return self._handled(method, params)
+
+    def _handled(self, method: str, params: Mapping[str, Any]) -> Json:
+        """An answer that is made here, from what `Labs` says."""
         language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
         if language != self._language:
-            return type(self)(self._labs, self._principal, self._lab, language).handle(method, params)
+            return type(self)(self._labs, self._principal, self._lab, language)._handled(method, params)
         found = self._methods.get(method)
         if found is None:
             raise NotFound(f"the lab view cannot ask {method!r}")
@@ -138,7 +142,7 @@ class Watch(View):
     def handle(self, method: str, params: Mapping[str, Any]) -> Json:
         if method not in _READING:
             raise Forbidden("this page is somebody else's: you can look at it, and change nothing")
-        return super().handle(method, params)
+        return self._handled(method, params)
 
     def _view(self) -> Json:
         status = self._status()
