@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from flask import Flask, g, request
 
 from labkit.store import Launch, LaunchRole
+from lti_app.headers import embeddable_anywhere
 from lti_app.refusals import Refusal
 from lti_app.services import services
 
@@ -96,6 +97,7 @@ def _find_launch() -> None:
             g.launch, g.secret = found, secret
             break
     else:
+        embeddable_anywhere()
         raise Refusal(
             "no-session",
             "This page belongs to somebody's visit from a course, and that visit is over or not yours. "

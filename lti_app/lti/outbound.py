@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from labkit.errors import LabkitError
 from labkit.store import Platform
@@ -85,11 +86,13 @@ def fetch(
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
-    _check_place(url, private=private)
+    address = "" if private else _checked_address(url)
     deadline = time.monotonic() + _WHOLE_SECONDS
     try:
         with requests.Session() as session:
             session.trust_env = False  # no credentials of ~/.netrc, no proxy
+            if address:
+                url = pin(session, url, address)
             timeout = (_CONNECT_SECONDS, _READ_SECONDS)
             answer = session.request(
                 method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, stream=True
@@ -110,18 +113,38 @@ def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _check_place(url: str, *, private: bool) -> None:
-    """Raises OutboundRefused for addresses that are not on the open network, and for plain http to such."""
+class _Pinned(HTTPAdapter):
+    """Connects to the address in the URL, and asks for another name there: in TLS, and in what the certificate says."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, server_hostname=self._name, assert_hostname=self._name)
+
+
+def pin(session: requests.Session, url: str, address: str) -> str:
+    """The URL by which a session reaches `url` at this address, and at none that its name leads to by then."""
+    parts = urlsplit(str(requests.Request("GET", url).prepare().url))  # a name in other letters, as it is sent
+    session.mount("https://", _Pinned(str(parts.hostname)))
+    session.headers["Host"] = parts.netloc
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port or _PORTS['https']}").geturl()
+
+
+def _checked_address(url: str) -> str:
+    """Where on the open network a host is, for https alone. Raises OutboundRefused for any other place."""
     parts = urlsplit(url)
-    if private:
-        return
     if parts.scheme != "https":
         raise OutboundRefused(f"{origin_of(url)} is not https; private platforms may be: see LABKIT_PRIVATE_PLATFORMS")
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unreachable(f"the name of {origin_of(url)} is not known") from error
-    if not all(ipaddress.ip_address(str(address[4][0]).split("%")[0]).is_global for address in found):
+    addresses = [str(address[4][0]) for address in found]
+    if not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
         raise OutboundRefused(
             f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"
         )
+    return addresses[0]

@@ -65,7 +65,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def running_front(folder: Path) -> Iterator[Front]:
     """A front with a certificate that nobody has signed but itself."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(folder))
+    context.load_cert_chain(certificate(folder))
     front, ready, loop = Front(), threading.Event(), asyncio.new_event_loop()
     servers: list[asyncio.Server] = []
 
@@ -95,7 +95,7 @@ def running_front(folder: Path) -> Iterator[Front]:
     thread.join(10)
 
 
-def _certificate(folder: Path) -> Path:
+def certificate(folder: Path) -> Path:
     """A file with a key and its own certificate."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     name, now = (
@@ -104,7 +104,9 @@ def _certificate(folder: Path) -> Path:
     )
     day = datetime.timedelta(days=1)
     built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    signed = built.serial_number(1).not_valid_before(now - day).not_valid_after(now + day).sign(key, hashes.SHA256())
+    names = x509.SubjectAlternativeName([x509.DNSName("moodle.test"), x509.DNSName("tool.example")])
+    built = built.serial_number(1).not_valid_before(now - day).not_valid_after(now + day).add_extension(names, False)
+    signed = built.sign(key, hashes.SHA256())
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     (folder / "tls.pem").write_bytes(pem + signed.public_bytes(serialization.Encoding.PEM))

@@ -175,6 +175,14 @@ def test_nothing_is_changed_for_a_foreign_page(headers: dict[str, str], visits: 
     assert (answer.status_code, "own page" in answer.text) == (403, True)
 
 
+def test_a_labs_status_brings_what_the_course_adds_so_that_a_page_asks_one_question(visits: dict[str, Visit]) -> None:
+    bob = visits["bob"]
+    bob.browser.ask(f"{bob.address}hand", raised=True)
+    told = bob.browser.ask(f"{bob.address}view/status").get_json()
+    assert (told["lab"]["state"], told["hand"], told["grade"]["state"]) == ("starting", True, "none")
+    bob.browser.ask(f"{bob.address}hand", raised=False)
+
+
 def test_a_call_for_help_reaches_those_who_teach_the_activity(visits: dict[str, Visit], store: SqliteStore) -> None:
     bob = visits["bob"]
     bob.browser.ask(f"{bob.address}hand", raised=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import requests
 
 from labkit.store import SqliteStore
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import OutboundRefused, fetch, origin_of
+from lti_app.lti.outbound import OutboundRefused, fetch, origin_of, pin
 from lti_app.lti.platform_keys import FRESH, LONGEST, PAUSE, KeyFinder, KeysUnavailable
 from tests.lti.conftest import site_settings
-from tests.lti.platform import MockPlatform, rsa
+from tests.lti.front import certificate
+from tests.lti.platform import TOOL, MockPlatform, rsa
+from tests.support.platform import running_platform as simulator
 
 
 class Clock:
@@ -130,6 +134,19 @@ def test_private_networks_and_plain_http_are_closed_unless_the_operator_opens_th
     with pytest.raises(OutboundRefused, match="private network"):
         fetch(platform.registered(jwks_url=f"{secure}/jwks"), f"{secure}/jwks", private=False)
     assert platform.fetches == []
+
+
+def test_a_request_goes_to_the_address_that_was_checked_while_the_certificate_must_be_the_names(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate(tmp_path))
+    with simulator(TOOL, tls=tls, name="moodle.test") as moodle, requests.Session() as session:
+        session.trust_env, session.verify = False, str(tmp_path / "tls.pem")
+        keys = f"{moodle.origin}/mod/lti/certs.php"
+        with pytest.raises(requests.exceptions.SSLError, match=r"other\.test"):
+            session.get(pin(session, keys.replace("moodle", "other"), "127.0.0.1"), timeout=10)
+        assert session.get(pin(session, keys, "127.0.0.1"), timeout=10).json() == moodle.keys
+        assert session.headers["Host"] == moodle.origin.removeprefix("https://")
+    assert moodle.asked("certs") == 1
 
 
 @pytest.mark.parametrize(
