@@ -23,7 +23,7 @@ from labkit.templates import Template, find, load
 from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_author
 from lti_app.headers import embeddable
 from lti_app.lti.claims import CHOICE
-from lti_app.lti.hosts import open_addresses
+from lti_app.lti.outbound import open_addresses
 from lti_app.services import services
 from lti_app.web.reading import shown
 

@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.library import cloned
 from labkit.templates import load
-from lti_app.lti.hosts import open_addresses
-from lti_app.lti.outbound import OutboundRefused
+from lti_app.lti.outbound import OutboundRefused, open_addresses
 from tests.library.test_library import git, repository, write
 
 __all__ = ["repository"]
