@@ -62,6 +62,7 @@ def _shown(template: str) -> Response:
             pupils=pupils,
             told=told,
             counts=counts(pupils),
+            now=time.time(),
             batch=BATCH,
             author=is_author(),
             csrf=form_token(),

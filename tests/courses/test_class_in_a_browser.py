@@ -3,68 +3,88 @@
 from __future__ import annotations
 
 import csv
-import socket
-import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import jwt
 import pytest
-import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.courses.test_authoring import PAGE, packed
 from tests.support.engine import until
-from tests.support.home import LABKIT, new_home
-from tests.support.platform import running_platform
+from tests.support.served import Served, running_service
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 PICTURES = Path(__file__).parents[2] / "test-output" / "class"
-TEACHER = "3"
+TEACHER, SAM = "3", "4"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+@dataclass
+class School:
+    """An activity of a course on its platform, and labkit's service."""
 
+    served: Served
+    activity: str
 
-@pytest.fixture(scope="module")
-def course() -> Iterator[str]:
-    """The address by which the course's teacher opens the activity in a window of its own."""
-    home, port = new_home(), free_port()
-    tool = f"http://localhost:{port}"
-    own = {"LABKIT_PUBLIC_URL": tool, "LABKIT_PRIVATE_PLATFORMS": "true"}
-    with running_platform(tool) as moodle:
-        add = ("lti", "platforms", "add", moodle.origin, "--client-id", moodle.client, "--deployment", "1")
-        assert home.labkit(*add, **own).returncode == 0
-        activity = moodle.site.activity("2", "Hello", lab="hello-lab")
-        with subprocess.Popen([LABKIT, "serve", "--port", str(port)], env={**home.environment, **own}) as service:
-            until(lambda: answers(f"{tool}/readyz"), 60)
-            yield f"{moodle.origin}/begin?user={TEACHER}&course=2&activity={activity.id}"
-            service.terminate()
-    home.end()
-
-
-def answers(address: str) -> bool:
-    try:
-        return requests.get(address, timeout=2).ok
-    except requests.RequestException:
-        return False
+    def way(self, person: str, activity: str) -> str:
+        """The address by which somebody opens an activity; without one, the picker of labs."""
+        return f"{self.served.platform.origin}/begin?user={person}&course=2&activity={activity}"
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, course: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1300, "height": 900})
-    page = context.new_page()
+def school() -> Iterator[School]:
+    with running_service() as found:
+        yield School(found, found.platform.site.activity("2", "Hello", lab="hello-lab").id)
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """A page in a browser of its own."""
+    page = browser.new_context(viewport={"width": 1300, "height": 900}).new_page()
     page.set_default_timeout(30_000)
-    page.goto(course)
+    page.goto(address)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, school: School) -> Iterator[Page]:
+    """The teacher's."""
     PICTURES.mkdir(parents=True, exist_ok=True)
+    page = opened(browser, school.way(TEACHER, school.activity))
     yield page
     page.screenshot(path=PICTURES / "last.png")
-    context.close()
+    page.context.close()
 
 
 def sam(page: Page) -> Locator:
     return page.get_by_role("region", name="Sam Ström")
+
+
+def screen(page: Page) -> Locator:
+    """What a page's terminal shows."""
+    return page.frame_locator('iframe[title="box: Terminal"]').locator(".xterm-rows")
+
+
+def types(page: Page, text: str) -> None:
+    page.frame_locator('iframe[title="box: Terminal"]').locator(".xterm-helper-textarea").focus()
+    page.keyboard.type(text, delay=20)
+
+
+@pytest.fixture(scope="module")
+def learner(browser: Browser, school: School) -> Iterator[Page]:
+    """Sam's, with a terminal in it."""
+    page = opened(browser, school.way(SAM, school.activity))
+    expect(screen(page)).to_contain_text("student@box", timeout=90_000)
+    yield page
+    page.context.close()
+
+
+def test_who_has_not_started_has_no_points_and_names_are_text(page: Page) -> None:
+    expect(sam(page)).to_contain_text("not started")
+    expect(sam(page)).not_to_contain_text("points")
+    expect(page.get_by_role("region", name='<script>alert("5")</script> O\'Brien & Co')).to_be_visible()
+    assert page.locator("#cards script").count() == 0
+    page.screenshot(path=PICTURES / "before.png")
 
 
 def test_labs_are_started_for_all_and_run(page: Page) -> None:
@@ -105,16 +125,81 @@ def tried(page: Page) -> int:
     return page.locator("li", has_text="note: not yet").count()
 
 
-def test_a_learners_page_is_seen_and_its_buttons_are_refused(page: Page) -> None:
+def test_who_asks_for_help_is_seen_and_answered(page: Page, learner: Page) -> None:
+    learner.get_by_role("button", name="Ask for help").click()
+    expect(sam(page)).to_contain_text("asks for help", timeout=15_000)
+    page.get_by_label("Show").select_option("hand")
+    expect(page.get_by_role("region")).to_have_count(1)
+    page.screenshot(path=PICTURES / "hand.png")
+    page.get_by_label("Show").select_option("")
     page.get_by_role("link", name="Sam Ström").click()
-    page.get_by_role("link", name="See the page").click()
-    expect(page.get_by_role("tab", name="box")).to_be_visible()
+    page.get_by_role("button", name="Answered").click()
+    expect(page.get_by_text("Asks for help")).to_have_count(0)
+    page.screenshot(path=PICTURES / "record.png", full_page=True)
+    expect(learner.get_by_role("button", name="Ask for help")).to_be_visible()
+
+
+def test_a_learners_terminal_is_watched_and_what_the_teacher_types_does_not_reach_it(page: Page, learner: Page) -> None:
+    with page.expect_response("**/view/pane_link") as told:
+        page.get_by_role("link", name="See the page").click()
+    assert jwt.decode(told.value.json()["ticket"], options={"verify_signature": False})["mode"] == "view"
+    expect(page.frame_locator('iframe[title="box: Terminal"]').get_by_text("Watching box").first).to_be_visible()
+    types(learner, "echo one; ")
+    expect(screen(page)).to_contain_text("echo one; ")
+    types(page, "touch bad\n")
+    types(learner, "echo two; ls -A /home/student\n")
+    expect(screen(page)).to_contain_text("echo one; echo two; ls")
+    expect(screen(learner)).to_contain_text("onetwo.sshstudent@box")  # one line each
+    page.screenshot(path=PICTURES / "watched.png")
+    for shown in (page, learner):
+        expect(screen(shown)).not_to_contain_text("bad")
+
+
+def test_buttons_of_a_learners_page_are_refused(page: Page) -> None:
     page.get_by_role("navigation", name="Pages").get_by_role("button").nth(1).click()
     page.get_by_role("button", name="Check", exact=True).first.click()
     expect(page.get_by_text("you can look at it, and change nothing").first).to_be_visible()
-    page.screenshot(path=PICTURES / "watched.png")
+    page.screenshot(path=PICTURES / "refused.png")
     page.get_by_role("link", name="Back to the record").click()
     page.get_by_role("link", name="The class").click()
+
+
+def bring(page: Page, archive: bytes) -> None:
+    page.get_by_label("A zip archive").set_input_files(
+        {"name": "net.zip", "mimeType": "application/zip", "buffer": archive}
+    )
+    page.get_by_role("button", name="Have it judged").click()
+
+
+def test_a_lab_with_faults_is_not_published(page: Page, school: School) -> None:
+    added = school.served.home.labkit("lti", "authors", "add", "Course", "LAB101")
+    assert added.returncode == 0, added.stderr
+    page.reload()
+    page.get_by_role("link", name="Labs of this course").click()
+    bring(page, packed(title="x\nduration: long\ncolour: red", page=PAGE.replace("points=1", "points=many")))
+    expect(page.get_by_role("heading", name="Nothing was changed")).to_be_visible()
+    faults = page.get_by_role("alert").get_by_role("row")
+    expect(faults.filter(has_text="lab.yaml")).to_have_count(2)
+    expect(faults.filter(has_text="instructions/1.md")).to_have_count(1)
+    expect(page.get_by_text("none yet")).to_be_visible()
+    page.screenshot(path=PICTURES / "faults.png")
+
+
+def test_the_mended_lab_is_read_published_and_picked(page: Page, school: School) -> None:
+    bring(page, packed())
+    expect(page.get_by_text("It becomes a lab of this course")).to_be_visible()
+    page.screenshot(path=PICTURES / "draft.png")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("cell", name="A net")).to_be_visible()
+    page.screenshot(path=PICTURES / "labs.png")
+    page.goto(school.way(TEACHER, ""))
+    page.get_by_label("Find a lab").fill("a net")
+    page.get_by_label("A net").check()
+    page.screenshot(path=PICTURES / "picker.png")
+    page.get_by_role("button", name="Add", exact=True).click()
+    until(lambda: bool(school.served.platform.linked), 15)
+    assert [item["custom"] for item in school.served.platform.linked] == [{"lab": "net"}]
+    page.goto(school.way(TEACHER, school.activity))
 
 
 def test_the_class_is_exported(page: Page, tmp_path: Path) -> None:
