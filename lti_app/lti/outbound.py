@@ -86,7 +86,7 @@ def fetch(
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
-    address = "" if private else _checked_address(url)
+    address = "" if private else open_addresses(url, private=False)[0]
     deadline = time.monotonic() + _WHOLE_SECONDS
     try:
         with requests.Session() as session:
@@ -133,18 +133,18 @@ def pin(session: requests.Session, url: str, address: str) -> str:
     return parts._replace(netloc=f"{host}:{parts.port or _PORTS['https']}").geturl()
 
 
-def _checked_address(url: str) -> str:
-    """Where on the open network a host is, for https alone. Raises OutboundRefused for any other place."""
-    parts = urlsplit(url)
-    if parts.scheme != "https":
-        raise OutboundRefused(f"{origin_of(url)} is not https; private platforms may be: see LABKIT_PRIVATE_PLATFORMS")
+def open_addresses(url: str, *, private: bool) -> list[str]:
+    """Where a URL's host is. Unless `private` is said, raises OutboundRefused for what is not https, or not wholly on
+    the open network; raises Unreachable where its name is not known."""
+    origin, known = origin_of(url), "private platforms may be: see LABKIT_PRIVATE_PLATFORMS"
+    if not private and not origin.startswith("https:"):
+        raise OutboundRefused(f"{origin or url} is not https; {known}")
+    parts = urlsplit(origin)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS["https"], type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"the name of {origin_of(url)} is not known") from error
-    addresses = [str(address[4][0]) for address in found]
-    if not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
-        raise OutboundRefused(
-            f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"
-        )
-    return addresses[0]
+        raise Unreachable(f"the name of {origin or url} is not known") from error
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    if not private and not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
+        raise OutboundRefused(f"{origin} is in a private network; {known}")
+    return addresses
