@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.support.engine import until
 from tests.support.front import running_front
 from tests.support.home import LABKIT, Home, new_home
@@ -27,6 +29,21 @@ class Served:
     origin: str
 
     port: int
+    service: subprocess.Popen[bytes] | None = None
+
+    def kill(self, part: str) -> None:
+        """One of the service's processes, and those below it, by a word of its command line. Then it is back."""
+        assert self.service is not None
+        gone = {found.pid for found in self._parts(part)}
+        assert gone, f"there is no {part}"
+        for process in self._parts(part):
+            process.kill()
+        until(lambda: [found for found in self._parts(part) if found.pid not in gone] and self.ready(), 60)
+
+    def _parts(self, part: str) -> list[psutil.Process]:
+        assert self.service is not None
+        found = psutil.Process(self.service.pid).children(recursive=True)
+        return [process for process in found if part in _line(process)]
 
     def ready(self) -> bool:
         try:
@@ -34,6 +51,13 @@ class Served:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @contextmanager
@@ -70,7 +94,7 @@ def _served(found: Served, tls: Path | None, settings: Mapping[str, object]) -> 
     added = home.labkit("lti", "platforms", "add", *about, "--name", "Course", **trust)
     assert added.returncode == 0, added.stderr
     line, environment = [LABKIT, "serve", "--port", str(found.port)], {**home.environment, **trust}
-    service = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
+    service = found.service = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
     try:
         until(found.ready, 60)
         yield found
