@@ -7,9 +7,11 @@ the operator has listed it. What a message says is never enough: an activity's s
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -86,13 +88,14 @@ def fetch(
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
-    address = "" if private else open_addresses(url, private=False)[0]
+    addresses = [] if private else open_addresses(url, private=False)
     deadline = time.monotonic() + _WHOLE_SECONDS
     try:
         with requests.Session() as session:
             session.trust_env = False  # no credentials of ~/.netrc, no proxy
-            if address:
-                url = pin(session, url, address)
+            session.verify = _authorities()
+            if addresses:
+                url = pin(session, url, answering(addresses, urlsplit(url).port or _PORTS["https"]))
             timeout = (_CONNECT_SECONDS, _READ_SECONDS)
             answer = session.request(
                 method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, stream=True
@@ -111,6 +114,25 @@ def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise Unreachable(f"{origin} takes more than {_WHOLE_SECONDS:.0f} s to answer")
     return bytes(body)
+
+
+def _authorities() -> str | bool:
+    """Who vouches for a platform: those whom this computer trusts (Python's default, so SSL_CERT_FILE is heeded, and a
+    university's own authority that was added to it). Where it has none, the ones that `requests` comes with."""
+    paths = ssl.get_default_verify_paths()
+    folder = paths.capath if paths.capath and os.listdir(paths.capath) else None
+    return paths.cafile or folder or True
+
+
+def answering(addresses: Sequence[str], port: int) -> str:
+    """The first address at which somebody answers; the last where nobody does, so that the request says so."""
+    for address in addresses[:-1]:
+        try:
+            socket.create_connection((address, port), timeout=_CONNECT_SECONDS).close()
+        except OSError:
+            continue
+        return address
+    return addresses[-1]
 
 
 class _Pinned(HTTPAdapter):

@@ -94,7 +94,7 @@ def _brought() -> Iterator[Path]:
                     yield found
         elif address:
             library.check_address(address)
-            known = open_addresses(address, private=services().settings.private_platforms)
+            known = open_addresses(address, private=services().settings.private_repositories)
             ref = request.form.get("ref", "").strip()
             with library.cloned(address, known, ref=ref, folder=folder) as found:
                 yield found
