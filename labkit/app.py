@@ -20,7 +20,7 @@ from labkit.folders import make_private
 from labkit.manifests import names
 from labkit.manifests.lab import machine_specs
 from labkit.manifests.site import EMBEDDED, Site
-from labkit.model import CheckResult, Event, Operation, Principal, Role
+from labkit.model import CheckResult, Event, Mark, Operation, Principal, Role
 from labkit.orchestrator import results
 from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
@@ -78,12 +78,16 @@ def template_of(settings: Settings, name_or_path: str) -> Template:
     return source.load(source.resolve(name_or_path))
 
 
-def exported_results(settings: Settings, found: Sequence[tuple[str, CheckResult]]) -> Iterator[dict[str, Any]]:
-    """Results (each with its work) as records, signed where they are attested."""
+def exported_results(
+    settings: Settings, found: Sequence[tuple[str, CheckResult]], marks: Sequence[Mark]
+) -> Iterator[dict[str, Any]]:
+    """Results (each with its work) and marks as records, signed where they are attested."""
     keys = Keyring(settings)
     with store(settings) as kept:
         installation = kept.installation()
-    return (results.exported(results.record(installation, work, each), keys.results) for work, each in found)
+    records = [results.record(installation, work, each) for work, each in found]
+    records += [results.marked(installation, mark) for mark in marks]
+    return (results.exported(record, keys.results) for record in records)
 
 
 def result_keys(settings: Settings) -> Mapping[str, Any]:

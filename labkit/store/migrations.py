@@ -305,3 +305,9 @@ def labs_of_courses(db: Database) -> None:
         DROP TABLE course_template;
         """
     )
+
+
+@migrations()
+def marks_of_others(db: Database) -> None:
+    """Whether who marked an answer was somebody else than the learner; of older marks nobody knows."""
+    db.execute("ALTER TABLE answer ADD COLUMN attested INTEGER NOT NULL DEFAULT 0")

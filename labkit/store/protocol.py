@@ -12,6 +12,7 @@ from labkit.model import (
     Answer,
     CheckResult,
     Event,
+    Mark,
     Operation,
     OperationKind,
     OperationState,
@@ -325,8 +326,12 @@ class Store(Lives, Upkeep, Tokens, Launches, Grades, Authoring, Protocol):
         """Keep an answer, and the file that it is (in the place of an earlier one). Raises Conflict where there is a
         right one already, a marked one, or `most` of them (0: no limit)."""
 
-    def mark(self, work: str, question: str, points: float, comment: str) -> None:
-        """Keep a person's mark of the newest answer. Raises NotFound where there is none that a person marks."""
+    def mark(self, work: str, question: str, points: float, comment: str, *, attested: bool = False) -> None:
+        """Keep a person's mark of the newest answer, `attested` where he is not the learner. Raises NotFound where
+        there is none that a person marks."""
+
+    def marks(self, activity: str | None = None) -> list[Mark]:
+        """What persons gave, in the order in which they did."""
 
     def handed_in(self, work: str, question: str) -> bytes | None:
         """The file that was handed in last; None where none was."""

@@ -111,7 +111,7 @@ def arguments(call: Any, lab: str, operation: str) -> dict[str, Any]:
     return {name: known[name] for name in needed}
 
 
-OPERATORS_READS = ("results", "reservations", "waiting")
+OPERATORS_READS = ("results", "marks", "reservations", "waiting")
 NOTHING_THERE = ("media", "handed_in")
 READS = [call for call in TABLE if call.method == "GET" and hasattr(Labs, call.name) and call.name not in NOTHING_THERE]
 

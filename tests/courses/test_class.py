@@ -85,6 +85,8 @@ def test_who_asks_for_help_or_is_stuck_stands_out(visit: Visit, activity: Activi
     assert 'data-is="hand live"' in page.text
     assert 'data-is="stuck live"' in page.text
     assert "3 tries" in page.text
+    assert send(page, f"people/{work_of(store).learner}/answered").status_code == 303
+    assert "asks for help" not in read(page, "").text
 
 
 def test_labs_are_started_ahead_for_learners_who_have_not_come_yet(
@@ -198,7 +200,9 @@ def test_a_record_says_what_was_done_and_lets_a_teacher_award_and_excuse(
     page = read(page, "")
     assert "Awarded by your teacher: done on paper" in page.text
     assert "excused: was ill" in page.text
-    assert {"award", "excuse"} <= {row.action for row in store.audit_log(last=9)}
+    assert send(page, "count", step=step).status_code == 303
+    assert "excused: was ill" not in read(page, "").text
+    assert {"award", "excuse", "count"} <= {row.action for row in store.audit_log(last=9)}
 
 
 def test_a_submission_review_leads_to_the_learners_record(visit: Visit, activity: Activity, store: SqliteStore) -> None:

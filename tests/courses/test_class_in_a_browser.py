@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.courses.test_authoring import PAGE, packed
 from tests.support.engine import until
+from tests.support.platform import Person, running_platform
 from tests.support.served import Served, running_service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -22,7 +23,7 @@ TEACHER, SAM = "3", "4"
 
 @dataclass
 class School:
-    """An activity of a course on its platform, and labkit's service."""
+    """An activity of a course of eleven on its platform, and labkit's service with room for two labs."""
 
     served: Served
     activity: str
@@ -34,7 +35,10 @@ class School:
 
 @pytest.fixture(scope="module")
 def school() -> Iterator[School]:
-    with running_service() as found:
+    with running_service(most_labs=2) as found:
+        others = [Person(str(number), "Zoe", str(number)) for number in range(20, 29)]
+        found.platform.site.people |= {person.id: person for person in others}
+        found.platform.site.courses["2"].learners += [person.id for person in others]
         yield School(found, found.platform.site.activity("2", "Hello", lab="hello-lab").id)
 
 
@@ -87,15 +91,18 @@ def test_who_has_not_started_has_no_points_and_names_are_text(page: Page) -> Non
     page.screenshot(path=PICTURES / "before.png")
 
 
-def test_labs_are_started_for_all_and_run(page: Page) -> None:
+def test_labs_are_started_for_all_ten_at_a_time_and_run_as_there_is_room(page: Page) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or "") if "labs/start" in request.url else None)
     page.get_by_role("button", name="Start for all").click()
-    expect(page.get_by_role("status")).to_have_text("start: 2 of 2")
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(2)
+    expect(page.get_by_role("status")).to_have_text("start: 11 of 11")
+    assert [body.count("subject=") for body in sent] == [10, 1]
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(11)
     expect(page.get_by_role("img", name="The learner's screen")).to_have_count(2, timeout=150_000)
     page.screenshot(path=PICTURES / "running.png")
 
 
-def test_all_are_given_more_time(page: Page) -> None:
+def test_all_whose_labs_run_are_given_more_time(page: Page) -> None:
     page.get_by_role("button", name="Extend all").click()
     expect(page.get_by_role("status")).to_have_text("extend: 2 of 2")
 
@@ -117,7 +124,7 @@ def test_a_step_is_checked_again_and_who_fails_thrice_is_stuck(page: Page) -> No
     expect(page.get_by_role("region")).to_have_count(1)
     page.screenshot(path=PICTURES / "stuck.png")
     page.get_by_label("Show").select_option("")
-    expect(page.get_by_role("region")).to_have_count(2)
+    expect(page.get_by_role("region")).to_have_count(11)
 
 
 def tried(page: Page) -> int:
@@ -197,7 +204,7 @@ def test_the_mended_lab_is_read_published_and_picked(page: Page, school: School)
     page.get_by_label("A net").check()
     page.screenshot(path=PICTURES / "picker.png")
     page.get_by_role("button", name="Add", exact=True).click()
-    until(lambda: bool(school.served.platform.linked), 15)
+    page.wait_for_url("**/contentitem_return.php*")
     assert [item["custom"] for item in school.served.platform.linked] == [{"lab": "net"}]
     page.goto(school.way(TEACHER, school.activity))
 
@@ -209,11 +216,31 @@ def test_the_class_is_exported(page: Page, tmp_path: Path) -> None:
     with (tmp_path / "class.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["user id"], row["tries"]) for row in rows if row["name"] == "Sam Ström"] == [("4", "3")]
-    assert len(rows) == 2
+    assert len(rows) == 11
 
 
 def test_all_labs_are_stopped_once_it_is_confirmed(page: Page) -> None:
     page.once("dialog", lambda asked: asked.accept())
     page.get_by_role("button", name="Stop all").click()
-    expect(page.get_by_role("status")).to_have_text("stop: 2 of 2")
-    expect(page.get_by_text("stopped")).to_have_count(2, timeout=60_000)
+    expect(page.get_by_role("status")).to_have_text("stop: 11 of 11")
+    expect(page.get_by_text("stopped")).to_have_count(11, timeout=60_000)
+
+
+def test_a_platform_registers_itself_in_a_frame_that_closes_by_itself(browser: Browser, school: School) -> None:
+    with running_platform(school.served.origin) as other:
+        link = school.served.home.json("lti", "register-link", other.origin, "--name", "Other")["url"]
+        page = opened(browser, f"{other.origin}/")
+        page.evaluate(
+            """(address) => {
+              addEventListener("message", (event) => { window.told = [event.origin, event.data.subject]; });
+              const frame = document.createElement("iframe");
+              frame.src = address;
+              document.body.replaceChildren(frame); }""",
+            other.registration_address(link),
+        )
+        page.frame_locator("iframe").get_by_role("button", name="Register").click()
+        page.wait_for_function("window.told")
+        assert page.evaluate("told") == [school.served.origin, "org.imsglobal.lti.close"]
+        page.context.close()
+    named = [one["name"] for one in school.served.home.json("lti", "platforms", "list")]
+    assert sorted(named) == ["Course", "Other"]

@@ -4,6 +4,12 @@ import { followTheme } from "../view/theme.ts";
 import "./class.css";
 
 const REFRESH_MS = 10_000;
+/** Whom a button is for that is for all. What waits for room has no end yet. */
+const NEEDS: Record<string, string> = {
+  start: "section[data-learn=yes]:not([data-live=yes])",
+  extend: "section[data-ends=yes]",
+  stop: "section[data-live=yes]",
+};
 const pictures = new Map<string, { address: string; ticket: string; expires: number }>();
 const blank = new Set<string>(); // who has no screen to show
 
@@ -42,8 +48,8 @@ class Room {
     const { all, deed } = target.dataset;
     if (deed) await this.#do(deed, [target.closest("section")?.dataset["subject"] ?? ""]);
     if (!all) return;
-    const needs = all === "start" ? "[data-learn=yes]:not([data-live=yes])" : "[data-live=yes]";
-    const subjects = [...this.#page.querySelectorAll<HTMLElement>(`section${needs}`)].map((card) => card.dataset["subject"] ?? "");
+    const needs = NEEDS[all] ?? "";
+    const subjects = [...this.#page.querySelectorAll<HTMLElement>(needs)].map((card) => card.dataset["subject"] ?? "");
     const labs = `${subjects.length} ${subjects.length === 1 ? "lab" : "labs"}`;
     if (subjects.length > 0 && (all !== "stop" || confirm(`Stop ${labs}? What is on their machines is lost.`))) await this.#do(all, subjects);
     else if (subjects.length === 0) say(`Nothing to ${all}.`);
