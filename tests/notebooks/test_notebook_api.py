@@ -166,6 +166,13 @@ def test_the_magics_do_what_the_objects_do(
         shell.run_line_magic("lab", "strat hello-lab")
 
 
+def test_a_machine_is_paused_and_goes_on(box: Machine) -> None:
+    box.pause()
+    assert box.status.state == "paused"
+    box.resume()
+    assert box.status.state == "running"
+
+
 def test_a_lab_ends_with_its_block(lab: Lab) -> None:
     with lab:
         assert labkit.labs()[0].id == lab.id

@@ -34,7 +34,9 @@ export async function paneAddress(
 ): Promise<string> {
   host.paneUrl(""); // a host without panes says so before a ticket is made
   const link = await host.request("pane_link", { machine, pane });
-  const page = link.root ? `${link.root.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
+  // A service's own address, where it is of this page's origin (as behind a Hub): else no message could pass.
+  const near = link.root !== undefined && new URL(link.root).origin === location.origin;
+  const page = near ? `${link.root?.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
   return `${page}#ticket=${link.ticket}`;
 }
 
