@@ -95,6 +95,24 @@ def test_the_side_panel_lists_the_lab_and_opens_its_screen(page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("^1 lab · .* left$"))).to_be_visible()
 
 
+def test_a_file_of_a_machine_is_opened_in_the_editor_and_saved(page: Page, home: Home) -> None:
+    page.get_by_role("region", name="Labs").get_by_role("button", name="Files").click()
+    files = page.get_by_role("region", name="Files of machines")
+    files.get_by_text("note.txt").dblclick()
+    editor = page.locator(".jp-FileEditor .cm-content")
+    expect(editor).to_contain_text("box")
+    editor.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("written in the editor")
+    page.keyboard.press("Control+S")
+    lab = home.json("list")[0]["id"]
+    for _ in eventually("the machine has what was written", 20):
+        if "written in the editor" in home.labkit("exec", lab, "box", "cat /home/student/note.txt").stdout:
+            break
+    assert home.labkit("exec", lab, "box", "stat -c %U /home/student/note.txt").stdout == "student\n"
+    page.locator("[data-id=labkit-panel]").click()
+
+
 def test_the_palette_has_a_command_for_each_template(page: Page) -> None:
     page.keyboard.press("Control+Shift+C")
     page.get_by_role("searchbox").or_(page.get_by_placeholder("SEARCH")).last.fill("two machines")
