@@ -41,6 +41,17 @@ c.JupyterHub.load_roles.append({{"name": "driver", "services": ["driver"], "scop
 c.Spawner.args = ["--allow-root"]
 """
 
+OWN_ENGINES = """
+import os, pathlib
+config, share = pathlib.Path("{folder}/etc/jupyter_server_config.d"), pathlib.Path("{folder}/share/labextensions")
+config.mkdir(parents=True), share.mkdir(parents=True)
+(config / "labkit.json").write_text(pathlib.Path("ROOT/labextension/install/server.json").read_text())
+(share / "labkit").symlink_to("ROOT/labkit/labextension")
+c.Spawner.environment = {{name: os.environ[name] for name in ("LABKIT_IMAGES_DIR", "LABKIT_WARM")}}
+c.Spawner.environment |= {{"JUPYTER_CONFIG_PATH": "{folder}/etc", "JUPYTER_PATH": "{folder}/share"}}
+""".replace("ROOT", str(ROOT))
+"""Users' servers with an engine each, and labkit's extensions."""
+
 
 @dataclass
 class Hub:

@@ -11,26 +11,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.hub.hubs import Hub, User, running_hub
+from tests.hub.hubs import OWN_ENGINES, Hub, User, running_hub
 from tests.support.engine import until
-from tests.support.jupyter import ROOT
 from tests.support.streams import open_stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-OWN = """
-import os, pathlib
-config, share = pathlib.Path("{folder}/etc/jupyter_server_config.d"), pathlib.Path("{folder}/share/labextensions")
-config.mkdir(parents=True), share.mkdir(parents=True)
-(config / "labkit.json").write_text(pathlib.Path("ROOT/labextension/install/server.json").read_text())
-(share / "labkit").symlink_to("ROOT/labkit/labextension")
-c.Spawner.environment = {{name: os.environ[name] for name in ("LABKIT_IMAGES_DIR", "LABKIT_WARM")}}
-c.Spawner.environment |= {{"JUPYTER_CONFIG_PATH": "{folder}/etc", "JUPYTER_PATH": "{folder}/share"}}
-""".replace("ROOT", str(ROOT))
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    with running_hub(OWN, {}, ready="hub/api") as found:
+    with running_hub(OWN_ENGINES, {}, ready="hub/api") as found:
         yield found
 
 
