@@ -35,6 +35,14 @@ _HOPELESS_RESTARTS = 4
 Status = Mapping[str, Any]
 
 
+def gateway_root(settings: Settings) -> str:
+    """Where on this computer the gateway says that it listens; "" where it does not say."""
+    try:
+        return f"http://127.0.0.1:{json.loads(settings.gateway_endpoint.read_text())['port']}/"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 def status(settings: Settings) -> Status | None:
     """What the supervisor says of itself and its children; None where none runs."""
     return _ask(settings, "status")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from IPython.display import Image
 
+from labkit import launcher
 from labkit.errors import LabkitError, NotBuilt, NotFound, SetupError
 from labkit.jupyter import running
 from labkit.jupyter.files import Files
@@ -164,8 +165,7 @@ class Machines(Shown, Mapping[str, Machine]):
 def _from_gateway(link: PaneLink, what: str) -> bytes:
     """What the gateway answers to a pane's ticket. Raises SetupError, LabkitError."""
     try:
-        settings = load()
-        root = settings.url or f"http://127.0.0.1:{json.loads(settings.gateway_endpoint.read_text())['port']}"
+        root = load().url or launcher.gateway_root(load())
         request = urllib.request.Request(  # noqa: S310 - http, as below
             f"{root.rstrip('/')}/{link.path}{what}", headers={"Labkit-Ticket": link.ticket}
         )
@@ -176,6 +176,6 @@ def _from_gateway(link: PaneLink, what: str) -> bytes:
             body = error.read()
         said = json.loads(body).get("error", "") if body.startswith(b"{") else ""
         raise LabkitError(str(said) or f"the gateway refused it (HTTP {error.code})") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         remedy = f"is {load().url} right?" if load().url else "`labkit engine up` starts it"
         raise SetupError(f"the gateway does not answer; {remedy}") from error

@@ -50,11 +50,12 @@ def fresh(*packages: str) -> Iterator[Fresh]:
         os.chown(folder / "home", NOBODY, NOBODY)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = "/usr/bin/python3" if os.getuid() == 0 else sys.executable  # root's own may be out of another's reach
+    subprocess.run([python, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     wanted = [word.replace("labkit[", f"{next(folder.glob('*.whl'))}[") for word in packages]
     without = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    install = [folder / "venv/bin/python", "-m", "pip", "install", "--quiet", *wanted]
-    subprocess.run(install, cwd=folder, env=without, check=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "venv/bin/python"]
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", *wanted], cwd=folder, env=without, check=True)
     yield Fresh(folder)
     shutil.rmtree(folder)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit.jupyter.server import ROUTES, activity
+from labkit.settings import load
 from tests.support.jupyter import LOGIN, Jupyter, running_jupyter
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -79,3 +80,16 @@ def test_typing_in_a_pane_counts_as_activity_and_a_broken_report_does_not(tmp_pa
     assert activity.last_use(report) == 1700000000.5
     report.write_text("[")
     assert activity.last_use(report) is None
+
+
+@pytest.mark.parametrize(("config", "counts"), [("", True), ("c.LabkitServer.panes_keep_alive = False", False)])
+def test_whether_typing_keeps_the_server_alive_is_for_its_operator_to_say(
+    tmp_path: Path, config: str, counts: bool
+) -> None:
+    typed = {"LABKIT_STATE_DIR": str(tmp_path / "state")}
+    report = load(typed).activity_file
+    report.parent.mkdir(parents=True)
+    report.write_text(json.dumps({"alab": 4102444800.0}))  # the year 2100
+    with running_jupyter(tmp_path, environ=typed, config=config) as found:
+        said = found.json("GET", "api/status")[1]["last_activity"]
+    assert said.startswith("2100-01-01") is counts

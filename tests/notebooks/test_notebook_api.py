@@ -17,6 +17,7 @@ from traitlets.config import Config
 import labkit
 from labkit.errors import FileRefused, LabkitError, NotFound
 from labkit.jupyter import session
+from labkit.jupyter.files import Files
 from labkit.jupyter.lab import Lab
 from labkit.jupyter.machines import Machine
 from tests.support.home import eventually, new_home
@@ -140,6 +141,14 @@ def test_everything_reads_well_as_plain_text_and_no_text_becomes_html(lab: Lab, 
     from labkit.jupyter.shown import Table
 
     assert "<b>" not in Table(("A",), [("<b>",)], empty="")._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("thing", [labkit.start, labkit.labs, labkit.templates, labkit.step, Lab, Machine, Files])
+def test_everything_public_says_under_a_question_mark_what_it_does(thing: object, shell: InteractiveShell) -> None:
+    shell.user_ns["thing"] = thing
+    parts = [name for name in vars(thing) if not name.startswith("_")] if isinstance(thing, type) else []
+    asked = ["thing", *(f"thing.{name}" for name in parts)]
+    assert [one for one in asked if not shell.object_inspect(one)["docstring"]] == []
 
 
 @pytest.mark.filterwarnings("ignore:.*pending deprecation")

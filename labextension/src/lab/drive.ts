@@ -1,6 +1,7 @@
 // The files of labs' machines as a drive of JupyterLab: LAB/MACHINE/path, over the gateway's routes, as the learner.
 import { PathExt, URLExt } from "@jupyterlab/coreutils";
 import { type Contents, ServerConnection } from "@jupyterlab/services";
+import type { TranslationBundle } from "@jupyterlab/translation";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { labs, ROOT, transport } from "./api.ts";
 
@@ -23,12 +24,6 @@ interface Place {
   path: string;
 }
 
-class Refused extends Error {
-  constructor(text: string, readonly reason: string) {
-    super(text);
-  }
-}
-
 /** A ticket that ends within so many milliseconds is not used any more. */
 const EARLY = 30_000;
 const STEP = 0x8000;
@@ -41,6 +36,8 @@ export class MachineFiles implements Contents.IDrive {
   private readonly tickets = new Map<string, { ticket: string; expires: number }>();
   /** What has come of files that are sent in pieces. */
   private readonly pieces = new Map<string, Blob[]>();
+
+  constructor(private readonly trans: TranslationBundle) {}
 
   get fileChanged(): ISignal<this, Contents.IChangedArgs> {
     return this.told;
@@ -67,7 +64,7 @@ export class MachineFiles implements Contents.IDrive {
   }
 
   async save(localPath: string, options: Partial<Contents.IModel> = {}): Promise<Contents.IModel> {
-    const place = inside(localPath);
+    const place = this.inside(localPath);
     if (options.type === "directory") await this.ask("POST", "folder", place);
     else await this.write(localPath, place, blobOf(options), (options as { chunk?: number }).chunk);
     const saved = await this.get(localPath, { content: false }).catch((error: unknown) => {
@@ -83,33 +80,33 @@ export class MachineFiles implements Contents.IDrive {
     const ending = options.ext ?? (options.type === "notebook" ? "ipynb" : "txt");
     const name = folder ? "Untitled Folder" : `untitled.${ending.replace(/^\./, "")}`;
     const path = await this.unused(options.path ?? "", name);
-    if (folder) await this.ask("POST", "folder", inside(path));
-    else await this.ask("PUT", "content", inside(path), new Blob([options.type === "notebook" ? EMPTY_NOTEBOOK : ""]));
+    if (folder) await this.ask("POST", "folder", this.inside(path));
+    else await this.ask("PUT", "content", this.inside(path), new Blob([options.type === "notebook" ? EMPTY_NOTEBOOK : ""]));
     return this.changed("new", null, path);
   }
 
   async delete(localPath: string): Promise<void> {
-    await this.ask("DELETE", "content", inside(localPath));
+    await this.ask("DELETE", "content", this.inside(localPath));
     this.told.emit({ type: "delete", oldValue: { path: localPath }, newValue: null });
   }
 
   async rename(oldLocalPath: string, newLocalPath: string): Promise<Contents.IModel> {
-    const [from, to] = [inside(oldLocalPath), inside(newLocalPath)];
-    if (from.lab !== to.lab || from.machine !== to.machine) throw new Error("A file is moved within one machine only.");
+    const [from, to] = [this.inside(oldLocalPath), this.inside(newLocalPath)];
+    if (from.lab !== to.lab || from.machine !== to.machine) throw new Error(this.trans.__("A file is moved within one machine only."));
     await this.ask("POST", "rename", from, undefined, { to: to.path });
     return this.changed("rename", oldLocalPath, newLocalPath);
   }
 
   async copy(localPath: string, toLocalDir: string): Promise<Contents.IModel> {
-    const content = await (await this.ask("GET", "content", inside(localPath))).blob();
+    const content = await (await this.ask("GET", "content", this.inside(localPath))).blob();
     const path = await this.unused(toLocalDir, PathExt.basename(localPath));
-    await this.ask("PUT", "content", inside(path), content);
+    await this.ask("PUT", "content", this.inside(path), content);
     return this.changed("new", null, path);
   }
 
   /** The bytes themselves: an address of the gateway's would need a ticket, which must not stand in an address. */
   async getDownloadUrl(localPath: string): Promise<string> {
-    const url = URL.createObjectURL(await (await this.ask("GET", "content", inside(localPath))).blob());
+    const url = URL.createObjectURL(await (await this.ask("GET", "content", this.inside(localPath))).blob());
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     return url;
   }
@@ -124,18 +121,18 @@ export class MachineFiles implements Contents.IDrive {
   }
 
   async restoreCheckpoint(): Promise<void> {
-    throw new Error("Of a machine's files no earlier versions are kept.");
+    throw new Error(this.trans.__("Of a machine's files no earlier versions are kept."));
   }
 
   async deleteCheckpoint(): Promise<void> {
-    throw new Error("Of a machine's files no earlier versions are kept.");
+    throw new Error(this.trans.__("Of a machine's files no earlier versions are kept."));
   }
 
   /** What is above machines: the labs that run, and a lab's machines. */
   private async above(localPath: string): Promise<Contents.IModel> {
     const found = await labs();
     const lab = found.find(({ id }) => id === localPath);
-    if (localPath !== "" && lab === undefined) throw new Refused(`There is no lab ${localPath}.`, "missing");
+    if (localPath !== "" && lab === undefined) throw new Error(this.trans.__("There is no lab %1.", localPath));
     const names = lab ? lab.machines.map(({ name }) => name) : found.map(({ id }) => id);
     const below = names.map((name) => model(PathExt.join(localPath, name), folderEntry(name)));
     return { ...model(localPath, folderEntry(PathExt.basename(localPath)), below), writable: false };
@@ -149,7 +146,7 @@ export class MachineFiles implements Contents.IDrive {
     const bytes = new Uint8Array(await (await this.ask("GET", "content", place)).arrayBuffer());
     if (options.format === "base64") return { ...found, format: "base64", content: base64(bytes) };
     const text = textOf(bytes);
-    if (text === undefined && options.format === "text") throw new Error(`${known.name} is not text in UTF-8.`);
+    if (text === undefined && options.format === "text") throw new Error(this.trans.__("%1 is not text in UTF-8.", known.name));
     if (text === undefined) return { ...found, format: "base64", content: base64(bytes) };
     if ((options.type ?? found.type) !== "notebook") return { ...found, type: "file", format: "text", content: text };
     return { ...found, type: "notebook", format: "json", content: JSON.parse(text) as unknown };
@@ -173,17 +170,23 @@ export class MachineFiles implements Contents.IDrive {
   private async entry(place: Place): Promise<Entry> {
     const { entries } = await this.folder({ ...place, path: place.path.replace(/\/[^/]*$/, "") || "/" });
     const found = entries.find(({ name }) => name === PathExt.basename(place.path));
-    if (found === undefined) throw new Refused(`There is no ${place.path} in ${place.machine}.`, "missing");
+    if (found === undefined) throw new Error(this.trans.__("There is no %1 in %2.", place.path, place.machine));
     return found;
   }
 
   private async unused(folder: string, wanted: string): Promise<string> {
-    const { entries } = await this.folder(inside(folder));
+    const { entries } = await this.folder(this.inside(folder));
     const [ending, names] = [PathExt.extname(wanted), new Set(entries.map(({ name }) => name))];
     const stem = wanted.slice(0, wanted.length - ending.length);
     let name = wanted;
     for (let number = 1; names.has(name); number += 1) name = `${stem}${number}${ending}`;
     return PathExt.join(folder, name);
+  }
+
+  private inside(localPath: string): Place {
+    const place = placeOf(localPath);
+    if (place === undefined) throw new Error(this.trans.__("Here are labs and machines: files are in a machine."));
+    return place;
   }
 
   private async folder(place: Place): Promise<Folder> {
@@ -198,8 +201,8 @@ export class MachineFiles implements Contents.IDrive {
     const init = { method, headers, ...(body ? { body } : {}) };
     const response = await ServerConnection.makeRequest(url, init, this.serverSettings);
     if (response.ok) return response;
-    const said = (await response.json().catch(() => ({}))) as { error?: string; message?: string; reason?: string };
-    throw new Refused(said.error ?? said.message ?? `The server answered ${response.status}.`, said.reason ?? "");
+    const said = (await response.json().catch(() => ({}))) as { error?: string; message?: string };
+    throw new Error(said.error ?? said.message ?? this.trans.__("The server answered %1.", String(response.status)));
   }
 
   private async ticket(lab: string, machine: string): Promise<string> {
@@ -208,7 +211,7 @@ export class MachineFiles implements Contents.IDrive {
     const request = transport(lab).request;
     const found = (await request("status", {})).machines.find(({ name }) => name === machine);
     const pane = found?.panes[0];
-    if (pane === undefined) throw new Refused(`Machine ${machine} has no pane, and so no way to its files.`, "missing");
+    if (pane === undefined) throw new Error(this.trans.__("Machine %1 has no pane, and so no way to its files.", machine));
     const link = await request("pane_link", { machine, pane: pane.name });
     this.tickets.set(`${lab}/${machine}`, link);
     return link.ticket;
@@ -223,12 +226,6 @@ const folderEntry = (name: string): Entry => ({ name, kind: "folder", size: 0, m
 function placeOf(localPath: string): Place | undefined {
   const [lab = "", machine, ...rest] = localPath.split("/").filter(Boolean);
   return machine === undefined ? undefined : { lab, machine, path: `/${rest.join("/")}` };
-}
-
-function inside(localPath: string): Place {
-  const place = placeOf(localPath);
-  if (place === undefined) throw new Error("Here are labs and machines: files are in a machine.");
-  return place;
 }
 
 function model(path: string, entry: Entry, content: Contents.IModel[] | null = null): Contents.IModel {

@@ -9,7 +9,7 @@ import { MachineFiles } from "./drive.ts";
 export function filesBrowser(
   app: JupyterFrontEnd, browsers: IFileBrowserFactory, trans: TranslationBundle,
 ): (lab: string, machine: string) => Promise<void> {
-  const drive = new MachineFiles();
+  const drive = new MachineFiles(trans);
   app.serviceManager.contents.addDrive(drive);
   // Nothing asks the machine by itself, which would keep its lab from being idle: what its programs write is seen after Refresh.
   const options = { driveName: drive.name, auto: false, refreshInterval: Infinity, state: null };

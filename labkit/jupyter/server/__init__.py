@@ -79,6 +79,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
         server.web_app.settings["labkit_farewell"] = farewell.wait_beside()
     if configured.panes_keep_alive:
         times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
+        _note(times, known)
         PeriodicCallback(lambda: _note(times, known), _LOOK_SECONDS * 1000).start()
 
 
