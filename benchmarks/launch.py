@@ -6,6 +6,9 @@ two, each a process of its own on one store; the platform's keys are fetched onc
 goal is missed.
 
     python -m benchmarks.launch [--launches 300]
+
+With `--class 60` the second part alone (`launch_class.py`): so many launches within two minutes against `labkit serve`,
+and how long until each learner can type into his machine. `--ahead`: a teacher has started all labs before.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 
+from benchmarks import launch_class
 from labkit.settings import Settings
 from labkit.store import SqliteStore
 from lti_app.application import create_app
@@ -118,7 +122,13 @@ def run(workers: int, launches: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--launches", type=int, default=300)
-    launches = parser.parse_args().launches
+    parser.add_argument("--class", dest="size", type=int, default=0)
+    parser.add_argument("--ahead", action="store_true")
+    parser.add_argument("--seconds", type=float, default=launch_class.WINDOW)
+    given = parser.parse_args()
+    if given.size:
+        return 0 if launch_class.run(given.size, ahead=given.ahead, seconds=given.seconds) else 1
+    launches = given.launches
     rsa(1)  # made before workers part
     met = [run(workers, launches) for workers in (1, 2)]
     print("goals met" if all(met) else "goals MISSED")

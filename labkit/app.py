@@ -8,7 +8,7 @@ import pwd
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,8 +178,9 @@ def purge(settings: Settings, kept: SqliteStore, now: float) -> None:
         kept.audit("controller", "purge", ", ".join(f"{number} {what}" for what, number in sorted(gone.items())))
 
 
-def refused(settings: Settings, folder: Path, policy: Path) -> list[str]:
-    """Why a policy would refuse labs of the template in a folder. Raises Invalid for a policy with faults, NotFound."""
+def refused(settings: Settings, folder: Path, policy: Path | None) -> list[str]:
+    """Why a policy (None: labkit's own) would refuse labs of the template in a folder. Raises Invalid for a policy with
+    faults, NotFound."""
     return refused_by(policy, load(folder), site(settings))
 
 
@@ -289,6 +290,14 @@ def labs_in_use(settings: Settings) -> list[LabRow]:
         return store.labs()
     finally:
         store.close()
+
+
+def contents_in_use(settings: Settings) -> frozenset[str]:
+    """The contents of templates that labs run with, or that courses have brought. Starts nothing."""
+    if not settings.database.exists():
+        return frozenset()
+    with closing(SqliteStore(settings.database)) as kept:
+        return frozenset(lab.digest for lab in kept.labs()) | kept.course_contents()
 
 
 def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Callable[[str], None]) -> None:

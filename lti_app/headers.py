@@ -27,6 +27,12 @@ def embeddable(platforms: Iterable[Platform], *, forms: Iterable[str] = ("'self'
     g.form_targets = list(forms)
 
 
+def embeddable_anywhere() -> None:
+    """Let any page hold the present answer in a frame: for refusals that say the same to everybody, and on which there
+    is nothing to click. They are read where a platform shows its tools: in a frame."""
+    g.ancestors = ["*"]
+
+
 def protect(response: Response) -> Response:
     """Add what is missing: unless a view has called `embeddable`, nobody may hold the answer in a frame."""
     ancestors = " ".join(g.get("ancestors", ())) or "'none'"

@@ -20,6 +20,7 @@ from labkit.model import (
     Reservation,
     Waiting,
 )
+from labkit.store.authoring import Authoring
 from labkit.store.grades import Grades
 from labkit.store.launch_rows import (
     Context,
@@ -192,14 +193,6 @@ class Platforms(Protocol):
     def register_platform(self, secret: str, platform: Platform) -> None:
         """Add a platform and use its link up, in one transaction. Raises Conflict where another one has used it."""
 
-    def bind_template(self, template: str, context: str) -> None:
-        """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
-
-    def unbind_template(self, template: str, context: str) -> None: ...
-
-    def bound_templates(self) -> Mapping[str, frozenset[str]]:
-        """Every template that is bound, with its courses."""
-
 
 class Launches(Platforms, Protocol):
     """Launches from platforms: sign-ins under way, browser sessions, courses, their activities and members."""
@@ -250,7 +243,7 @@ class Launches(Platforms, Protocol):
         """Who calls for help with an activity, longest waiting first."""
 
 
-class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
+class Store(Lives, Upkeep, Tokens, Launches, Grades, Authoring, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:

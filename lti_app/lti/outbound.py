@@ -7,15 +7,18 @@ the operator has listed it. What a message says is never enough: an activity's s
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from labkit.errors import LabkitError
 from labkit.store import Platform
@@ -85,11 +88,14 @@ def fetch(
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
-    _check_place(url, private=private)
+    addresses = [] if private else open_addresses(url, private=False)
     deadline = time.monotonic() + _WHOLE_SECONDS
     try:
         with requests.Session() as session:
             session.trust_env = False  # no credentials of ~/.netrc, no proxy
+            session.verify = _authorities()
+            if addresses:
+                url = pin(session, url, answering(addresses, urlsplit(url).port or _PORTS["https"]))
             timeout = (_CONNECT_SECONDS, _READ_SECONDS)
             answer = session.request(
                 method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, stream=True
@@ -110,18 +116,57 @@ def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _check_place(url: str, *, private: bool) -> None:
-    """Raises OutboundRefused for addresses that are not on the open network, and for plain http to such."""
-    parts = urlsplit(url)
-    if private:
-        return
-    if parts.scheme != "https":
-        raise OutboundRefused(f"{origin_of(url)} is not https; private platforms may be: see LABKIT_PRIVATE_PLATFORMS")
+def _authorities() -> str | bool:
+    """Who vouches for a platform: those whom this computer trusts (Python's default, so SSL_CERT_FILE is heeded, and a
+    university's own authority that was added to it). Where it has none, the ones that `requests` comes with."""
+    paths = ssl.get_default_verify_paths()
+    folder = paths.capath if paths.capath and os.listdir(paths.capath) else None
+    return paths.cafile or folder or True
+
+
+def answering(addresses: Sequence[str], port: int) -> str:
+    """The first address at which somebody answers; the last where nobody does, so that the request says so."""
+    for address in addresses[:-1]:
+        try:
+            socket.create_connection((address, port), timeout=_CONNECT_SECONDS).close()
+        except OSError:
+            continue
+        return address
+    return addresses[-1]
+
+
+class _Pinned(HTTPAdapter):
+    """Connects to the address in the URL, and asks for another name there: in TLS, and in what the certificate says."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, server_hostname=self._name, assert_hostname=self._name)
+
+
+def pin(session: requests.Session, url: str, address: str) -> str:
+    """The URL by which a session reaches `url` at this address, and at none that its name leads to by then."""
+    parts = urlsplit(str(requests.Request("GET", url).prepare().url))  # a name in other letters, as it is sent
+    session.mount("https://", _Pinned(str(parts.hostname)))
+    session.headers["Host"] = parts.netloc
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port or _PORTS['https']}").geturl()
+
+
+def open_addresses(url: str, *, private: bool) -> list[str]:
+    """Where a URL's host is. Unless `private` is said, raises OutboundRefused for what is not https, or not wholly on
+    the open network; raises Unreachable where its name is not known."""
+    origin, known = origin_of(url), "private platforms may be: see LABKIT_PRIVATE_PLATFORMS"
+    if not private and not origin.startswith("https:"):
+        raise OutboundRefused(f"{origin or url} is not https; {known}")
+    parts = urlsplit(origin)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS["https"], type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"the name of {origin_of(url)} is not known") from error
-    if not all(ipaddress.ip_address(str(address[4][0]).split("%")[0]).is_global for address in found):
-        raise OutboundRefused(
-            f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"
-        )
+        raise Unreachable(f"the name of {origin or url} is not known") from error
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    if not private and not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
+        raise OutboundRefused(f"{origin} is in a private network; {known}")
+    return addresses

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from labkit.store import Launch, LaunchRole, LaunchState, NewLaunch, Platform, PlatformState
 from lti_app.guards import LAUNCH_PREFIX, SESSION_COOKIE, anybody, guarded, hashed
-from lti_app.headers import embeddable
+from lti_app.headers import embeddable, embeddable_anywhere
 from lti_app.lti import claims as c
 from lti_app.lti import offers
 from lti_app.lti.landings import landing
@@ -40,6 +40,7 @@ _AGAIN = "Go back to your course and open the activity again."
 def login() -> BaseResponse:
     """Third-party initiated login: answered by a redirect to the platform, once the browser has shown that it keeps our
     cookie. Where it does not, a page offers a window in which it would."""
+    embeddable_anywhere()
     given = _fields()
     platform = _platform(given)
     embeddable([platform])
@@ -67,8 +68,8 @@ def login() -> BaseResponse:
 @guarded(anybody)
 def launch() -> BaseResponse:
     """The platform's answer, posted by the browser. Where all is well: a new session, and a clean address."""
+    embeddable_anywhere()
     state, platform = _sign_in()
-    embeddable([platform])
     if request.form.get("error"):
         said = " ".join(filter(None, (c.text(request.form.get(name)) for name in ("error", "error_description"))))
         raise Refusal("platform-error", f"Your learning platform said: {said}. {_AGAIN}", detail=said)
@@ -125,7 +126,8 @@ def _platform(given: Mapping[str, str]) -> Platform:
     if found:
         text = "Your learning platform is registered, and not switched on here yet."
         raise Refusal("platform-not-active", text, detail=about, status=403)
-    raise Refusal("unknown-platform", "Your learning platform is not registered here.", detail=about, status=403)
+    text = "Your learning platform is not registered here, so that nothing can be opened. Please tell your teacher."
+    raise Refusal("unknown-platform", text, detail=about, status=403)
 
 
 def _authorization(platform: Platform, state: LaunchState, given: Mapping[str, str]) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
 
 from labkit.errors import Conflict, NotFound
+from labkit.orchestrator.observe import lab_state
 from labkit.store import LabRow, LaunchRole, LinkRow, WorkRow
 from labkit.view import View
-from lti_app.guards import LAUNCH_PREFIX, current_launch, guarded, of_launch
+from lti_app.guards import LAUNCH_PREFIX, current_launch, guarded, is_author, of_launch
 from lti_app.headers import embeddable
 from lti_app.lti import offers
 from lti_app.lti.linking import why_closed
@@ -24,6 +25,7 @@ blueprint = Blueprint("work", __name__, url_prefix=LAUNCH_PREFIX)
 
 _MEDIA_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """A picture with scripts in it (SVG), opened by itself, runs none."""
+_STATUSES = ("view", "status")
 
 
 @blueprint.get("/")
@@ -35,7 +37,8 @@ def page() -> Response:
     link = services().store.link(launch.link)
     context = services().store.context(launch.context)
     teacher = launch.role is LaunchRole.INSTRUCTOR
-    shown = render_template("work.html", launch=launch, link=link, context=context, teacher=teacher, platform=platform)
+    about = {"launch": launch, "link": link, "context": context, "platform": platform}
+    shown = render_template("work.html", **about, teacher=teacher, author=is_author())
     return make_response(shown, 200 if link and link.activity else 404)
 
 
@@ -56,17 +59,9 @@ def start() -> Response:
 @blueprint.post("/state")
 @guarded(of_launch)
 def state() -> Response:
-    """What stands around the lab: whether there is one, the grade as it was sent, a call for help."""
-    launch, row = current_launch(), _lab()
-    note, work = services().grades.note(launch), _work()
-    hands = services().store.hands(_link().activity) if work else []
-    about: dict[str, Any] | None = None
-    if row is not None:
-        found = services().labs.status(services().principal(launch), row.id)
-        about = {"state": found.state.value, "detail": found.detail, "operation": found.operation}
-        about["machines"] = [machine.name for machine in found.machines]
-    raised = any(work is not None and hand.work == work.id for hand in hands)
-    return jsonify(lab=about, grade={"state": note.state.value, "text": note.text}, hand=raised)
+    """What the page must know to begin: whether there is a lab, and what its row in the store says of it."""
+    row = _lab()
+    return jsonify(lab={"state": lab_state(row, ()).value} if row else None, **_around())
 
 
 @blueprint.post("/hand")
@@ -85,9 +80,11 @@ def hand() -> Response:
 @blueprint.post("/view/<method>")
 @guarded(of_launch)
 def ask(method: str) -> Response:
-    """One question of the lab view: see `labkit.view`."""
+    """One question of the lab view: see `labkit.view`. A status brings what a course adds to it: the page, which wants
+    one every two seconds, then asks the cluster once."""
     params = request.get_json()
-    return jsonify(_view().handle(method, params if isinstance(params, dict) else {}))
+    answer = _view().handle(method, params if isinstance(params, dict) else {})
+    return jsonify({**answer, **_around()} if method in _STATUSES else answer)
 
 
 @blueprint.get("/view/media/<path:path>")
@@ -98,6 +95,14 @@ def media(path: str) -> Response:
     answer.content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     answer.headers["Content-Security-Policy"] = _MEDIA_POLICY
     return answer
+
+
+def _around() -> dict[str, Any]:
+    """The grade as it was sent, and whether the learner has called for help."""
+    note, work = services().grades.note(current_launch()), _work()
+    hands = services().store.hands(work.activity) if work else []
+    raised = any(work is not None and hand.work == work.id for hand in hands)
+    return {"grade": {"state": note.state.value, "text": note.text}, "hand": raised}
 
 
 def _link() -> LinkRow:

@@ -25,7 +25,7 @@ from labkit.orchestrator.labs import Labs
 from labkit.remote.calls import TABLE, Api
 from labkit.remote.client import remote_labs
 from labkit.settings import load
-from labkit.view import View
+from labkit.view import View, Watch
 from tests.api.conftest import ADA, Served, ready
 from tests.support.engine import until
 from tests.support.home import LABKIT
@@ -176,6 +176,17 @@ def test_jupyters_panels_and_panes_are_the_services(served: Served, notebook: La
         status, _, said = jupyter.ask("GET", f"labkit/{link['path']}state", **ticket)
         assert (status, json.loads(said)["state"]) == (200, "running")
         assert jupyter.ask("GET", f"labkit/files/{notebook.id}/box/folder?path=.", **ticket)[0] == 200
+
+
+def test_a_view_to_look_at_opens_panes_to_look_at_only(served: Served, lab: str) -> None:
+    watch = Watch(served.home.labs, ADA, lab)
+    link = watch.handle("pane_link", {"machine": "box", "pane": "terminal"})
+    request = urllib.request.Request(f"{served.url}{link['path']}state", headers={"Labkit-Ticket": link["ticket"]})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["mode"] == "view"
+    assert watch.handle("view", {"language": "en"})["credentials"] == []
+    with pytest.raises(Forbidden, match="change nothing"):
+        watch.handle("check", {"step": "note"})
 
 
 @pytest.mark.parametrize("call", TABLE, ids=lambda call: call.name)

@@ -147,13 +147,14 @@ def test_a_form_of_our_own_page_is_taken_though_browsers_say_it_comes_from_nowhe
 
 
 def paths(app: Flask, page: TestResponse, learner: str) -> list[tuple[str, str]]:
-    """Every address of the class page and of deep linking, for one visit: (method, address)."""
+    """Every address that is for teachers, for one visit: (method, address)."""
     launch = page.request.path.split("/")[2]
     values = {"launch": launch, "learner": learner, "deed": "send", "name": "hello-lab", "file": "index.html"}
+    values |= {"which": "draft", "method": "status", "path": "path.svg"}
     found = []
     with app.test_request_context():
         for rule in app.url_map.iter_rules():
-            if rule.endpoint.startswith(("classroom.", "linking.")):
+            if rule.endpoint.startswith(("classroom.", "linking.", "authoring.", "watching.")):
                 built = rule.build({name: values[name] for name in rule.arguments})
                 assert built is not None
                 found += [(method, built[1]) for method in rule.methods or () if method in ("GET", "POST")]

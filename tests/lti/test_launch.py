@@ -178,6 +178,16 @@ def test_two_launches_of_one_browser_keep_their_own_roles(
     assert recorded(browser, store, student).role is LEARNER
 
 
+def test_what_the_page_must_know_to_begin_is_told_without_a_question_to_the_cluster(
+    browser: Browser, platform: MockPlatform
+) -> None:
+    address = browser.enter(platform, sub="6")  # the settings name a cluster that is not there
+    assert browser.ask(f"{address}state").get_json()["lab"] is None
+    assert browser.ask(f"{address}start").status_code == 200
+    assert browser.ask(f"{address}state").get_json()["lab"] == {"state": "starting"}
+    assert browser.ask(f"{address}view/status").status_code == 503
+
+
 def test_a_launch_without_a_lab_leads_a_teacher_to_what_he_has_to_do(browser: Browser, platform: MockPlatform) -> None:
     page = browser.get(browser.enter(platform, "launch-teacher", custom={"lab": ""}))
     assert (page.status_code, "lab=NAME" in page.text) == (404, True)

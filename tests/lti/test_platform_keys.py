@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import requests
 
 from labkit.store import SqliteStore
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import OutboundRefused, fetch, origin_of
+from lti_app.lti.outbound import OutboundRefused, answering, fetch, origin_of, pin
 from lti_app.lti.platform_keys import FRESH, LONGEST, PAUSE, KeyFinder, KeysUnavailable
 from tests.lti.conftest import site_settings
-from tests.lti.platform import MockPlatform, rsa
+from tests.lti.platform import TOOL, MockPlatform, rsa
+from tests.support.front import certificate
+from tests.support.platform import running_platform as simulator
 
 
 class Clock:
@@ -132,6 +137,19 @@ def test_private_networks_and_plain_http_are_closed_unless_the_operator_opens_th
     assert platform.fetches == []
 
 
+def test_a_request_goes_to_the_address_that_was_checked_while_the_certificate_must_be_the_names(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate(tmp_path))
+    with simulator(TOOL, tls=tls, name="moodle.test") as moodle, requests.Session() as session:
+        session.trust_env, session.verify = False, str(tmp_path / "tls.pem")
+        keys = f"{moodle.origin}/mod/lti/certs.php"
+        with pytest.raises(requests.exceptions.SSLError, match=r"other\.test"):
+            session.get(pin(session, keys.replace("moodle", "other"), "127.0.0.1"), timeout=10)
+        assert session.get(pin(session, keys, "127.0.0.1"), timeout=10).json() == moodle.keys
+        assert session.headers["Host"] == moodle.origin.removeprefix("https://")
+    assert moodle.asked("certs") == 1
+
+
 @pytest.mark.parametrize(
     ("url", "origin"),
     [
@@ -155,3 +173,23 @@ def test_a_replaced_key_of_the_tool_stays_published(tmp_path: Path) -> None:
     assert [key["kid"] for key in keys.jwks()["keys"]] == [new, old]
     assert ToolKeys(site_settings(tmp_path / "state")).signing.kid == new
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "state/keys").glob("lti.*em")} == {0o600}
+
+
+def test_of_a_platforms_addresses_one_that_answers_is_asked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert answering(["127.0.0.2", "127.0.0.1", "127.0.0.3"], port) == "127.0.0.1"
+    assert answering(["127.0.0.2", "127.0.0.1"], port) == "127.0.0.1"
+
+
+def test_a_platform_is_believed_whose_authority_this_computer_trusts(
+    platform: MockPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate(tmp_path))
+    with simulator(TOOL, tls=tls, name="localhost") as moodle:
+        keys = f"{moodle.origin}/mod/lti/certs.php"
+        with pytest.raises(OutboundRefused, match="SSLError"):
+            fetch(platform.registered(jwks_url=keys), keys, private=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls.pem"))
+        assert fetch(platform.registered(jwks_url=keys), keys, private=True).status == 200

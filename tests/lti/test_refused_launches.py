@@ -319,3 +319,15 @@ def test_behind_a_proxy_no_header_changes_our_own_address(browser: Browser, plat
     given = {"iss": platform.url, "login_hint": "4", "target_link_uri": f"{TOOL}/lti/launch"}
     answer = browser.get("/lti/login", query_string=given, headers=spoofed)
     assert "redirect_uri=https%3A%2F%2Ftool.example%2Flti%2Flaunch" in answer.headers["Location"]
+
+
+def test_a_refusal_that_is_about_nobody_can_be_read_in_any_frame_and_one_of_a_platform_in_its_own(
+    browser: Browser, platform: MockPlatform
+) -> None:
+    asked = browser.begin(platform)
+    nobodys = [browser.login(platform, client_id="none"), browser.send("none", "x"), browser.get("/work/none/")]
+    for answer in nobodys:
+        assert answer.headers["Content-Security-Policy"].endswith("frame-ancestors *")
+        assert not any(f"<{tag}" in answer.text for tag in ("a ", "form", "button", "input", "script"))
+    policy = browser.send(asked["state"], "no.token").headers["Content-Security-Policy"]
+    assert policy.endswith(f"frame-ancestors {platform.url}")

@@ -18,7 +18,7 @@ from labkit.store.personal import OF_LEARNER
 
 ADA = Principal("lti:school", "ada-17", name="Ada Lovelace")
 DAY = 86400.0
-NOT_HERE = ("grade", "excused", "launch", "membership", "hand")
+NOT_HERE = ("grade", "excused", "launch", "membership", "hand", "author")
 ONE_OF_EACH = dict.fromkeys(OF_LEARNER, 1) | dict.fromkeys(NOT_HERE, 0)
 
 

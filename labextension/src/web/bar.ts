@@ -1,19 +1,18 @@
 // What a course adds to the lab view's top line: the grade, a call for help, and what can be done with the whole lab.
 import { confirmed } from "../view/confirm.ts";
-import type { Request } from "../view/contract.ts";
+import type { Request, Status } from "../view/contract.ts";
 import { h, setAttribute, setText } from "../view/dom.ts";
 import { strings } from "../view/strings.ts";
 import { words } from "./words.ts";
 
-/** What stands around a lab: `lti_app/web/work.py`, `state`. */
+/** What a course adds to a lab's status: `lti_app/web/work.py`, `_around`. */
 export interface Around {
-  lab: { state: string; detail: string; operation: string | null; machines: string[] } | null;
   grade: { state: "none" | "waiting" | "sent" | "refused"; text: string };
   hand: boolean;
 }
 
 export interface BarHost {
-  /** Asks the page's own server: `state`, `hand`. */
+  /** Asks the page's own server: `hand`. */
   ask(method: string, params: object): Promise<unknown>;
   /** Asks the lab view's. */
   request: Request;
@@ -25,7 +24,7 @@ export interface BarHost {
 
 export interface Bar {
   element: HTMLElement;
-  update(around: Around): void;
+  update(status: Status & Around): void;
 }
 
 export function bar(host: BarHost): Bar {
@@ -71,8 +70,8 @@ export function bar(host: BarHost): Bar {
 
   return {
     element: h("div", { class: "beside" }, grade, hand, pause, more, again),
-    update({ lab, grade: note, hand: raised }) {
-      const state = lab?.state ?? "stopped";
+    update({ lab: { state }, machines: all, grade: note, hand: raised }) {
+      const names = all.map((machine) => machine.name);
       setText(grade, note.text);
       grade.dataset["state"] = note.state;
       setText(hand, raised ? said.helpOff : said.help);
@@ -82,8 +81,8 @@ export function bar(host: BarHost): Bar {
       pause.hidden = state !== "running" && state !== "paused";
       more.hidden = pause.hidden && state !== "failed";
       again.hidden = !["stopped", "lost", "failed"].includes(state);
-      if (lab && lab.machines.join() !== machines) drawMenu(lab.machines);
-      machines = lab?.machines.join() ?? machines;
+      if (names.join() !== machines || !menu.hasChildNodes()) drawMenu(names);
+      machines = names.join();
     },
   };
 }

@@ -1,8 +1,7 @@
 // A person's page of an activity: starts the lab where there is none, and shows the lab view with what a course adds.
-import type { Request } from "../view/contract.ts";
+import type { Request, Status, Transport } from "../view/contract.ts";
 import { h, setText } from "../view/dom.ts";
 import { httpTransport, mount } from "../view/index.ts";
-import { poll } from "../view/poll.ts";
 import { strings } from "../view/strings.ts";
 import { ConnectionLost } from "../view/transport.ts";
 import { type Around, bar } from "./bar.ts";
@@ -23,9 +22,9 @@ const STARTED = ["running", "paused", "stopping", "stopped", "lost"];
 
 async function open(): Promise<void> {
   try {
-    const around = (await ask("state", {})) as Around;
-    if (around.lab === null || !STARTED.includes(around.lab.state)) await start();
-    else show(around);
+    const { lab } = (await ask("state", {})) as { lab: { state: string } | null };
+    if (lab === null || !STARTED.includes(lab.state)) await start();
+    else show();
   } catch (error) {
     refused(error as Error, open);
   }
@@ -39,7 +38,7 @@ async function start(): Promise<void> {
   try {
     const { operation } = (await ask("start", {})) as { operation: string };
     await followStart(place, words(strings.language).starting(document.title), operation, request);
-    show((await ask("state", {})) as Around);
+    show();
   } catch (error) {
     refused(error as Error, start, place);
   }
@@ -53,31 +52,37 @@ function refused(error: Error, again: () => Promise<void>, drawn?: HTMLElement):
   element.replaceChildren(...(drawn?.hasChildNodes() ? [drawn] : []), message, button);
 }
 
-function show(around: Around): void {
+function show(): void {
   const lab = h("div", { class: "lab", attributes: { "data-labkit-fill": true } });
   setText(message, "");
   element.replaceChildren(message, lab);
+  let look = (): void => {};
   const top = bar({
     ask, request,
     again: () => void start(),
     changed: (refusal) => {
       setText(message, refusal ?? "");
-      polling.now();
+      look();
     },
   });
-  const close = mount(lab, transport, { beside: top.element, styles });
-  const polling = poll(lab, async () => {
+  // The view asks for the lab's status anyway: the answer has what the bar shows too.
+  const overheard: Request = async (method, params) => {
     try {
-      top.update((await ask("state", {})) as Around);
-      return true;
+      const answer = await request(method, params);
+      if (method === "view" || method === "status") top.update(answer as unknown as Status & Around);
+      return answer;
     } catch (error) {
-      if (!(error instanceof ConnectionLost)) setText(message, (error as Error).message); // the view says the other
-      return false;
+      // The view says itself that nobody answers, but not what is refused.
+      if (method === "status" && !(error instanceof ConnectionLost)) setText(message, (error as Error).message);
+      throw error;
     }
-  });
-  top.update(around);
+  };
+  const onEvent: Transport["onEvent"] = (changed) => {
+    look = () => changed(null);
+    return () => {};
+  };
+  const close = mount(lab, { ...transport, request: overheard, onEvent }, { beside: top.element, styles });
   unmount = () => {
-    polling.close();
     close();
     unmount = () => {};
   };

@@ -1,0 +1,79 @@
+"""`labkit serve` in a home of its own, and a platform whose courses are registered with it, on another site."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.engine import until
+from tests.support.front import running_front
+from tests.support.home import LABKIT, Home, new_home
+from tests.support.platform import Platform, running_platform
+
+
+@dataclass
+class Served:
+    """A running service. `origin` is a site of its own, and one whose secure cookies browsers keep without TLS."""
+
+    home: Home
+    platform: Platform
+    origin: str
+
+    port: int
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@contextmanager
+def running_service(*, warm: str = "off", tls: Path | None = None, **settings: object) -> Iterator[Served]:
+    """The service, once it answers; afterwards nothing of it is left. `settings` stand in its configuration file.
+
+    `tls`: an empty folder for the certificate with which the service's proxy and the platform then serve https.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    home = new_home()
+    home.warm = warm
+    try:
+        with ExitStack() as stack:
+            origin, secure = f"http://localhost:{port}", None
+            if tls is not None:
+                origin = f"https://localhost:{stack.enter_context(running_front(tls, port)).port}"
+                secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                secure.load_cert_chain(tls / "tls.pem")
+            platform = stack.enter_context(running_platform(origin, tls=secure))
+            yield from _served(Served(home, platform, origin, port), tls, settings)
+    finally:
+        home.end()
+
+
+def _served(found: Served, tls: Path | None, settings: Mapping[str, object]) -> Iterator[Served]:
+    home, platform = found.home, found.platform
+    own = {"public_url": found.origin, "private_platforms": True, "idle_minutes": 0, **settings}
+    (home.folder / ".config/labkit").mkdir(parents=True)
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in own.items())
+    (home.folder / ".config/labkit/config.toml").write_text(text)
+    trust = {"SSL_CERT_FILE": str(tls / "tls.pem")} if tls else {}
+    about = (platform.origin, "--client-id", platform.client, "--deployment", platform.deployment)
+    added = home.labkit("lti", "platforms", "add", *about, "--name", "Course", **trust)
+    assert added.returncode == 0, added.stderr
+    line, environment = [LABKIT, "serve", "--port", str(found.port)], {**home.environment, **trust}
+    service = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        until(found.ready, 60)
+        yield found
+    finally:
+        service.terminate()
+        service.wait(60)
