@@ -14,8 +14,8 @@ export interface FrameHost {
 
 /** How long a loaded frame may say nothing: then it is no pane page but, say, a sign-in or an error page. Milliseconds. */
 const SILENCE = 3000;
-/** A link's ticket is made anew so long before it ends. Milliseconds. */
-const EARLY = 60_000;
+/** A link's ticket is made anew so long before it ends, and every hour at least. Milliseconds. */
+const [EARLY, LATEST] = [60_000, 3_600_000];
 
 /** An address of a pane for a window of its own, with a code that is good once: it may stay in the browser's history. */
 export async function windowAddress(
@@ -128,7 +128,7 @@ export class PaneFrame {
     const made = h("a", { attributes }, root ? strings.openService(title) : strings.openInBrowser(title));
     this.element.replaceChildren(h("div", { class: "notice" }, this.notice, made));
     const again = (): void => void (this.element.isConnected && this.link().catch(this.host.failed));
-    this.renewal = setTimeout(again, Math.max(EARLY, expires * 1000 - Date.now() - EARLY));
+    this.renewal = setTimeout(again, Math.min(LATEST, Math.max(EARLY, expires * 1000 - Date.now() - EARLY)));
   }
 
   /** A sentence in the pane's place, with a way to try again. */
