@@ -66,6 +66,8 @@ class Outbox:
     ) -> None:
         self._store, self._grading, self._calls = store, grading, calls
         self._clock, self._chance, self._senders = clock, chance, senders
+        # One for good: each of its threads keeps a connection to the store.
+        self._pool = ThreadPoolExecutor(senders, thread_name_prefix="outbox")
         self._silences: dict[str, _Silence] = {}
         self._lock = threading.Lock()
 
@@ -85,8 +87,7 @@ class Outbox:
             pass
         if self._senders == 1:
             return self._drain()
-        with ThreadPoolExecutor(self._senders, thread_name_prefix="outbox") as pool:
-            return sum(pool.map(lambda _: self._drain(), range(self._senders)))
+        return sum(self._pool.map(lambda _: self._drain(), range(self._senders)))
 
     def _drain(self) -> int:
         tried = 0

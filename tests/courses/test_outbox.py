@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,15 @@ class Course:
 @pytest.fixture
 def course(store: SqliteStore, settings: Settings, moodle: Simulator) -> Course:
     return Course(store, settings, moodle)
+
+
+def test_an_outbox_that_works_for_long_holds_no_more_files_than_at_first(course: Course) -> None:
+    outbox = Outbox(course.store, course.grading, course.calls, senders=4)
+    held = []
+    for _ in range(50):
+        outbox.turn()
+        held.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert held[-1] == held[25]  # by then each of the four has its connection
 
 
 def test_points_arrive_with_a_comment_that_lists_the_steps(course: Course) -> None:
