@@ -40,6 +40,15 @@ TABLES = """
     END;
 """
 """`changed` counts changes of what points are made of, `known` up to which of them they were counted."""
+REPLACED = """
+    ALTER TABLE result ADD COLUMN replaces TEXT;
+    CREATE VIEW counted_result AS SELECT result.* FROM result LEFT JOIN result AS again ON again.id =
+        (SELECT max(id) FROM result AS r WHERE r.work = result.work AND r.step = result.step AND r.replaces IS NOT NULL)
+    WHERE again.id IS NULL OR result.digest IN ('', again.digest)
+        OR (result.id > again.id AND result.digest != again.replaces);
+"""
+"""Once a step was checked `again` by the template as it is now, only that counts, what the same content says, what
+newer ones say (in labs that are begun later), and what a person said, which has no content."""
 TRIGGERS = tuple(
     f"CREATE TRIGGER grade_after_{event}_{table} AFTER {event} ON {table} BEGIN "  # noqa: S608 - constants
     f"INSERT INTO grade (work) SELECT work.id FROM work JOIN resource_link ON resource_link.activity = work.activity "
@@ -140,7 +149,7 @@ class SqliteGrading(Tables):
         return {row["step"]: row["reason"] for row in self._rows("SELECT * FROM excused WHERE work = ?", work)}
 
     def attested_scores(self, work: str) -> Mapping[str, float]:
-        best = "SELECT step, max(score) AS score FROM result WHERE work = ? AND attested GROUP BY step"
+        best = "SELECT step, max(score) AS score FROM counted_result WHERE work = ? AND attested GROUP BY step"
         return {row["step"]: row["score"] for row in self._rows(best, work)}
 
     def works_in(self, activity: str, realm: str) -> Mapping[str, WorkRow]:

@@ -283,3 +283,9 @@ def grades_on_their_way(db: Database) -> None:
     db.executescript(grading.TABLES)
     for trigger in grading.TRIGGERS:
         db.execute(trigger)
+
+
+@migrations()
+def mended_checks(db: Database) -> None:
+    """What a step that was checked again by the template as it is now is worth."""
+    db.executescript(grading.REPLACED)

@@ -76,10 +76,11 @@ class Course:
         self.store.begin_lab(work, template="graded", digest="")
         return work
 
-    def passes(self, work: WorkRow, step: str, *, score: float = 1.0, attested: bool = True) -> None:
+    def passes(self, work: WorkRow, step: str, *, score: float = 1.0, attested: bool = True, **more: str) -> None:
         """Record a check's result."""
         verdict = Verdict.PASSED if score == 1 else Verdict.NOT_YET
-        self.store.record_result(work.id, CheckResult(step, verdict, "", self.now, attested, score=score))
+        result = CheckResult(step, verdict, "", self.now, attested, score=score, **{"digest": "old", **more})
+        self.store.record_result(work.id, result)
 
     def grade(self, work: WorkRow) -> GradeRow:
         found = self.store.grade(work.id)
@@ -329,6 +330,29 @@ def test_an_awarded_step_counts_and_names_its_reason(course: Course) -> None:
     course.outbox.turn()
     assert course.item.shown("4") == 30
     assert course.store.progress(work.id).results["second"].feedback == "Awarded by Terry: shown in class"
+
+
+def test_what_a_mended_check_says_counts_instead_of_what_older_contents_said(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.passes(work, "first", score=0.5, digest="new", replaces="old")
+    course.passes(work, "first")  # in the same lab, by its own content
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (20, frozenset())
+    course.passes(work, "first", score=0.25, digest="new", replaces="old")
+    course.outbox.turn()
+    assert course.item.shown("4") == 20  # the same content's best
+    course.passes(work, "first", digest="newest")
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (40, frozenset({"first"}))
+
+
+def test_what_a_teacher_awarded_stands_whatever_is_checked_again(course: Course) -> None:
+    work = course.launch()
+    course.grading.award(work.id, "first", "Terry", "shown in class")
+    course.passes(work, "first", score=0.0, digest="new", replaces="old")
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (40, frozenset({"first"}))
 
 
 def test_an_erased_learner_is_never_heard_of_again(course: Course) -> None:

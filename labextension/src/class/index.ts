@@ -42,10 +42,14 @@ class Room {
     const { all, deed } = target.dataset;
     if (deed) await this.#do(deed, [target.closest("section")?.dataset["subject"] ?? ""]);
     if (!all) return;
-    const needs = all === "start" ? "[data-learn=yes]:not([data-live=yes])" : "[data-live=yes]";
+    const needs = { start: "[data-learn=yes]:not([data-live=yes])", send: "[data-grade=yes]" }[all] ?? "[data-live=yes]";
     const subjects = [...this.#page.querySelectorAll<HTMLElement>(`section${needs}`)].map((card) => card.dataset["subject"] ?? "");
     const labs = `${subjects.length} ${subjects.length === 1 ? "lab" : "labs"}`;
-    if (subjects.length > 0 && (all !== "stop" || confirm(`Stop ${labs}? What is on their machines is lost.`))) await this.#do(all, subjects);
+    const question = {
+      stop: `Stop ${labs}? What is on their machines is lost.`,
+      check: `Check this step again in ${labs}? What the check says of their machines as they are now counts, more or less.`,
+    }[all];
+    if (subjects.length > 0 && (!question || confirm(question))) await this.#do(all, subjects);
     else if (subjects.length === 0) say(`Nothing to ${all}.`);
   }
 
@@ -56,6 +60,7 @@ class Room {
     for (let first = 0; first < subjects.length; first += size) {
       say(`${deed}: ${first} of ${subjects.length}`);
       const body = new URLSearchParams(subjects.slice(first, first + size).map((subject) => ["subject", subject]));
+      if (deed === "check") body.set("step", find<HTMLSelectElement>("#step")?.value ?? "");
       const answer = await fetch(`labs/${deed}`, { method: "POST", body, headers: { "X-Labkit": "class" } });
       const told = (await answer.json()) as { error?: string; faults?: string[] };
       faults.push(...(answer.ok ? (told.faults ?? []) : [told.error ?? String(answer.status)]));
