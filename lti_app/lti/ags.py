@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from labkit.errors import LabkitError
 from labkit.store import GradeRow, Platform
 from lti_app.lti.calls import Calls, body_of
 from lti_app.lti.outbound import Answer
@@ -24,6 +25,10 @@ SCORE, RESULT = _SCOPE + "score", _SCOPE + "result.readonly"
 ITEM = _SCOPE + "lineitem"
 _SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
 _RESULT_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+
+
+class ResultsRefused(LabkitError):
+    """The platform does not say what its grade book shows."""
 
 
 class Outcome(StrEnum):
@@ -92,20 +97,27 @@ def send(calls: Calls, platform: Platform, row: GradeRow) -> Delivery:
 
 
 def shown(calls: Calls, platform: Platform, line_item: str, subject: str = "") -> Mapping[str, tuple[float, float]]:
-    """What the gradebook shows of a line item: for each user the score and its maximum; of one user, or of all.
-
-    Raises OutboundRefused, TokenRefused.
+    """What the gradebook shows of a line item: for each user who has a grade there the score and its maximum (0 where
+    none is told); of one user, or of all. Raises ResultsRefused, OutboundRefused, TokenRefused.
     """
     address = below(line_item, "results")
     query = {"user_id": subject} if subject else {}
-    answer = calls.call(platform, "GET", address, RESULT, accept=_RESULT_TYPE, query=query)
-    found = body_of(answer) if answer.status == 200 else []
-    results = found if isinstance(found, list) else []
-    return {
-        str(one["userId"]): (float(one["resultScore"]), float(one.get("resultMaximum") or 0))
-        for one in results
-        if isinstance(one, dict) and isinstance(one.get("resultScore"), int | float) and "userId" in one
-    }
+    found: dict[str, tuple[float, float]] = {}
+    for answer in calls.pages(platform, address, RESULT, accept=_RESULT_TYPE, query=query):
+        results = body_of(answer)
+        if answer.status != 200 or not isinstance(results, list):
+            raise ResultsRefused(f"the platform does not say what its grade book shows ({answer.status})")
+        for one in results:
+            score = _number(one.get("resultScore")) if isinstance(one, dict) else None
+            if score is not None and "userId" in one:
+                found[str(one["userId"])] = (score, _number(one.get("resultMaximum")) or 0.0)
+    return found
+
+
+def _number(told: object) -> float | None:
+    """A number as JSON has it; None for anything else."""
+    good = isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told)
+    return float(told) if good else None  # type: ignore[arg-type]  # it is a number
 
 
 def _reason(answer: Answer) -> str:

@@ -7,13 +7,14 @@ teachers can set them. So no request goes to an origin that is not the registere
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import jwt
 
@@ -23,6 +24,8 @@ from lti_app.lti.keys import ToolKeys
 from lti_app.lti.outbound import Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE)
+_MOST_PAGES = 100
 _MARGIN = 60.0
 """A token is not used in the last so many seconds of its life."""
 
@@ -78,6 +81,19 @@ class Calls:
             if answer.status != 401 or refused:
                 return answer
             refused = token
+
+    def pages(
+        self, platform: Platform, address: str, scope: str, *, accept: str, query: Mapping[str, str] | None = None
+    ) -> Iterator[Answer]:
+        """A list's pages, one after the other as each names the next (RFC 8288), a bounded number of them. An answer
+        that is no page is the last. Raises what `call` does."""
+        for _ in range(_MOST_PAGES):
+            answer = self.call(platform, "GET", address, scope, accept=accept, query=query)
+            yield answer
+            following = _NEXT.search(str(answer.headers.get("Link", "")))
+            if answer.status != 200 or following is None or following[1] == address:
+                return
+            address, query = urljoin(address, following[1]), None
 
     def why_not(self, platform: Platform, scope: str) -> str:
         """Why there is no token for a scope, in a sentence; nothing where there is one."""

@@ -53,10 +53,14 @@ class Desk:
         return note_of(row, platform.name if platform else "your course")
 
     def look(self, platform: Platform, link: LinkRow) -> None:
-        """Read what the gradebook shows of an activity, once for all. Raises OutboundRefused, TokenRefused."""
+        """Read what the gradebook shows of an activity, once for all; of whom it says nothing, what is known stays.
+
+        Raises ResultsRefused, OutboundRefused, TokenRefused.
+        """
         found = ags.shown(self.calls, platform, link.line_item)
         for row in self._store.grades(link.activity):
-            self._store.grade_shown(row.work, in_points(found.get(row.subject), row.maximum))
+            if row.subject in found:
+                self._store.grade_shown(row.work, in_points(found[row.subject], row.maximum))
 
 
 def note_of(row: GradeRow | None, place: str) -> GradeNote:

@@ -130,9 +130,11 @@ class Outbox:
         except LabkitError as error:
             _log.info("what the gradebook shows of work %s is not known: %s", row.work, error)
             return False
+        if found is None:
+            return False
         points = in_points(found, row.maximum)
         self._store.grade_shown(row.work, points)
-        return points is not None and row.given is not None and abs(points - row.given) <= 0.01
+        return row.given is not None and abs(points - row.given) <= 0.01
 
     def _silent(self) -> set[str]:
         now = self._clock()
@@ -149,9 +151,7 @@ class Outbox:
             self._silences[platform.id] = _Silence(failures, self._clock() + wait)
 
 
-def in_points(shown: tuple[float, float] | None, maximum: float) -> float | None:
+def in_points(shown: tuple[float, float], maximum: float) -> float:
     """What a gradebook shows (score, maximum), on our scale."""
-    if shown is None:
-        return None
     score, most = shown
     return score * maximum / most if most else score

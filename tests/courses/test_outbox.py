@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +283,29 @@ def test_an_override_made_later_is_found_when_somebody_looks(course: Course) -> 
     course.item.grades["4"].override = 12.0
     Desk(course.store, course.calls, course.grading).look(course.platform, course.row)
     assert note_of(course.grade(work), "Moodle").text.endswith("It shows 12, which was entered there.")
+
+
+def test_all_pages_of_a_grade_book_are_read_and_one_that_fails_leaves_what_is_known(course: Course) -> None:
+    works = [course.launch(user) for user in ("4", "5")]
+    for work in works:
+        course.passes(work, "first")
+    course.outbox.turn()
+    desk, course.moodle.services.page = Desk(course.store, course.calls, course.grading), 1
+    for user in ("4", "5"):
+        course.item.grades[user].override = 12.0
+    desk.look(course.platform, course.row)
+    course.moodle.fault("results", status=500)
+    with pytest.raises(ags.ResultsRefused, match="500"):
+        desk.look(course.platform, course.row)
+    del course.item.grades["5"]
+    desk.look(course.platform, course.row)
+    assert [course.grade(work).shown for work in works] == [12, 12]
+
+
+def test_results_of_odd_types_are_no_grades(course: Course, moodle: Simulator) -> None:
+    odd = [7, {"userId": "4"}, {"userId": "5", "resultScore": True}, {"userId": "6", "resultScore": "9"}]
+    moodle.fault("results", body=json.dumps([*odd, {"userId": "7", "resultScore": 1, "resultMaximum": "many"}]))
+    assert ags.shown(course.calls, course.platform, course.link.line_item) == {"7": (1.0, 0.0)}
 
 
 def test_a_line_item_elsewhere_gets_neither_a_score_nor_a_token(course: Course) -> None:
