@@ -289,3 +289,9 @@ def grades_on_their_way(db: Database) -> None:
 def mended_checks(db: Database) -> None:
     """What a step that was checked again by the template as it is now is worth."""
     db.executescript(grading.REPLACED)
+
+
+@migrations()
+def items_of_grades(db: Database) -> None:
+    """To which line item each grade was sent."""
+    db.executescript(grading.ITEMS)

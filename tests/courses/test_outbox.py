@@ -328,6 +328,30 @@ def test_a_new_line_item_gets_the_grade_anew(course: Course) -> None:
     assert (other.shown("4"), course.grade(work).state) == (4, "sent")
 
 
+def test_a_launch_that_names_no_line_item_changes_nothing(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.outbox.turn()
+    course.launch("5", link=replace(course.link, line_item="", line_items="", scopes=()))
+    course.launch("5")
+    assert (course.outbox.turn(), course.grade(work).state, course.row.line_item) == (0, "sent", course.link.line_item)
+
+
+def test_grades_follow_the_line_item_even_one_that_came_while_another_lab_was_there(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.outbox.turn()
+    other = course.moodle.site.item("2", "Other", 10)
+    moved = replace(course.link, line_item=course.moodle.services.url("2", other.id))
+    course.launch("5", link=replace(moved, template="another"))
+    assert course.outbox.turn() == 0
+    course.launch("5", link=moved)
+    course.outbox.turn()
+    course.launch("5")  # back to the first
+    course.outbox.turn()
+    assert (other.shown("4"), [score for _, score, _ in course.item.taken]) == (4, [40, 40])
+
+
 def test_an_activity_without_a_line_item_waits_until_it_has_one(course: Course) -> None:
     work = course.launch(link=replace(course.link, line_item=""))
     course.passes(work, "first")
