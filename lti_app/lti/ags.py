@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +26,10 @@ SCORE, RESULT = _SCOPE + "score", _SCOPE + "result.readonly"
 ITEM = _SCOPE + "lineitem"
 _SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
 _RESULT_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+
+
+LONGEST_ASKED = 3600.0
+"""Seconds. No platform is left alone for longer, whatever it asks for."""
 
 
 class ResultsRefused(LabkitError):
@@ -71,15 +76,15 @@ def score_of(row: GradeRow) -> dict[str, Any]:
     }
 
 
-def judged(answer: Answer) -> Delivery:
-    """What a platform's answer to a score means."""
+def judged(answer: Answer, now: float) -> Delivery:
+    """What a platform's answer to a score means, at this time."""
     status, said = answer.status, _reason(answer)
     if 200 <= status < 300:
         return Delivery(Outcome.SENT)
     if status == 409:
         return Delivery(Outcome.NEWER, "the platform holds a newer grade")
     if status >= 500 or status in (408, 425, 429):
-        return Delivery(Outcome.AGAIN, f"the platform answers {status}{said}", _wait(answer))
+        return Delivery(Outcome.AGAIN, f"the platform answers {status}{said}", _wait(answer, now))
     why = {
         400: "the platform does not take it: it may not know this learner as one who can be graded",
         401: "the platform does not let this tool send grades",
@@ -93,7 +98,8 @@ def send(calls: Calls, platform: Platform, row: GradeRow) -> Delivery:
     """Send a grade. Raises OutboundRefused, TokenRefused, ValueError."""
     body = json.dumps(score_of(row)).encode()
     address = below(row.line_item, "scores")
-    return judged(calls.call(platform, "POST", address, SCORE, body=body, content_type=_SCORE_TYPE))
+    answer = calls.call(platform, "POST", address, SCORE, body=body, content_type=_SCORE_TYPE)
+    return judged(answer, calls.clock())
 
 
 def shown(calls: Calls, platform: Platform, line_item: str, subject: str = "") -> Mapping[str, tuple[float, float]]:
@@ -127,6 +133,12 @@ def _reason(answer: Answer) -> str:
     return f": {' '.join(str(said).split())[:200]}" if said else ""
 
 
-def _wait(answer: Answer) -> float:
-    said = str(answer.headers.get("Retry-After", ""))
-    return float(said) if said.isdecimal() else 0.0
+def _wait(answer: Answer, now: float) -> float:
+    """The seconds of a Retry-After, which says them, or when they are over (RFC 9110, 10.2.3): an hour at most."""
+    said = str(answer.headers.get("Retry-After", "")).strip()
+    if said.isascii() and said.isdecimal():
+        return min(float(said[:9]), LONGEST_ASKED)
+    try:
+        return min(max(parsedate_to_datetime(said).timestamp() - now, 0.0), LONGEST_ASKED)
+    except (ValueError, OverflowError):
+        return 0.0

@@ -47,7 +47,7 @@ class Calls:
     """
 
     def __init__(self, keys: ToolKeys, *, private: bool, clock: Callable[[], float] = time.time) -> None:
-        self._keys, self._private, self._clock = keys, private, clock
+        self._keys, self._private, self.clock = keys, private, clock
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -110,12 +110,12 @@ class Calls:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             found = self._tokens.get(key)
-            if found is None or found.text == refused or found.expires < self._clock() + _MARGIN:
+            if found is None or found.text == refused or found.expires < self.clock() + _MARGIN:
                 found = self._tokens[key] = self._fetch(platform, scope)
             return found.text
 
     def _fetch(self, platform: Platform, scope: str) -> _Token:
-        now = self._clock()
+        now = self.clock()
         claims = {
             "iss": platform.client_id,
             "sub": platform.client_id,

@@ -101,7 +101,7 @@ class Outbox:
         if platform is None:
             return  # removed since it was claimed, and its courses with it
         delivery = self._tried(platform, row)
-        self._note(platform, failed=delivery.outcome is Outcome.AGAIN)
+        self._note(platform, delivery)
         if delivery.outcome is Outcome.AGAIN:
             wait = max(pause(row.attempts, self._chance()), delivery.wait)
             self._store.grade_again(row, self._clock() + wait, delivery.reason)
@@ -141,13 +141,13 @@ class Outbox:
         with self._lock:
             return {platform for platform, silence in self._silences.items() if silence.until > now}
 
-    def _note(self, platform: Platform, *, failed: bool) -> None:
+    def _note(self, platform: Platform, delivery: Delivery) -> None:
         with self._lock:
-            if not failed:
+            if delivery.outcome is not Outcome.AGAIN:
                 self._silences.pop(platform.id, None)
                 return
             failures = self._silences.get(platform.id, _Silence()).failures + 1
-            wait = pause(failures - _PATIENCE, self._chance()) if failures >= _PATIENCE else 0.0
+            wait = max(pause(failures - _PATIENCE, self._chance()) if failures >= _PATIENCE else 0.0, delivery.wait)
             self._silences[platform.id] = _Silence(failures, self._clock() + wait)
 
 

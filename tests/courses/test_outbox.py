@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from lti_app.lti import ags
 from lti_app.lti.calls import Calls
 from lti_app.lti.desk import Desk, note_of
 from lti_app.lti.keys import ToolKeys
+from lti_app.lti.outbound import Answer
 from lti_app.lti.outbox import LEASE, Outbox, pause
 from tests.courses.conftest import as_registered
 from tests.support.platform import LineItem, running_platform
@@ -181,6 +183,29 @@ def test_what_may_pass_is_tried_again(course: Course, status: int) -> None:
     course.now += pause(0, 1.0)
     course.outbox.turn()
     assert course.item.shown("4") == 40
+
+
+@pytest.mark.parametrize(("asked", "waits"), [("90", 90), ("999999", 3600), ("soon", 0), ("-5", 0), ("²", 0)])
+def test_a_platform_that_asks_to_be_left_alone_is_so_for_all_its_grades(
+    course: Course, asked: str, waits: float
+) -> None:
+    works = [course.launch(user) for user in ("4", "5")]
+    course.passes(works[0], "first")
+    course.moodle.fault("scores", status=503, headers={"Retry-After": asked})
+    course.outbox.turn()
+    course.passes(works[1], "first")
+    course.now += max(waits - 1, 0)
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.item.shown("5")) == (None, None if waits else 40)
+    course.now += max(pause(0, 1.0), 2)
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.item.shown("5")) == (40, 40)
+
+
+def test_when_a_platform_may_be_asked_again_may_be_a_date() -> None:
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+    told = {"Retry-After": "Sat, 21 Nov 2026 12:01:30 GMT"}
+    assert [ags.judged(Answer(503, told, b""), now).wait for now in (at, at + 100, at - 9000)] == [90, 0, 3600]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
