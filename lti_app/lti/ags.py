@@ -83,6 +83,9 @@ def judged(answer: Answer, now: float) -> Delivery:
         return Delivery(Outcome.SENT)
     if status == 409:
         return Delivery(Outcome.NEWER, "the platform holds a newer grade")
+    if 300 <= status < 400:
+        text = f"the platform sends elsewhere ({status}), where nothing is sent: it may be under maintenance"
+        return Delivery(Outcome.AGAIN, text, _wait(answer, now))
     if status >= 500 or status in (408, 425, 429):
         return Delivery(Outcome.AGAIN, f"the platform answers {status}{said}", _wait(answer, now))
     why = {

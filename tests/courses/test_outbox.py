@@ -173,12 +173,13 @@ def test_a_platform_that_is_down_for_an_hour_gets_everything_once_it_is_back(cou
     assert sorted((user, score) for user, score, _ in course.item.taken) == [("4", 100), ("5", 40)]
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_what_may_pass_is_tried_again(course: Course, status: int) -> None:
+@pytest.mark.parametrize("status", [302, 303, 307, 408, 429, 500, 503])
+def test_what_may_pass_is_tried_again_and_nobody_is_followed_elsewhere(course: Course, status: int) -> None:
     work = course.launch()
     course.passes(work, "first")
-    course.moodle.fault("scores", status=status)
+    course.moodle.fault("scores", status=status, headers={"Location": f"{course.moodle.origin}/elsewhere"})
     course.outbox.turn()
+    assert course.moodle.asked("elsewhere") == 0
     assert (course.grade(work).state, course.item.shown("4")) == ("waiting", None)
     course.now += pause(0, 1.0)
     course.outbox.turn()
