@@ -30,6 +30,10 @@ class GradeNote:
     text: str = ""
 
 
+_NOT_GRADED = {
+    LaunchRole.INSTRUCTOR: "You try this as a teacher: nothing is graded.",
+    LaunchRole.OTHER: "Your course does not name you as one of its learners: nothing is graded.",
+}
 _STATES = {"waiting": GradeState.WAITING, "sent": GradeState.SENT, "refused": GradeState.REFUSED}
 
 
@@ -46,7 +50,7 @@ class Desk:
         if link is None or not link.line_item:
             return GradeNote(GradeState.NONE, "This activity has no grade in your course.")
         if launch.role is not LaunchRole.LEARNER:
-            return GradeNote(GradeState.NONE, "You try this as a teacher: nothing is graded.")
+            return GradeNote(GradeState.NONE, _NOT_GRADED[launch.role])
         work = self._store.work_of(launch.learner, link.activity)
         platform = self._store.platform(launch.platform)
         row = self._store.grade(work.id) if work else None

@@ -75,6 +75,7 @@ class Course:
         row = self.store.link(found.link)
         assert row is not None
         self.row: LinkRow = row
+        self.launched = found
         work = self.store.work(found.learner, row.activity, "graded")
         self.store.begin_lab(work, template="graded", digest="")
         return work
@@ -153,6 +154,15 @@ def test_only_learners_are_graded(course: Course, role: LaunchRole) -> None:
     course.passes(work, "first")
     course.outbox.turn()
     assert course.moodle.asked("scores") == 0
+
+
+def test_who_is_no_learner_is_told_why_nothing_is_graded(course: Course) -> None:
+    told = {}
+    for role in (LaunchRole.INSTRUCTOR, LaunchRole.OTHER):
+        course.launch("3", role)
+        told[role] = Desk(course.store, course.calls, course.grading).note(course.launched).text
+    assert "as a teacher" in told[LaunchRole.INSTRUCTOR]
+    assert "does not name you as one of its learners" in told[LaunchRole.OTHER]
 
 
 def test_a_platform_that_is_down_for_an_hour_gets_everything_once_it_is_back(course: Course) -> None:
