@@ -58,7 +58,11 @@ class SqliteLaunches(SqlitePlatforms):
 
     def launch(self, launch: str, secret: str) -> Launch | None:
         row = self._row(
-            _LAUNCH + "WHERE launch.id = ? AND launch.secret = ? AND expires >= ?", launch, secret, time.time()
+            _LAUNCH + "JOIN platform ON platform.id = launch.platform AND platform.state = 'active' "
+            "WHERE launch.id = ? AND launch.secret = ? AND expires >= ?",
+            launch,
+            secret,
+            time.time(),
         )
         return _launch(row) if row else None
 
