@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
@@ -21,7 +22,7 @@ import jwt
 from labkit.errors import LabkitError
 from labkit.store import Platform
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
+from lti_app.lti.outbound import WHOLE_SECONDS, Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE)
@@ -43,11 +44,20 @@ class _Token:
 class Calls:
     """Calls with tokens, which are kept until they expire and renewed once where the platform refuses one.
 
-    `private`: platforms may be in private networks. Safe in any number of threads.
+    `private`: platforms may be in private networks. `seconds`: how long an answer may take. Safe in any number of
+    threads.
     """
 
-    def __init__(self, keys: ToolKeys, *, private: bool, clock: Callable[[], float] = time.time) -> None:
-        self._keys, self._private, self.clock = keys, private, clock
+    def __init__(
+        self,
+        keys: ToolKeys,
+        *,
+        private: bool,
+        clock: Callable[[], float] = time.time,
+        seconds: float = WHOLE_SECONDS,
+    ) -> None:
+        self._keys, self.clock = keys, clock
+        self._fetched = partial(fetch, private=private, seconds=seconds)
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -77,7 +87,7 @@ class Calls:
         while True:
             token = self._token(platform, scope, refused)
             headers["Authorization"] = f"Bearer {token}"
-            answer = fetch(platform, url, private=self._private, method=method, headers=headers, data=body)
+            answer = self._fetched(platform, url, method=method, headers=headers, data=body)
             if answer.status != 401 or refused:
                 return answer
             refused = token
@@ -131,9 +141,7 @@ class Calls:
             "scope": scope,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        answer = fetch(
-            platform, platform.token_url, private=self._private, method="POST", headers=headers, data=urlencode(form)
-        )
+        answer = self._fetched(platform, platform.token_url, method="POST", headers=headers, data=urlencode(form))
         told = body_of(answer)
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"the platform's token service answers {answer.status}")

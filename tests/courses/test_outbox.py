@@ -52,8 +52,8 @@ class Course:
         activity = moodle.site.activity("2", "Graded", lab="graded")
         self.item: LineItem = moodle.site.coupled("2", activity.id)[0]
         self.link = Link(activity.id, "Graded", "graded", moodle.services.url("2", self.item.id))
-        keys = ToolKeys(settings)
-        self.calls = Calls(keys, private=True, clock=self.clock)
+        self.keys = ToolKeys(settings)
+        self.calls = Calls(self.keys, private=True, clock=self.clock)
         self.grading = Grading(store, TemplateSource(settings.templates_dir))
         self.outbox = self.new_outbox()
 
@@ -269,6 +269,45 @@ def test_a_refused_token_is_renewed_once_and_tokens_are_kept_otherwise(course: C
     assert (course.moodle.services.issued, course.grade(work).state) == (4, "sent")
 
 
+def test_a_token_that_is_refused_though_it_is_new_ends_in_a_refusal(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.moodle.fault("scores", status=401, times=9)
+    course.outbox.turn()
+    assert (course.moodle.asked("scores"), course.moodle.services.issued) == (2, 2)
+    assert "does not let this tool send grades" in note_of(course.grade(work), "Moodle").text
+
+
+@pytest.mark.parametrize("where", ["scores", "token"])
+@pytest.mark.parametrize("how", [{"seconds": 1.0}, {"body": "{" + " " * 80, "drip": 0.02}], ids=["silence", "a drip"])
+def test_a_platform_that_takes_too_long_is_tried_again(course: Course, where: str, how: dict[str, float]) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.moodle.fault(where, **how)
+    course.calls = Calls(course.keys, private=True, clock=course.clock, seconds=0.3)
+    begun = time.monotonic()
+    course.new_outbox().turn()
+    assert (course.grade(work).state, time.monotonic() - begun < 0.9) == ("waiting", True)
+    course.now += pause(0, 1.0)
+    course.new_outbox().turn()
+    assert (course.item.shown("4"), course.grade(work).state) == (40, "sent")
+
+
+def test_a_platform_that_fails_is_left_alone_whosever_grades_they_are(course: Course) -> None:
+    for user in ("4", "5", "3"):
+        for turn in range(2):
+            work = course.launch(user, link=replace(course.link, link=f"{course.link.link}.{turn}"))
+            course.passes(work, "first")
+    course.moodle.fault("scores", status=500, times=99)
+    course.outbox.turn()
+    assert course.moodle.asked("scores") == 3
+
+
+def test_waits_grow_to_half_an_hour_and_are_shortened_by_half_at_most() -> None:
+    assert [pause(attempts, 1.0) for attempts in (0, 1, 3, 99)] == [5, 10, 40, 1800]
+    assert [pause(attempts, 0.0) for attempts in (0, 1, 3, 99)] == [2.5, 5, 20, 900]
+
+
 def test_a_platform_that_gives_no_token_is_asked_again_later(course: Course) -> None:
     work = course.launch()
     course.passes(work, "first")
@@ -290,9 +329,17 @@ def test_a_newer_grade_at_the_platform_stays_and_is_told(course: Course) -> None
     assert "newer grade" in note_of(row, "Moodle").text
 
 
-def replace_stamp(course: Course, work: WorkRow, ahead: int) -> GradeRow:
+def test_a_newer_grade_at_the_platform_that_says_the_same_has_arrived(course: Course) -> None:
+    work = course.launch()
+    replace_stamp(course, work, 3600, given=40.0)
+    course.passes(work, "first")
+    course.outbox.turn()
+    assert (course.grade(work).state, course.moodle.asked("scores")) == ("sent", 2)
+
+
+def replace_stamp(course: Course, work: WorkRow, ahead: int, given: float = 70.0) -> GradeRow:
     """Have another tool's score from the future in the gradebook."""
-    row = GradeRow(work.id, "p1", course.link.line_item, "4", "learner", 70.0, 100.0, "", 1, "waiting", "",
+    row = GradeRow(work.id, "p1", course.link.line_item, "4", "learner", given, 100.0, "", 1, "waiting", "",
                    int(course.now) + ahead, 0, 0, 0, None, None)  # fmt: skip
     ags.send(course.calls, course.platform, row)
     return row
