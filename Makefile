@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VIEW_SOURCES := $(shell find labextension/src labextension/schema labextension/scripts labextension/tsconfig.json -type f 2>/dev/null)
 
-.PHONY: help demo demo-lti test lint install clean pictures words
+.PHONY: help demo demo-lti test lint install wheel clean pictures words
 help:  ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
 
@@ -37,6 +37,9 @@ packages-test:
 install: packages .venv/installed labkit/static/built
 
 install-test: packages-test .venv/installed labkit/static/built
+
+wheel: .venv/installed labkit/static/built  ## dist/labkit-VERSION-py3-none-any.whl: to install where there is no Node.
+	$(BIN)/python -m hatchling build -t wheel
 
 image: .venv/installed  ## The tiny machine image, built from Debian packages once.
 	@$(BIN)/labkit images build tiny

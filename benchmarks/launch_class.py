@@ -12,119 +12,25 @@ each machine is cloned when its learner comes.
 
 from __future__ import annotations
 
-import html
 import random
-import re
 import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
-import requests
-from requests.cookies import RequestsCookieJar
-from websockets.sync.client import connect
 
 from labkit.app import store as open_store
-from labkit.tickets import SUBPROTOCOL_PREFIX
-from tests.support.platform import Activity, Course, Person
+from tests.support.platform import Course, Person
 from tests.support.served import Served, running_service
+from tests.support.visitor import COURSE, Visitor
 
 WINDOW = 120.0
-COURSE, TEACHER = "60", "3"
-_LOOK, _PACE, _LONGEST = 0.5, 2.0, 600.0
+TEACHER = "3"
+_LOOK, _LONGEST = 0.5, 600.0
 _BATCH = 10
-_STARTED = ("running", "paused")
-
-
-class _Jar(RequestsCookieJar):
-    """Sends secure cookies to localhost without TLS, as browsers do."""
-
-    def set_cookie(self, cookie: Any, *rest: Any, **more: Any) -> None:
-        cookie.secure = False
-        super().set_cookie(cookie, *rest, **more)
-
-
-class Visitor:
-    """One person's browser. `page` and `pane` are seconds since the click, once they are there."""
-
-    def __init__(self, served: Served, user: str) -> None:
-        self.served, self.user = served, user
-        self.session = requests.Session()
-        self.session.headers.update({"X-Labkit": "1", "Origin": served.origin})
-        self.session.cookies = _Jar()
-        self.address = ""
-        self.page = self.pane = 0.0
-
-    def enter(self, activity: Activity) -> None:
-        """Click on the activity: three messages, redirects and all, then the page with its script."""
-        begun = time.monotonic()
-        asked = self.served.platform.login_request(self.user, COURSE, activity.id)
-        form = self.session.post(f"{self.served.origin}/lti/login", data=asked, timeout=60).text
-        fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
-        answer = self.session.post(f"{self.served.origin}/lti/launch", data=fields, timeout=60)
-        answer.raise_for_status()
-        self.address = answer.url
-        for file in ("web.css", "work.js"):
-            self.session.get(f"{self.served.origin}/static/{file}", timeout=60).raise_for_status()
-        self.page = time.monotonic() - begun
-
-    def ask(self, method: str, **params: object) -> Any:
-        """As the page's script asks."""
-        answer = self.session.post(self.address + method, json=params, timeout=60)
-        if not answer.ok:
-            raise RuntimeError(f"{method}: {answer.status_code} {answer.text[:200]}")
-        return answer.json()
-
-    def learn(self, activity: Activity, over: threading.Event) -> None:
-        """The whole visit; then the page goes on asking."""
-        begun = time.monotonic()
-        self.enter(activity)
-        lab = self.ask("state")["lab"]
-        if lab is None or lab["state"] not in _STARTED:
-            self._follow(self.ask("start")["operation"])
-        self.ask("view/view")
-        self._terminal()
-        self.pane = time.monotonic() - begun
-        while not over.wait(_PACE):
-            self.ask("view/status")
-
-    def _follow(self, operation: str) -> None:
-        seen, deadline = 0, time.monotonic() + _LONGEST
-        while time.monotonic() < deadline:
-            answer = self.ask("view/events", operation=operation, after=seen)
-            seen = max((event["seq"] for event in answer["events"]), default=seen)
-            if answer["operation"]["state"] == "done":
-                return
-            if answer["operation"]["state"] in ("failed", "cancelled"):
-                raise RuntimeError(answer["operation"]["error"])
-            time.sleep(_LOOK)
-        raise TimeoutError(f"not started within {_LONGEST:.0f} s")
-
-    def _terminal(self) -> None:
-        """Open the pane as a browser does, until a typed command has answered."""
-        link = self.ask("view/pane_link", machine="box", pane="terminal")
-        root = self.served.origin
-        for file in (link["path"], "static/panes.css", "static/panes.js"):
-            self.session.get(f"{root}/{file}", timeout=60).raise_for_status()
-        address = f"{root.replace('http:', 'ws:')}/{link['path']}stream"
-        protocols: Any = ["tty", SUBPROTOCOL_PREFIX + link["ticket"]]
-        with connect(address, origin=root, subprotocols=protocols, compression=None, open_timeout=60) as stream:  # type: ignore[arg-type]
-            stream.send(b'{"AuthToken":"","columns":80,"rows":24}')
-            _read_until(stream.recv, b"student@")
-            stream.send(b"0echo $((111*271))\n")
-            _read_until(stream.recv, b"30081")
-
-
-def _read_until(receive: Callable[..., Any], wanted: bytes) -> None:
-    said, deadline = b"", time.monotonic() + 60
-    while wanted not in said:
-        message = receive(timeout=max(deadline - time.monotonic(), 0.01))
-        said += message[1:] if isinstance(message, bytes) else message[1:].encode()
 
 
 @dataclass

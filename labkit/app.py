@@ -8,7 +8,7 @@ import pwd
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from labkit.folders import make_private
 from labkit.manifests import names
 from labkit.manifests.lab import machine_specs
 from labkit.manifests.site import EMBEDDED, Site
-from labkit.model import CheckResult, Event, Operation, Principal, Role
+from labkit.model import CheckResult, Event, Mark, Operation, Principal, Role
 from labkit.orchestrator import results
 from labkit.orchestrator.audit import audited
 from labkit.orchestrator.keyring import Keyring
@@ -78,12 +78,16 @@ def template_of(settings: Settings, name_or_path: str) -> Template:
     return source.load(source.resolve(name_or_path))
 
 
-def exported_results(settings: Settings, found: Sequence[tuple[str, CheckResult]]) -> Iterator[dict[str, Any]]:
-    """Results (each with its work) as records, signed where they are attested."""
+def exported_results(
+    settings: Settings, found: Sequence[tuple[str, CheckResult]], marks: Sequence[Mark]
+) -> Iterator[dict[str, Any]]:
+    """Results (each with its work) and marks as records, signed where they are attested."""
     keys = Keyring(settings)
     with store(settings) as kept:
         installation = kept.installation()
-    return (results.exported(results.record(installation, work, each), keys.results) for work, each in found)
+    records = [results.record(installation, work, each) for work, each in found]
+    records += [results.marked(installation, mark) for mark in marks]
+    return (results.exported(record, keys.results) for record in records)
 
 
 def result_keys(settings: Settings) -> Mapping[str, Any]:
@@ -169,8 +173,9 @@ def purge(settings: Settings, kept: SqliteStore, now: float) -> None:
         kept.audit("controller", "purge", ", ".join(f"{number} {what}" for what, number in sorted(gone.items())))
 
 
-def refused(settings: Settings, folder: Path, policy: Path) -> list[str]:
-    """Why a policy would refuse labs of the template in a folder. Raises Invalid for a policy with faults, NotFound."""
+def refused(settings: Settings, folder: Path, policy: Path | None) -> list[str]:
+    """Why a policy (None: labkit's own) would refuse labs of the template in a folder. Raises Invalid for a policy with
+    faults, NotFound."""
     return refused_by(policy, load(folder), site(settings))
 
 
@@ -280,6 +285,14 @@ def labs_in_use(settings: Settings) -> list[LabRow]:
         return store.labs()
     finally:
         store.close()
+
+
+def contents_in_use(settings: Settings) -> frozenset[str]:
+    """The contents of templates that labs run with, or that courses have brought. Starts nothing."""
+    if not settings.database.exists():
+        return frozenset()
+    with closing(SqliteStore(settings.database)) as kept:
+        return frozenset(lab.digest for lab in kept.labs()) | kept.course_contents()
 
 
 def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Callable[[str], None]) -> None:

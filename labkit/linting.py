@@ -16,7 +16,8 @@ def lint(folder: Path, *, any_name: bool = False) -> tuple[Fault, ...]:
     """
     found: list[Fault] = []
     try:
-        found += [] if any_name else _name_fault(templates.load(folder), folder)
+        template = templates.load(folder)
+        found += [] if any_name else _name_fault(template, folder)
     except Invalid as invalid:
         found += invalid.faults
     # References are judged against the names in lab.yaml even where other things in it are wrong.

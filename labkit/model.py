@@ -241,6 +241,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What a person gave for a work's answer to a question. `attested`: he was not the learner himself."""
+
+    work: str
+    question: str
+    points: float
+    comment: str
+    time: float
+    attested: bool
+
+
+@dataclass(frozen=True)
 class Waiting:
     """An answer that waits for a person to mark it: whose, of which activity, and when it was given."""
 

@@ -71,6 +71,7 @@ class Settings:
     launch_hours: float = 12.0
     launch_leeway: float = 60.0
     private_platforms: bool = False
+    private_repositories: bool = False
 
     @property
     def runtime_dir(self) -> Path:

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from labkit.app import Labs
-from labkit.errors import LabkitError, NotFound
+from labkit.errors import Forbidden, LabkitError, NotFound
 from labkit.instructions import PageModel, Question, grade
-from labkit.model import Answer, LabStatus, MachineStatus, Operation, Principal, Progress
+from labkit.model import Answer, LabStatus, MachineStatus, Operation, PaneLink, PaneMode, Principal, Progress
 from labkit.remote.client import service_of
 
 Json = dict[str, Any]
@@ -49,9 +49,13 @@ class View:
         if service := service_of(self._labs):
             asked = {"language": self._language, **params} if self._language else params
             return service.view(self._principal, self._lab, method, asked)
+        return self._handled(method, params)
+
+    def _handled(self, method: str, params: Mapping[str, Any]) -> Json:
+        """An answer that is made here, from what `Labs` says."""
         language, rest = str(params.get("language") or ""), {k: v for k, v in params.items() if k != "language"}
         if language != self._language:
-            return View(self._labs, self._principal, self._lab, language).handle(method, params)
+            return type(self)(self._labs, self._principal, self._lab, language)._handled(method, params)
         found = self._methods.get(method)
         if found is None:
             raise NotFound(f"the lab view cannot ask {method!r}")
@@ -119,9 +123,7 @@ class View:
         }
 
     def _pane_link(self, machine: str, pane: str) -> Json:
-        link = self._labs.pane_link(self._principal, self._lab, machine, pane)
-        root = {"root": link.root} if link.root else {}
-        return {"path": link.path, "ticket": link.ticket, "expires": link.expires, **root}
+        return _link(self._labs.pane_link(self._principal, self._lab, machine, pane))
 
     def _model(self) -> PageModel:
         return self._labs.instructions(self._principal, self._lab, language=self._language)
@@ -131,6 +133,42 @@ class View:
 
     def _told(self, progress: Progress) -> Json:
         return progress_json(progress, self._model())
+
+
+class Watch(View):
+    """A view of somebody's lab that shows what he sees, and changes nothing: the other questions are refused here,
+    whatever a browser draws. Panes are to look at, credentials are left out, and no check runs by itself."""
+
+    def handle(self, method: str, params: Mapping[str, Any]) -> Json:
+        if method not in _READING:
+            raise Forbidden("this page is somebody else's: you can look at it, and change nothing")
+        return self._handled(method, params)
+
+    def _view(self) -> Json:
+        status = self._status()
+        locked = status["progress"]["locked"]
+        pages = self._model().to_json(locked=locked)
+        return {**status, "credentials": [], "instructions": {**pages, "pages": list(map(_at_rest, pages["pages"]))}}
+
+    def _page(self, page: str) -> Json:
+        return {"page": _at_rest(super()._page(page)["page"])}
+
+    def _pane_link(self, machine: str, pane: str) -> Json:
+        return _link(self._labs.pane_link(self._principal, self._lab, machine, pane, mode=PaneMode.VIEW))
+
+
+_READING = frozenset({"view", "status", "page", "pane_link"})
+"""The questions that change nothing. Not `events`: they are asked for by operations, of whatever lab."""
+
+
+def _at_rest(page: Json) -> Json:
+    """A page whose steps are not checked by themselves."""
+    return {**page, "parts": [{**part, "poll": 0} if "poll" in part else part for part in page["parts"]]}
+
+
+def _link(link: PaneLink) -> Json:
+    root = {"root": link.root} if link.root else {}
+    return {"path": link.path, "ticket": link.ticket, "expires": link.expires, **root}
 
 
 def progress_json(progress: Progress, model: PageModel) -> Json:

@@ -22,7 +22,7 @@ from lti_app.lti.keys import ToolKeys
 from lti_app.lti.platform_keys import KeyFinder
 from lti_app.refusals import handle_refusals
 from lti_app.services import Services, own_origin
-from lti_app.web import classroom, linking, registration, work
+from lti_app.web import authoring, classroom, linking, registration, watching, work
 
 log = logging.getLogger(__name__)
 BLUEPRINTS: tuple[Blueprint, ...] = (
@@ -30,7 +30,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     routes.blueprint,
     work.blueprint,
     classroom.blueprint,
+    watching.blueprint,
     linking.blueprint,
+    authoring.blueprint,
     registration.blueprint,
 )
 """Everything that is served. A view of any of them names its guard (`guards.guarded`), or `create_app` fails."""

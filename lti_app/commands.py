@@ -6,19 +6,13 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from labkit.app import store as open_store
-from labkit.errors import NotFound
-from labkit.settings import Settings, load
-from labkit.store import Platform, PlatformState, RegistrationLink, SqliteStore, new_id
+from labkit.settings import load
+from labkit.store import Platform, PlatformState, RegistrationLink, new_id
+from lti_app.author_commands import authors, release
 from lti_app.guards import hashed
 from lti_app.lti import selftest
 from lti_app.lti.calls import Calls
@@ -27,43 +21,19 @@ from lti_app.lti.keys import ToolKeys
 from lti_app.lti.outbound import origin_of
 from lti_app.lti.registration import addresses
 from lti_app.services import own_origin
+from lti_app.terminal import as_json, opened, platform_called, show
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _origins = click.option("--origin", "origins", multiple=True, help="One more address at which its services may be.")
 _labs = click.option("--labs", "templates", multiple=True, help="Labs that it may use, as a pattern; default: all.")
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Settings, SqliteStore]]:
-    settings = load()
-    with open_store(settings) as store:
-        yield settings, store
-
-
-def _show(value: object, headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str, *, as_json: bool) -> None:
-    """Print a value as JSON, or rows under headings for people."""
-    if as_json:
-        click.echo(json.dumps(value, indent=2))
-    elif not rows:
-        click.echo(empty)
-    else:
-        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))  # as it is: brackets in it are no markup
-        Console().print(table)
-
-
-def _found(store: SqliteStore, wanted: str) -> Platform:
-    """A platform by its id, issuer or name, where that is one only. Raises NotFound."""
-    found = [one for one in store.platforms() if wanted in (one.id, one.issuer, one.name)]
-    if len(found) != 1:
-        raise NotFound(f"{len(found)} platforms are called {wanted!r}; `labkit lti platforms list` shows ids")
-    return found[0]
 
 
 @click.group()
 def lti() -> None:
     """Learning platforms (LTI 1.3): Moodle and others."""
+
+
+lti.add_command(authors)
+lti.add_command(release)
 
 
 @lti.group()
@@ -116,7 +86,7 @@ def add(
         templates=templates or ("*",),
         created=time.time(),
     )
-    with _opened() as (_, store):
+    with opened() as (_, store):
         store.add_platform(platform)
         store.audit("operator", "platform added", platform.id)
     if as_json:
@@ -129,11 +99,11 @@ def add(
 @as_json
 def list_platforms(as_json: bool) -> None:
     """List the platforms that are registered."""
-    with _opened() as (_, store):
+    with opened() as (_, store):
         found = store.platforms()
     rows = [(one.id, one.name, one.issuer, one.client_id, ", ".join(one.deployments), one.state.value) for one in found]
     headings = ("PLATFORM", "NAME", "ISSUER", "CLIENT", "DEPLOYMENTS", "STATE")
-    _show([asdict(one) for one in found], headings, rows, "No platforms.", as_json=as_json)
+    show([asdict(one) for one in found], headings, rows, "No platforms.", as_json=as_json)
 
 
 @platforms.command()
@@ -141,8 +111,8 @@ def list_platforms(as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(platform: str, yes: bool) -> None:
     """Forget PLATFORM and its courses. Learners and what they have done stay; nothing is sent any more."""
-    with _opened() as (settings, store):
-        found = _found(store, platform)
+    with opened() as (settings, store):
+        found = platform_called(store, platform)
         if not yes:
             click.confirm(f"Remove {found.name} ({found.issuer}) and its courses?", abort=True, err=True)
         store.remove_platform(found.id)
@@ -156,8 +126,8 @@ def remove(platform: str, yes: bool) -> None:
 @click.argument("state", type=click.Choice(["on", "off"]))
 def switch(platform: str, state: str) -> None:
     """Take launches from PLATFORM, or none for now."""
-    with _opened() as (settings, store):
-        found = _found(store, platform)
+    with opened() as (settings, store):
+        found = platform_called(store, platform)
         store.set_platform(found.id, state=PlatformState.ACTIVE if state == "on" else PlatformState.OFF)
         Embedding(settings, store).tell()
     click.echo(f"{found.name} is {state}.")
@@ -168,14 +138,16 @@ def switch(platform: str, state: str) -> None:
 @as_json
 def test(platform: str, as_json: bool) -> None:
     """Try out what launches and grades need of PLATFORM. Exit status 1 where it lacks anything, which is named."""
-    with _opened() as (settings, store):
+    with opened() as (settings, store):
         keys, private = ToolKeys(settings), settings.private_platforms
         calls = Calls(keys, private=private)
         found = list(
-            selftest.findings(store, calls, keys, _found(store, platform), own_origin(settings), private=private)
+            selftest.findings(
+                store, calls, keys, platform_called(store, platform), own_origin(settings), private=private
+            )
         )
     rows = [("ok" if one.good else "missing", one.name, one.text) for one in found]
-    _show([asdict(one) for one in found], ("", "WHAT", "WHY"), rows, "", as_json=as_json)
+    show([asdict(one) for one in found], ("", "WHAT", "WHY"), rows, "", as_json=as_json)
     sys.exit(0 if all(one.good for one in found) else 1)
 
 
@@ -184,7 +156,7 @@ def test(platform: str, as_json: bool) -> None:
 def show_addresses(as_json: bool) -> None:
     """Show what to type into a platform's form for this tool."""
     found = addresses(own_origin(load()))
-    _show(found, ("THERE", "TYPE"), list(found.items()), "", as_json=as_json)
+    show(found, ("THERE", "TYPE"), list(found.items()), "", as_json=as_json)
 
 
 @lti.command()
@@ -210,7 +182,7 @@ def register_link(
         )
     secret, until = secrets.token_urlsafe(32), time.time() + hours * 3600
     more = tuple(map(origin_of, origins))
-    with _opened() as (settings, store):
+    with opened() as (settings, store):
         url = f"{own_origin(settings)}/lti/register/{secret}"
         store.add_registration_link(RegistrationLink(hashed(secret), where, name, until, more, templates or ("*",)))
         store.audit("operator", "registration link", where)
@@ -234,10 +206,10 @@ def rotate() -> None:
 @as_json
 def grades(everything: bool, as_json: bool) -> None:
     """List grades that wait or were refused, and why."""
-    with _opened() as (_, store):
+    with opened() as (_, store):
         found = [row for row in store.all_grades() if everything or row.state in ("waiting", "refused")]
     rows = [
         (row.work, row.state, f"{row.given or 0:g}/{row.maximum:g}", str(row.attempts), row.reason) for row in found
     ]
     headings = ("WORK", "STATE", "POINTS", "TRIES", "WHY")
-    _show([asdict(row) for row in found], headings, rows, "No grade waits.", as_json=as_json)
+    show([asdict(row) for row in found], headings, rows, "No grade waits.", as_json=as_json)

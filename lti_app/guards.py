@@ -21,6 +21,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 SESSION_COOKIE = "__Secure-labkit"
 LAUNCH_PREFIX = "/work/<launch>"
 """Below it is all that belongs to one launch: the cookie is sent there and nowhere else."""
+MOST_UPLOAD = 32 << 20
+"""Bytes of a request that brings a lab."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -58,6 +60,36 @@ def anybody() -> None:
 
 def of_launch() -> None:
     """The browser that was launched to the URL's `launch`. State changes only by our own pages."""
+    _find_launch()
+    _check_own_page()
+
+
+def of_instructor() -> None:
+    """As `of_launch`, where that launch was made by an instructor."""
+    _find_launch()
+    _check_instructor()
+    _check_own_page()
+
+
+def of_author() -> None:
+    """As `of_instructor`, where that one may publish labs for the course. He alone may send what is large."""
+    _find_launch()
+    _check_instructor()
+    if not is_author():
+        raise Refusal(
+            "not-author", "Bringing labs into this course takes a right that those who run labkit give.", status=403
+        )
+    request.max_content_length = MOST_UPLOAD
+    _check_own_page()
+
+
+def is_author() -> bool:
+    """Whether the present launch's person may publish labs for its course."""
+    launch = current_launch()
+    return launch.role is LaunchRole.INSTRUCTOR and services().store.may_author(launch.context, launch.learner)
+
+
+def _find_launch() -> None:
     launch = str((request.view_args or {}).pop("launch"))  # for us alone: views ask `current_launch`
     # There may be more than one: another site below our domain can set one of that name, which leads nowhere.
     for secret in request.cookies.getlist(SESSION_COOKIE)[:_MOST_COOKIES]:
@@ -72,13 +104,9 @@ def of_launch() -> None:
             "Go back to your course and open the activity again.",
             status=403,
         )
-    if request.method not in SAFE_METHODS:
-        _check_own_page()
 
 
-def of_instructor() -> None:
-    """As `of_launch`, where that launch was made by an instructor."""
-    of_launch()
+def _check_instructor() -> None:
     if current_launch().role is not LaunchRole.INSTRUCTOR:
         raise Refusal("not-instructor", "This page is for the teachers of the course.", status=403)
 
@@ -91,6 +119,8 @@ def current_launch() -> Launch:
 def _check_own_page() -> None:
     """Raises Refusal unless a request that changes something comes from a page of our own: by our script (a header that
     no foreign page can send without being asked), or by a form that holds `form_token`."""
+    if request.method in SAFE_METHODS:
+        return
     by_script, origin = "X-Labkit" in request.headers, request.headers.get("Origin", services().origin)
     # As our pages send no referrer, browsers say of their forms that they come from nowhere.
     own = origin == services().origin or (origin == "null" and not by_script)

@@ -7,6 +7,7 @@ export const bundles = [
   { name: "preview", entry: "src/view/preview.ts", packages: [] },
   { name: "site", entry: "src/view/site.css", packages: [] },
   { name: "work", entry: "src/web/work.ts", packages: [] },
+  { name: "watch", entry: "src/web/watch.ts", packages: [] },
   { name: "web", entry: "src/web/web.css", packages: [] },
   { name: "class", entry: "src/class/index.ts", packages: [] },
   { name: "progress-widget", entry: "src/view/progress-widget.ts", packages: [] },

@@ -180,16 +180,15 @@ def mark(work: str, question: str, points: float, comment: str) -> None:
 @click.option("--activity", help="Only results of this activity.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file, not to standard output.")
 def export_results(activity: str | None, output: Path | None) -> None:
-    """Write every result as a line of JSON, without names, and signed where it is attested.
+    """Write every result, and every mark by hand, as a line of JSON, without names, and signed where it is attested.
 
     Results are attested where learners cannot write them themselves; in a learner's own labkit they are not, and are
     never signed. The file keys/results.jwks.json in the state folder holds the keys to verify them with.
     """
     session = Session()
-    lines = [
-        json.dumps(each, sort_keys=True)
-        for each in app.exported_results(session.settings, session.labs.results(session.principal, activity))
-    ]
+    labs, principal = session.labs, session.principal
+    found, marks = labs.results(principal, activity), labs.marks(principal, activity)
+    lines = [json.dumps(each, sort_keys=True) for each in app.exported_results(session.settings, found, marks)]
     if output is None:
         click.echo("\n".join(lines), nl=bool(lines))
         return

@@ -147,13 +147,13 @@ def add_template(source: str, ref: str | None, path: str | None, replace: bool, 
 
     Running labs keep the version that they were started with. Ticks and results stay with the steps of the same id.
     """
-    from labkit.app import labs_in_use
+    from labkit.app import contents_in_use
     from labkit.library import add, fetched, prune
 
     known = settings.load()
     with fetched(source, ref=ref, path=path) as folders:
         added = [add(folder, known.templates_dir, replace=replace) for folder in folders]
-    prune(known.templates_dir, {lab.digest for lab in labs_in_use(known)})
+    prune(known.templates_dir, contents_in_use(known))
     if as_json:
         click.echo(json.dumps([asdict(one) for one in added], indent=2, ensure_ascii=False))
         return
@@ -168,13 +168,12 @@ def add_template(source: str, ref: str | None, path: str | None, replace: bool, 
 @click.argument("name")
 def remove_template(name: str) -> None:
     """Remove the template NAME, unless a lab of it runs. What learners have done of it stays."""
-    from labkit.app import labs_in_use
+    from labkit.app import contents_in_use, labs_in_use
     from labkit.library import prune, remove
 
     known = settings.load()
-    labs = labs_in_use(known)
-    remove(name, known.templates_dir, labs={lab.id for lab in labs if lab.template == name})
-    prune(known.templates_dir, {lab.digest for lab in labs})
+    remove(name, known.templates_dir, labs={lab.id for lab in labs_in_use(known) if lab.template == name})
+    prune(known.templates_dir, contents_in_use(known))
     click.echo(f"{name} is removed")
 
 

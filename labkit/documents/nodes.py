@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 KINDS = {ScalarNode: "a single value", SequenceNode: "a list", MappingNode: "keys and values"}
-MOST_DEPTH = 20
+MOST_DEPTH, MOST_NODES = 20, 100_000
 BARE_BRACES = re.compile(r"\s*(?:[\w-]+:|-)\s+\{\{")
 QUOTE_IT = "a value that starts with '{{' means something else in YAML; quote it: \"{{ … }}\""
 
@@ -56,17 +58,33 @@ class Wrong(ValueError):
 
 
 class ShallowComposer(Composer):
-    """Stops where a text is nested deeper than anything that is meant: the library's time grows with the square."""
+    """Stops where a text is nested deeper than anything that is meant: the library's time grows with the square. And
+    where its aliases stand for more than it could hold, or for themselves: who walks the nodes walks all of that."""
 
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        self.depth += 1
+        event, before = self.parser.peek_event(), self.nodes
+        if isinstance(event, AliasEvent):
+            self.nodes += self._sizes.get(event.anchor, MOST_NODES + 1 if event.anchor in self.anchors else 0)
+        else:
+            self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.depth > MOST_DEPTH:
-            raise ComposerError(None, None, "it is nested too deeply", self.parser.peek_event().start_mark)
+            raise ComposerError(None, None, "it is nested too deeply", event.start_mark)
+        if self.nodes > MOST_NODES:
+            raise ComposerError(None, None, "its aliases stand for too much", event.start_mark)
         node = super().compose_node(parent, index)
-        self.depth -= 1
+        if not isinstance(event, AliasEvent):
+            self.depth -= 1
+            if event.anchor:
+                self._sizes[event.anchor] = self.nodes - before
         return node
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """How many nodes each anchor stands for, once it is read whole."""
+        return {}
 
 
 def compose(text: str) -> Node:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from labkit.errors import Conflict, Invalid, NotFound
 from labkit.instructions import load_pages, render
 from labkit.linting import lint
 from labkit.templates import Template, available, load
-from labkit.templates.files import files
+from labkit.templates.files import digest, files
 from labkit.wording import did_you_mean
 
 VERSIONS = ".versions"
@@ -95,6 +97,36 @@ def keep(template: Template, templates_dir: Path) -> Path:
             if not final.is_dir():
                 raise
     return final
+
+
+@contextmanager
+def held(templates_dir: Path) -> Iterator[None]:
+    """Nobody else who asks for it publishes or removes meanwhile, in any process of this computer."""
+    folder = templates_dir / VERSIONS
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def publish(name: str, content: str, templates_dir: Path, *, over: Collection[str]) -> None:
+    """Have `name` mean a content that is kept, at once. To do it again changes nothing.
+
+    Raises NotFound where the content is gone, Conflict where the name means another than those of `over`.
+    """
+    kept = version(templates_dir, content)
+    if kept is None:
+        raise NotFound(f"what was brought as '{name}' is not kept any more: bring it again")
+    only(name, templates_dir, {content, *over})
+    os.utime(kept)
+    _point(templates_dir / name, kept)
+
+
+def only(name: str, templates_dir: Path, contents: Collection[str]) -> None:
+    """Raises Conflict where `name` means something that is none of these contents."""
+    place = templates_dir / name
+    if place.exists() and digest(place) not in contents:
+        raise Conflict(f"'{name}' was changed by those who run this service, and is theirs now: take another name")
 
 
 def _point(place: Path, kept: Path) -> None:

@@ -18,6 +18,7 @@ from labkit.model import (
     Event,
     LabStatus,
     Login,
+    Mark,
     Offer,
     Operation,
     OperationKind,
@@ -165,6 +166,9 @@ class Labs(Protocol):
 
     def waiting(self, principal: Principal, activity: str | None = None) -> list[Waiting]:
         """What was handed in and is not marked yet: operators only."""
+
+    def marks(self, principal: Principal, activity: str | None = None) -> list[Mark]:
+        """What persons gave for what was handed in: of an activity, or of all. Operators only."""
 
     def handed_in(self, principal: Principal, work: str, question: str) -> bytes:
         """The text or file that was handed in last, of a work (or its lab): operators only. Raises NotFound."""

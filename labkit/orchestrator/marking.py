@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.errors import Forbidden, LabkitError, NotFound
 from labkit.instructions import Question
-from labkit.model import Operation, OperationKind, Principal, Progress, Role, Waiting
+from labkit.model import Mark, Operation, OperationKind, Principal, Progress, Role, Waiting
 from labkit.orchestrator.learning import Learning
 from labkit.store import LabRow
 
@@ -38,6 +38,10 @@ class Marking(Learning):
         self._operators_only(principal)
         return self._store.waiting(activity)
 
+    def marks(self, principal: Principal, activity: str | None = None) -> list[Mark]:
+        self._operators_only(principal)
+        return self._store.marks(activity)
+
     def handed_in(self, principal: Principal, work: str, question: str) -> bytes:
         self._operators_only(principal)
         row = self._row_of(work)
@@ -57,7 +61,8 @@ class Marking(Learning):
             raise LabkitError(f"question {question!r} is worth 0 to {found.points:g} points, not {points:g}")
         if len(comment) > MOST_LETTERS:
             raise LabkitError(f"a comment has {MOST_LETTERS} letters at most")
-        self._store.mark(row.work, question, points, comment)
+        other = self._store.learner(principal) != row.learner
+        self._store.mark(row.work, question, points, comment, attested=other)
         return self._store.progress(row.work)
 
     def _operators_only(self, principal: Principal) -> None:

@@ -29,10 +29,10 @@ def _refusals(rules: Policy, template: Template, objects: Sequence[Object], site
     return refusals(rules, template, objects, bundled=bundled)
 
 
-def refused(path: Path, template: Template, site: Site) -> list[str]:
-    """Why the policy in `path` would refuse a lab of `template` though there were no other. Raises Invalid for a file
-    with faults, NotFound for none."""
-    if not path.is_file():
+def refused(path: Path | None, template: Template, site: Site) -> list[str]:
+    """Why the policy in `path` (None: labkit's own) would refuse a lab of `template` though there were no other. Raises
+    Invalid for a file with faults, NotFound for none."""
+    if path is not None and not path.is_file():
         raise NotFound(f"there is no policy {path}")
     access = Access(_ANY, draw(template))
     machines = {machine.name: access.machine(machine, b"") for machine in template.machines}

@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 
-from labkit.model import CheckResult
+from labkit.model import CheckResult, Mark
 from labkit.tickets import SigningKey, key_id
 
 Record = dict[str, Any]
@@ -33,6 +33,19 @@ def record(installation: str, work: str, result: CheckResult) -> Record:
         "time": result.time,
         "seconds": result.seconds,
         "attested": result.attested,
+    }
+
+
+def marked(installation: str, mark: Mark) -> Record:
+    """A person's mark without what may name one. `time` is UTC seconds."""
+    return {
+        "installation": installation,
+        "work": mark.work,
+        "question": mark.question,
+        "points": mark.points,
+        "comment_sha256": hashlib.sha256(mark.comment.encode()).hexdigest(),
+        "time": mark.time,
+        "attested": mark.attested,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from labkit.errors import Invalid, NotFound
@@ -61,4 +62,11 @@ class TemplateSource:
         """The template that `resolve` found, in the version `digest` if that was kept. Raises NotFound or Invalid (with
         every fault)."""
         kept = version(self.folder, digest)
-        return load(kept or find(resolved, self.folder, paths=Path(resolved).is_absolute()))
+        return _unchanging(kept) if kept else load(find(resolved, self.folder, paths=Path(resolved).is_absolute()))
+
+
+@lru_cache(maxsize=64)
+def _unchanging(version: Path) -> Template:
+    """A version, read once in a process: its folder is named by its content. (Each look at a lab asks for it, and half
+    of what such a look took was reading YAML.)"""
+    return load(version)

@@ -136,6 +136,7 @@ TABLE = (
     Call("pane_link", "POST", _MACHINE + "/panes/{pane}/link"),
     Call("execute", "POST", f"{_MACHINE}/execute", most={"timeout": 60}),
     Call("results", "GET", "/results"),
+    Call("marks", "GET", "/marks"),
     Call("waiting", "GET", "/waiting"),
     Call("handed_in", "GET", _ANSWER),
     Call("mark", "POST", f"{_ANSWER}/mark"),

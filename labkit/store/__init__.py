@@ -1,5 +1,6 @@
 """The store: what should be. Only this part knows SQL; `protocol.Store` is all that others know of it."""
 
+from labkit.store.authoring import AuthorRow, CourseLab
 from labkit.store.copies import backup
 from labkit.store.grades import GradeRow
 from labkit.store.launch_rows import (
@@ -25,7 +26,9 @@ from labkit.store.tables import new_id
 
 __all__ = [
     "AuditRow",
+    "AuthorRow",
     "Context",
+    "CourseLab",
     "Decide",
     "GradeRow",
     "Hand",

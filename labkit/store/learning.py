@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import Conflict, NotFound
-from labkit.model import Answer, CheckResult, Progress, Verdict, Waiting
+from labkit.model import Answer, CheckResult, Mark, Progress, Verdict, Waiting
 from labkit.store.tables import Tables
 
 _UNTICK = """
@@ -73,14 +73,24 @@ class SqliteLearning(Tables):
                 )
                 db.execute("INSERT INTO handed_in VALUES (last_insert_rowid(), ?)", [text])
 
-    def mark(self, work: str, question: str, points: float, comment: str) -> None:
+    def mark(self, work: str, question: str, points: float, comment: str, *, attested: bool = False) -> None:
         sql = """
-            UPDATE answer SET points = ?, comment = ?, marked = ? WHERE correct IS NULL
+            UPDATE answer SET points = ?, comment = ?, marked = ?, attested = ? WHERE correct IS NULL
                 AND id = (SELECT max(id) FROM answer WHERE work = ? AND question = ?)
         """
         with self._connections.write() as db:
-            if not db.execute(sql, [points, comment, time.time(), work, question]).rowcount:
+            if not db.execute(sql, [points, comment, time.time(), int(attested), work, question]).rowcount:
                 raise NotFound(f"nothing was handed in for question '{question}' of work {work}")
+
+    def marks(self, activity: str | None = None) -> list[Mark]:
+        sql = """
+            SELECT answer.* FROM answer JOIN work ON work.id = answer.work
+            WHERE marked IS NOT NULL AND (?1 IS NULL OR work.activity = ?1) ORDER BY marked
+        """
+        return [
+            Mark(row["work"], row["question"], row["points"], row["comment"], row["marked"], bool(row["attested"]))
+            for row in self._rows(sql, activity)
+        ]
 
     def handed_in(self, work: str, question: str) -> bytes | None:
         sql = "SELECT content FROM handed_in JOIN answer ON id = answer WHERE work = ? AND question = ?"

@@ -286,6 +286,34 @@ def grades_on_their_way(db: Database) -> None:
 
 
 @migrations()
+def labs_of_courses(db: Database) -> None:
+    """Which labs a course's teachers have brought, and who may bring them. A row outlives its course: else a lab of a
+    platform that was removed would be everybody's from then on."""
+    db.executescript(
+        """
+        CREATE TABLE author (
+            context TEXT NOT NULL REFERENCES context(id) ON DELETE CASCADE,
+            learner TEXT REFERENCES learner(id) ON DELETE CASCADE
+        );
+        CREATE UNIQUE INDEX one_right_each ON author (context, coalesce(learner, ''));
+        CREATE TABLE course_lab (
+            template TEXT NOT NULL, context TEXT NOT NULL,
+            draft TEXT NOT NULL DEFAULT '', published TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (template, context)
+        );
+        INSERT INTO course_lab (template, context) SELECT template, context FROM course_template;
+        DROP TABLE course_template;
+        """
+    )
+
+
+@migrations()
+def marks_of_others(db: Database) -> None:
+    """Whether who marked an answer was somebody else than the learner; of older marks nobody knows."""
+    db.execute("ALTER TABLE answer ADD COLUMN attested INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
 def mended_checks(db: Database) -> None:
     """What a step that was checked again by the template as it is now is worth."""
     db.executescript(grading.REPLACED)

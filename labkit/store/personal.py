@@ -33,6 +33,7 @@ OF_LEARNER = {
     "excused": f"work IN ({_WORKS})",
     "membership": "learner = :learner",
     "launch": "learner = :learner",
+    "author": "learner = :learner",
     "hand": f"work IN ({_WORKS})",
     "audit": "actor = :learner",
 }

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.errors import Conflict, NotFound
+from labkit.store.course_labs import SqliteCourseLabs
 from labkit.store.launch_rows import Platform, PlatformKeys, PlatformState, RegistrationLink
-from labkit.store.tables import Tables
 
 _PLATFORM = """
     SELECT id, issuer, client_id, name, auth_url, token_url, jwks_url, origins, templates, state, created,
@@ -18,7 +18,7 @@ _PLATFORM = """
 """
 
 
-class SqlitePlatforms(Tables):
+class SqlitePlatforms(SqliteCourseLabs):
     """`protocol.Platforms` on one SQLite file."""
 
     def add_platform(self, platform: Platform) -> None:
@@ -77,20 +77,6 @@ class SqlitePlatforms(Tables):
 
     def save_platform_keys(self, platform: str, text: str, now: float) -> None:
         self._write("UPDATE platform SET keys = ?, fetched = ? WHERE id = ?", text, now, platform)
-
-    # Which labs a course may use
-
-    def bind_template(self, template: str, context: str) -> None:
-        self._write("INSERT OR IGNORE INTO course_template VALUES (?, ?)", template, context)
-
-    def unbind_template(self, template: str, context: str) -> None:
-        self._write("DELETE FROM course_template WHERE template = ? AND context = ?", template, context)
-
-    def bound_templates(self) -> Mapping[str, frozenset[str]]:
-        bound: dict[str, frozenset[str]] = {}
-        for row in self._rows("SELECT template, context FROM course_template"):
-            bound[row["template"]] = bound.get(row["template"], frozenset()) | {str(row["context"])}
-        return bound
 
 
 def _add(db: Any, platform: Platform) -> None:

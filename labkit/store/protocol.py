@@ -12,6 +12,7 @@ from labkit.model import (
     Answer,
     CheckResult,
     Event,
+    Mark,
     Operation,
     OperationKind,
     OperationState,
@@ -20,6 +21,7 @@ from labkit.model import (
     Reservation,
     Waiting,
 )
+from labkit.store.authoring import Authoring
 from labkit.store.grades import Grades
 from labkit.store.launch_rows import (
     Context,
@@ -192,14 +194,6 @@ class Platforms(Protocol):
     def register_platform(self, secret: str, platform: Platform) -> None:
         """Add a platform and use its link up, in one transaction. Raises Conflict where another one has used it."""
 
-    def bind_template(self, template: str, context: str) -> None:
-        """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
-
-    def unbind_template(self, template: str, context: str) -> None: ...
-
-    def bound_templates(self) -> Mapping[str, frozenset[str]]:
-        """Every template that is bound, with its courses."""
-
 
 class Launches(Platforms, Protocol):
     """Launches from platforms: sign-ins under way, browser sessions, courses, their activities and members."""
@@ -251,7 +245,7 @@ class Launches(Platforms, Protocol):
         """Who calls for help with an activity, longest waiting first."""
 
 
-class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
+class Store(Lives, Upkeep, Tokens, Launches, Grades, Authoring, Protocol):
     """The domain's memory."""
 
     def installation(self) -> str:
@@ -333,8 +327,12 @@ class Store(Lives, Upkeep, Tokens, Launches, Grades, Protocol):
         """Keep an answer, and the file that it is (in the place of an earlier one). Raises Conflict where there is a
         right one already, a marked one, or `most` of them (0: no limit)."""
 
-    def mark(self, work: str, question: str, points: float, comment: str) -> None:
-        """Keep a person's mark of the newest answer. Raises NotFound where there is none that a person marks."""
+    def mark(self, work: str, question: str, points: float, comment: str, *, attested: bool = False) -> None:
+        """Keep a person's mark of the newest answer, `attested` where he is not the learner. Raises NotFound where
+        there is none that a person marks."""
+
+    def marks(self, activity: str | None = None) -> list[Mark]:
+        """What persons gave, in the order in which they did."""
 
     def handed_in(self, work: str, question: str) -> bytes | None:
         """The file that was handed in last; None where none was."""

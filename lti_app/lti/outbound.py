@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -93,13 +95,14 @@ def fetch(
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
-    address = "" if private else _checked_address(url)
+    addresses = [] if private else open_addresses(url, private=False)
     deadline = time.monotonic() + seconds
     try:
         with requests.Session() as session:
             session.trust_env = False  # no credentials of ~/.netrc, no proxy
-            if address:
-                url = pin(session, url, address)
+            session.verify = _authorities()
+            if addresses:
+                url = pin(session, url, answering(addresses, urlsplit(url).port or _PORTS["https"]))
             quiet = min(_QUIET_SECONDS, seconds)
             answer = session.request(
                 method, url, headers=headers, data=data, timeout=quiet, allow_redirects=False, stream=True
@@ -131,6 +134,25 @@ def _cut(answer: requests.Response) -> None:
         answer.raw.shutdown()
 
 
+def _authorities() -> str | bool:
+    """Who vouches for a platform: those whom this computer trusts (Python's default, so SSL_CERT_FILE is heeded, and a
+    university's own authority that was added to it). Where it has none, the ones that `requests` comes with."""
+    paths = ssl.get_default_verify_paths()
+    folder = paths.capath if paths.capath and os.listdir(paths.capath) else None
+    return paths.cafile or folder or True
+
+
+def answering(addresses: Sequence[str], port: int) -> str:
+    """The first address at which somebody answers; the last where nobody does, so that the request says so."""
+    for address in addresses[:-1]:
+        try:
+            socket.create_connection((address, port), timeout=_QUIET_SECONDS).close()
+        except OSError:
+            continue
+        return address
+    return addresses[-1]
+
+
 class _Pinned(HTTPAdapter):
     """Connects to the address in the URL, and asks for another name there: in TLS, and in what the certificate says."""
 
@@ -151,18 +173,18 @@ def pin(session: requests.Session, url: str, address: str) -> str:
     return parts._replace(netloc=f"{host}:{parts.port or _PORTS['https']}").geturl()
 
 
-def _checked_address(url: str) -> str:
-    """Where on the open network a host is, for https alone. Raises OutboundRefused for any other place."""
-    parts = urlsplit(url)
-    if parts.scheme != "https":
-        raise OutboundRefused(f"{origin_of(url)} is not https; private platforms may be: see LABKIT_PRIVATE_PLATFORMS")
+def open_addresses(url: str, *, private: bool) -> list[str]:
+    """Where a URL's host is. Unless `private` is said, raises OutboundRefused for what is not https, or not wholly on
+    the open network; raises Unreachable where its name is not known."""
+    origin, known = origin_of(url), "private platforms may be: see LABKIT_PRIVATE_PLATFORMS"
+    if not private and not origin.startswith("https:"):
+        raise OutboundRefused(f"{origin or url} is not https; {known}")
+    parts = urlsplit(origin)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS["https"], type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"the name of {origin_of(url)} is not known") from error
-    addresses = [str(address[4][0]) for address in found]
-    if not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
-        raise OutboundRefused(
-            f"{origin_of(url)} is in a private network; if that is right, set LABKIT_PRIVATE_PLATFORMS=true"
-        )
-    return addresses[0]
+        raise Unreachable(f"the name of {origin or url} is not known") from error
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    if not private and not all(ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses):
+        raise OutboundRefused(f"{origin} is in a private network; {known}")
+    return addresses

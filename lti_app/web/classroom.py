@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.model import MachineState, MachineStatus, PaneMode, PaneType, Principal
 from labkit.store import LaunchRole
-from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_instructor
+from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, is_author, of_instructor
 from lti_app.headers import embeddable
 from lti_app.lti import offers
 from lti_app.lti.desk import note_of
@@ -50,7 +50,7 @@ def cards() -> BaseResponse:
 
 
 def _shown(template: str, **more: object) -> Response:
-    room = _room()
+    room = present_room()
     pupils, told = _pupils(room)
     embeddable([room.platform])
     context = services().store.context(current_launch().context)
@@ -63,7 +63,9 @@ def _shown(template: str, **more: object) -> Response:
             pupils=pupils,
             told=told,
             counts=counts(pupils),
+            now=time.time(),
             batch=BATCH,
+            author=is_author(),
             csrf=form_token(),
             **more,
         )
@@ -75,7 +77,7 @@ def _shown(template: str, **more: object) -> Response:
 def labs(deed: str) -> BaseResponse:
     """Start, stop or extend the labs of some learners, check a step of them again by the template as it is now, or send
     their grades again: as many as `BATCH` at once. Each that fails is named."""
-    room = _room()
+    room = present_room()
     subjects = request.form.getlist("subject")
     if deed not in _DEEDS or not 0 < len(subjects) <= BATCH:
         raise NotFound(f"ask to {', '.join(_DEEDS)} for 1 to {BATCH} learners")
@@ -142,7 +144,7 @@ def _live(pupil: Pupil) -> str:
 @guarded(of_instructor)
 def screen(learner: str) -> Response:
     """The way to a picture of a learner's first screen: to look at only, and without disturbing whoever works there."""
-    room = _room()
+    room = present_room()
     _, lab = room.pupil_work(learner)
     status = services().labs.status(room.teacher(), lab.id)
     for machine in status.machines:
@@ -158,7 +160,7 @@ def screen(learner: str) -> Response:
 @guarded(of_instructor)
 def table() -> Response:
     """All numbers of the class, as a table for a spreadsheet."""
-    room = _room()
+    room = present_room()
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(
@@ -187,7 +189,7 @@ def _cell(text: str) -> str:
 @guarded(of_instructor)
 def record(learner: str) -> Response:
     """What one learner has done: steps, tries, feedback, answers, the grade; and his machines, to look at only."""
-    room = _room()
+    room = present_room()
     work, lab = room.pupil_work(learner)
     embeddable([room.platform])
     pupil = next(one for one in _pupils(room)[0] if one.work == work.id)
@@ -230,7 +232,7 @@ def _ways(room: ClassRoom, lab: str, machine: MachineStatus) -> list[tuple[str, 
 @guarded(of_instructor)
 def do(learner: str, deed: str) -> BaseResponse:
     """Check a step again, award it, excuse from it; send a grade again, or look it up; answer a call for help."""
-    room = _room()
+    room = present_room()
     work, lab = room.pupil_work(learner)
     step, reason, grades = request.form.get("step", ""), request.form.get("reason", ""), services().grades
     match deed:
@@ -260,11 +262,12 @@ def do(learner: str, deed: str) -> BaseResponse:
 def review() -> BaseResponse:
     """Where a submission review leads: the record of the learner that it is about."""
     subject = str(current_launch().details.get("for_user", ""))
-    learner = _room().learner_of(subject)
+    learner = present_room().learner_of(subject)
     return redirect(url_for("classroom.record", launch=current_launch().id, learner=learner), 303)
 
 
-def _room() -> ClassRoom:
+def present_room() -> ClassRoom:
+    """The course and the activity of the present launch. Raises NotFound where it is of none."""
     launch = current_launch()
     return ClassRoom(services().store, services().grades.grading, services().platform(launch.platform), launch)
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from labkit.errors import LabkitError, NotFound
-from labkit.instructions import PageModel, load_pages, render, site
 from labkit.store import Platform
-from labkit.templates import Available, Template, load, media_file, values
-from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, of_instructor
+from labkit.templates import Available, Template, load
+from lti_app.guards import LAUNCH_PREFIX, current_launch, form_token, guarded, is_author, of_instructor
 from lti_app.headers import embeddable
 from lti_app.lti.claims import CHOICE
 from lti_app.lti.linking import DATES, Pick, response
@@ -23,6 +20,7 @@ from lti_app.lti.offers import offered
 from lti_app.lti.outbound import origin_of
 from lti_app.refusals import Refusal
 from lti_app.services import services
+from lti_app.web.reading import model_of, shown
 
 blueprint = Blueprint("linking", __name__, url_prefix=f"{LAUNCH_PREFIX}/add")
 
@@ -34,9 +32,10 @@ def page() -> BaseResponse:
     platform, settings = _asked()
     embeddable([platform])
     templates = [(one, load(one.folder)) for one in _offered(platform).values()]
-    found = [(one, template, _model(template)) for one, template in templates]
+    found = [(one, template, model_of(template)) for one, template in templates]
     several = bool(settings.get("accept_multiple"))
-    return make_response(render_template("add.html", found=found, several=several, csrf=form_token()))
+    page = render_template("add.html", found=found, several=several, csrf=form_token(), author=is_author())
+    return make_response(page)
 
 
 @blueprint.post("/")
@@ -67,19 +66,7 @@ def preview(name: str, file: str) -> Response:
     if found is None:
         raise NotFound(f"this course may not use the lab {name!r}")
     embeddable([platform])
-    template = load(found.folder)
-    pages = {**site(_model(template), template.description), "site.css": None}
-    if file not in pages:
-        answer = make_response(media_file(template.folder, file).read_bytes())
-        answer.content_type = mimetypes.guess_type(PurePosixPath(file).name)[0] or "application/octet-stream"
-        answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-        return answer
-    text = pages[file]
-    if text is None:
-        answer = make_response("", 303)
-        answer.headers["Location"] = "/static/site.css"
-        return answer
-    return make_response(text)
+    return shown(load(found.folder), file)
 
 
 def _asked() -> tuple[Platform, Mapping[str, Any]]:
@@ -112,14 +99,3 @@ def _pick(template: Template, form: Mapping[str, str]) -> Pick:
     except ValueError as error:
         raise LabkitError(f"{name}: points are a number, and times are times ({error})") from None
     return Pick(name, form.get(f"title.{name}", "").strip() or template.title, template.description, points, dates)
-
-
-def _model(template: Template) -> PageModel:
-    return render(
-        load_pages(template.folder),
-        variables=values(template, learner="learner", lab="lab", seed=""),
-        checks=template.checks,
-        title=template.title,
-        language=template.language,
-        priced=False,
-    )

@@ -29,7 +29,7 @@ class Pupil:
 
     `learner`, `work` and `lab` are our ids, empty where there is none; `live`: the lab has not ended. `step` is the
     first that is not done, `tries` how often its check has said no. `idle` and `hand` are seconds since the lab's last
-    use, and since he called for help; `ends`: until the lab's end.
+    use, and since he called for help; `ends`: until the lab's end, once it runs.
     """
 
     subject: str
@@ -123,7 +123,7 @@ class ClassRoom:
             return replace(pupil, work=work.id)
         pupil = replace(pupil, work=work.id, lab=lab.id, live=lab.ended is None, state=_state(lab))
         if lab.ended is None:
-            end = deadline(lab)
+            end = deadline(lab) if lab.ready is not None else None
             pupil = replace(pupil, idle=now - max(lab.used, lab.created), ends=end.at - now if end else None)
         try:
             model = self._grading.model(lab)

@@ -15,7 +15,7 @@ from labkit.errors import Conflict, NotFound
 from labkit.orchestrator.observe import lab_state
 from labkit.store import LabRow, LaunchRole, LinkRow, WorkRow
 from labkit.view import View
-from lti_app.guards import LAUNCH_PREFIX, current_launch, guarded, of_launch
+from lti_app.guards import LAUNCH_PREFIX, current_launch, guarded, is_author, of_launch
 from lti_app.headers import embeddable
 from lti_app.lti import offers
 from lti_app.lti.linking import why_closed
@@ -37,7 +37,8 @@ def page() -> Response:
     link = services().store.link(launch.link)
     context = services().store.context(launch.context)
     teacher = launch.role is LaunchRole.INSTRUCTOR
-    shown = render_template("work.html", launch=launch, link=link, context=context, teacher=teacher, platform=platform)
+    about = {"launch": launch, "link": link, "context": context, "platform": platform}
+    shown = render_template("work.html", **about, teacher=teacher, author=is_author())
     return make_response(shown, 200 if link and link.activity else 404)
 
 

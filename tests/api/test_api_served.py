@@ -23,7 +23,7 @@ from labkit.model import LabState, Operation, PaneMode, Principal, Role
 from labkit.remote.calls import TABLE, Api
 from labkit.remote.client import remote_labs
 from labkit.settings import load
-from labkit.view import View
+from labkit.view import View, Watch
 from tests.support.engine import EngineProcess, running_engine, until
 from tests.support.home import LABKIT
 from tests.support.service import OPERATOR, Service
@@ -111,7 +111,7 @@ def arguments(call: Any, lab: str, operation: str) -> dict[str, Any]:
     return {name: known[name] for name in needed}
 
 
-OPERATORS_READS = ("results", "reservations", "waiting")
+OPERATORS_READS = ("results", "marks", "reservations", "waiting")
 NOTHING_THERE = ("media", "handed_in")
 READS = [call for call in TABLE if call.method == "GET" and hasattr(Labs, call.name) and call.name not in NOTHING_THERE]
 
@@ -173,6 +173,17 @@ def test_a_view_is_answered(served: Served, lab: str, way: str) -> None:
     view = View(served.labs(ADA, way), ADA, lab, "en")
     assert view.handle("view", {})["instructions"]["title"] == "Hello, machine"
     assert view.handle("status", {})["machines"][0]["state"] == "running"
+
+
+def test_a_view_to_look_at_opens_panes_to_look_at_only(served: Served, lab: str) -> None:
+    watch = Watch(served.home.labs, ADA, lab)
+    link = watch.handle("pane_link", {"machine": "box", "pane": "terminal"})
+    request = urllib.request.Request(f"{served.url}{link['path']}state", headers={"Labkit-Ticket": link["ticket"]})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["mode"] == "view"
+    assert watch.handle("view", {"language": "en"})["credentials"] == []
+    with pytest.raises(Forbidden, match="change nothing"):
+        watch.handle("check", {"step": "note"})
 
 
 @pytest.mark.parametrize("call", TABLE, ids=lambda call: call.name)

@@ -37,7 +37,7 @@ def _pem() -> bytes:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = site_settings(tmp_path / "state")
+    found = site_settings(tmp_path / "state", LABKIT_IMAGE_REGISTRY="registry.example/labkit")
     make_private(found.state_dir)
     write_secret(make_private(found.keys_dir) / "lti.pem", _pem())
     return found

@@ -85,6 +85,8 @@ def test_who_asks_for_help_or_is_stuck_stands_out(visit: Visit, activity: Activi
     assert 'data-is="hand live"' in page.text
     assert 'data-is="stuck live"' in page.text
     assert "3 tries" in page.text
+    assert send(page, f"people/{work_of(store).learner}/answered").status_code == 303
+    assert "asks for help" not in read(page, "").text
 
 
 def test_labs_are_started_ahead_for_learners_who_have_not_come_yet(
@@ -165,13 +167,14 @@ def test_a_form_of_our_own_page_is_taken_though_browsers_say_it_comes_from_nowhe
 
 
 def paths(app: Flask, page: TestResponse, learner: str) -> list[tuple[str, str]]:
-    """Every address of the class page and of deep linking, for one visit: (method, address)."""
+    """Every address that is for teachers, for one visit: (method, address)."""
     launch = page.request.path.split("/")[2]
     values = {"launch": launch, "learner": learner, "deed": "send", "name": "hello-lab", "file": "index.html"}
+    values |= {"which": "draft", "method": "status", "path": "path.svg"}
     found = []
     with app.test_request_context():
         for rule in app.url_map.iter_rules():
-            if rule.endpoint.startswith(("classroom.", "linking.")):
+            if rule.endpoint.startswith(("classroom.", "linking.", "authoring.", "watching.")):
                 built = rule.build({name: values[name] for name in rule.arguments})
                 assert built is not None
                 found += [(method, built[1]) for method in rule.methods or () if method in ("GET", "POST")]
@@ -215,7 +218,9 @@ def test_a_record_says_what_was_done_and_lets_a_teacher_award_and_excuse(
     page = read(page, "")
     assert "Awarded by your teacher: done on paper" in page.text
     assert "excused: was ill" in page.text
-    assert {"award", "excuse"} <= {row.action for row in store.audit_log(last=9)}
+    assert send(page, "count", step=step).status_code == 303
+    assert "excused: was ill" not in read(page, "").text
+    assert {"award", "excuse", "count"} <= {row.action for row in store.audit_log(last=9)}
 
 
 def test_a_submission_review_leads_to_the_learners_record(visit: Visit, activity: Activity, store: SqliteStore) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import html
 import re
 
+import jwt
 import pytest
 import requests
 from werkzeug.test import TestResponse
 
 from labkit.errors import LabkitError
+from labkit.settings import Settings
 from labkit.store import Platform
-from lti_app.lti.linking import Pick, window
+from lti_app.lti.keys import ToolKeys
+from lti_app.lti.linking import Pick, response, window
 from tests.courses.conftest import Visit, read, send
 from tests.support.platform import Platform as Simulator
 
@@ -64,6 +67,15 @@ def test_nothing_picked_is_an_answer_too(visit: Visit, moodle: Simulator, regist
 )
 def test_what_cannot_be_is_refused(visit: Visit, registered: Platform, fields: dict[str, str], status: int) -> None:
     assert send(visit(TEACHER), "", **fields).status_code == status
+
+
+@pytest.mark.parametrize("given", [{}, {"data": "kept by the platform"}])
+def test_a_platforms_own_note_goes_back_as_it_came_where_there_was_one(
+    settings: Settings, registered: Platform, given: dict[str, str]
+) -> None:
+    token = response(ToolKeys(settings), registered, "1", given, [])
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert [text for name, text in claims.items() if name.endswith("/data")] == list(given.values())
 
 
 def test_a_lab_can_be_read_before_it_is_picked(visit: Visit, registered: Platform) -> None:

@@ -13,6 +13,7 @@ from labkit.store import RegistrationLink, SqliteStore
 from lti_app.guards import hashed
 from tests.courses.conftest import Visit
 from tests.lti.browser import Browser
+from tests.lti.platform import TOOL
 from tests.support.platform import Platform as Simulator
 from tests.support.platform import running_platform
 
@@ -46,6 +47,11 @@ def test_a_registered_platforms_people_can_be_launched_at_once(
     assert (platform.name, platform.client_id, platform.deployments) == ("Our Moodle", moodle.client, ("2",))
     activity = moodle.site.activity("2", "Hello", lab="hello-lab")
     assert "Hello" in visit("4", activity=activity.id).text
+
+
+def test_who_registers_the_tool_by_hand_finds_what_to_type_in(app: Flask) -> None:
+    page = Browser(app).get("/lti/").text
+    assert [path for path in ("/lti/login", "/lti/launch", "/lti/jwks") if f"{TOOL}{path}" not in page] == []
 
 
 def test_a_link_is_good_once(app: Flask, moodle: Simulator, store: SqliteStore, link: RegistrationLink) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,14 @@ OPEN = {"files.static", "lti.login", "lti.launch", "lti.jwks", "ready"} | {
 VALUES = {"method": "stop", "path": "path.svg", "learner": "a", "deed": "send"} | {
     "name": "hello-lab",
     "file": "index.html",
+    "which": "draft",
 }
-TEACHERS = ("classroom.", "linking.")
+TEACHERS = ("classroom.", "linking.", "authoring.", "watching.")
+CHANGING = (
+    *("tick", "answer", "open_hint", "check", "poll", "collect", "upload"),
+    *("pause", "resume", "reset", "stop", "extend", "events"),
+)
+"""What a lab view can ask for that is not only to be looked at."""
 
 
 @dataclass
@@ -183,6 +190,21 @@ def test_a_call_for_help_reaches_those_who_teach_the_activity(visits: dict[str, 
     assert hand.learner in {lab.learner for lab in store.labs() if lab.work == hand.work}
     assert bob.browser.ask(f"{bob.address}hand", raised=False).get_json() == {"hand": False}
     assert [hand for lab in store.labs() for hand in store.hands(lab.activity)] == []
+
+
+def test_a_teacher_sees_a_learners_page_and_changes_nothing(visits: dict[str, Visit], store: SqliteStore) -> None:
+    teacher, before = visits["teacher"], [(lab.id, lab.wanted) for lab in store.labs()]
+    cards = teacher.browser.get(f"{teacher.address}class/").text
+    found = re.search(r'data-subject="5".*?people/(\w+)/', cards, re.DOTALL)
+    assert found
+    page = f"{teacher.address}class/people/{found[1]}/page/"
+    assert teacher.browser.get(page).status_code == 200
+    shown = teacher.browser.ask(f"{page}view/view").get_json()
+    (bobs,) = [lab.id for lab in store.labs() if lab.learner == found[1]]
+    assert (shown["lab"]["id"], shown["credentials"]) == (bobs, [])
+    assert {teacher.browser.ask(f"{page}view/{method}").status_code for method in CHANGING} == {403}
+    assert {teacher.browser.ask(f"{page}{deed}").status_code for deed in ("start", "hand", "state")} == {404}
+    assert [(lab.id, lab.wanted) for lab in store.labs()] == before
 
 
 @pytest.mark.parametrize("path", ["../lab.yaml", "%2e%2e/lab.yaml", "..%2flab.yaml", "/etc/passwd"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -14,11 +15,11 @@ import requests
 
 from labkit.store import SqliteStore
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import OutboundRefused, fetch, origin_of, pin
+from lti_app.lti.outbound import OutboundRefused, answering, fetch, origin_of, pin
 from lti_app.lti.platform_keys import FRESH, LONGEST, PAUSE, KeyFinder, KeysUnavailable
 from tests.lti.conftest import site_settings
-from tests.lti.front import certificate
 from tests.lti.platform import TOOL, MockPlatform, rsa
+from tests.support.front import certificate
 from tests.support.platform import running_platform as simulator
 
 
@@ -190,3 +191,23 @@ def test_a_replaced_key_of_the_tool_stays_published(tmp_path: Path) -> None:
     assert [key["kid"] for key in keys.jwks()["keys"]] == [new, old]
     assert ToolKeys(site_settings(tmp_path / "state")).signing.kid == new
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "state/keys").glob("lti.*em")} == {0o600}
+
+
+def test_of_a_platforms_addresses_one_that_answers_is_asked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert answering(["127.0.0.2", "127.0.0.1", "127.0.0.3"], port) == "127.0.0.1"
+    assert answering(["127.0.0.2", "127.0.0.1"], port) == "127.0.0.1"
+
+
+def test_a_platform_is_believed_whose_authority_this_computer_trusts(
+    platform: MockPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate(tmp_path))
+    with simulator(TOOL, tls=tls, name="localhost") as moodle:
+        keys = f"{moodle.origin}/mod/lti/certs.php"
+        with pytest.raises(OutboundRefused, match="SSLError"):
+            fetch(platform.registered(jwks_url=keys), keys, private=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls.pem"))
+        assert fetch(platform.registered(jwks_url=keys), keys, private=True).status == 200

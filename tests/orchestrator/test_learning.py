@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,14 @@ def test_what_waits_for_a_person_is_listed_until_it_is_marked_and_the_learner_se
         answer(lab, "why", "No, because of that.")
 
 
+@pytest.mark.parametrize(("who", "attested"), [("olga", True), ("ada", False)])
+def test_a_mark_is_attested_where_another_than_the_learner_gave_it(lab: TextLab, who: str, attested: bool) -> None:
+    answer(lab, "why", "Because.")
+    lab.labs.mark(replace(OPERATOR, subject=who), lab.work, "why", 3.5, "Half of it.")
+    (mark,) = lab.labs.marks(OPERATOR)
+    assert (mark.work, mark.question, mark.points, mark.attested) == (lab.work, "why", 3.5, attested)
+
+
 @pytest.mark.parametrize(
     ("question", "points", "fault"),
     [
@@ -148,6 +157,7 @@ def test_a_mark_that_cannot_be_is_refused_with_its_reason(
 def test_marks_are_for_operators(lab: TextLab) -> None:
     for call in (
         lambda: lab.labs.waiting(lab.principal),
+        lambda: lab.labs.marks(lab.principal),
         lambda: lab.labs.handed_in(lab.principal, lab.id, "why"),
         lambda: lab.labs.mark(lab.principal, lab.id, "why", 5),
     ):

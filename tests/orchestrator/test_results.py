@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.model import CheckResult, Verdict
-from labkit.orchestrator.results import Record, exported, fault, record
+from labkit.model import CheckResult, Mark, Verdict
+from labkit.orchestrator.results import Record, exported, fault, marked, record
 from labkit.tickets import SigningKey, jwks
 
 KEY = SigningKey.generate()
@@ -36,6 +36,14 @@ def test_what_was_signed_holds_and_what_is_not_attested_is_never_signed() -> Non
     own = exported(record("inst", "work1", replace(RESULT, attested=False)), KEY)
     assert own["signature"] is None
     assert fault(own, jwks([KEY])) == "is not signed: whoever did it could have written it"
+
+
+def test_a_persons_mark_is_a_record_too_and_signed_where_another_than_the_learner_gave_it() -> None:
+    mark = Mark("work1", "why", 3.5, "Half of it, Ada.", 1.5, True)
+    found = exported(marked("inst", mark), KEY)
+    assert ((found["question"], found["points"]), "Ada" in str(found)) == (("why", 3.5), False)
+    assert fault(found, jwks([KEY])) == ""
+    assert exported(marked("inst", replace(mark, attested=False)), KEY)["signature"] is None
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,30 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from labkit.errors import Conflict, NotFound, SetupError
-from labkit.model import Answer, CheckResult, OperationKind, OperationState, Principal, Verdict
+from labkit.model import Answer, CheckResult, Mark, OperationKind, OperationState, Principal, Verdict
 from labkit.store import LabRow, Retention, SqliteStore, backup, restore
+from labkit.store.migrations import migrations
 from labkit.store.personal import OF_LEARNER
 
 ADA = Principal("lti:school", "ada-17", name="Ada Lovelace")
 DAY = 86400.0
-NOT_HERE = ("grade", "excused", "launch", "membership", "hand")
+NOT_HERE = ("grade", "excused", "launch", "membership", "hand", "author")
 ONE_OF_EACH = dict.fromkeys(OF_LEARNER, 1) | dict.fromkeys(NOT_HERE, 0)
+
+
+def older(path: Path, before: str) -> Database:
+    """A store as it was before a change of its tables, with somebody's answer and a lab that one course may use."""
+    db = Database(path)
+    migrations.apply(db, stop_before=before)
+    db.execute("INSERT INTO learner VALUES ('ada', 'Ada', 1)")
+    db.execute("INSERT INTO work (id, learner, activity, template, seed, created) VALUES ('w', 'ada', 'a', 't', '', 1)")
+    db.execute("INSERT INTO answer VALUES (1, 'w', 'why', '[]', NULL, 2, 1, 'good', 5)")
+    db.execute("INSERT INTO course_template VALUES ('net', 'c1')")
+    db.conn.commit()
+    return db
 
 
 @pytest.fixture
@@ -47,6 +61,16 @@ def busy_life(store: SqliteStore, principal: Principal = ADA) -> LabRow:
     store.audit(lab.learner, "start", lab.id)
     store.lab_ended(lab.id)
     return lab
+
+
+def test_an_older_store_is_copied_and_brought_up_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "labkit.db"
+    older(path, "labs_of_courses").close()
+    with closing(SqliteStore(path)) as found:
+        assert found.bound_templates() == {"net": frozenset({"c1"})}
+        assert found.marks() == [Mark("w", "why", 2, "good", 5, attested=False)]
+    with closing(sqlite3.connect(tmp_path / "labkit.db.before-labs_of_courses")) as copy:
+        assert copy.execute("SELECT * FROM course_template").fetchall() == [("net", "c1")]
 
 
 def test_a_backup_of_a_store_in_use_holds_what_was_there(store: SqliteStore, tmp_path: Path) -> None:

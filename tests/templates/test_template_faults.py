@@ -121,6 +121,13 @@ def test_a_symbolic_link_is_refused_since_it_may_lead_out_of_the_template(tmp_pa
         (b"title: \xff", "lab.yaml: is not UTF-8 text"),
         (b"#" * (1 << 20) + b"#", "lab.yaml: has more than 1048576 bytes"),
         (b"[" * 100000, "lab.yaml:1: not valid YAML: it is nested too deeply"),
+        (b"a: &a [x, *a]", "lab.yaml:1: not valid YAML: its aliases stand for too much"),
+        (b"a: *b", "lab.yaml:1: not valid YAML: found undefined alias 'b'"),
+        (
+            b"a0: &a0 [x]\n"
+            + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 9)),
+            "lab.yaml:6: not valid YAML: its aliases stand for too much",
+        ),
         (b"title: \x07", "lab.yaml:1: not valid YAML: "),
     ],
 )

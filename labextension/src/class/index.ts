@@ -4,6 +4,14 @@ import { followTheme } from "../view/theme.ts";
 import "./class.css";
 
 const REFRESH_MS = 10_000;
+/** Whom a button is for that is for all. What waits for room has no end yet. */
+const NEEDS: Record<string, string> = {
+  start: "section[data-learn=yes]:not([data-live=yes])",
+  extend: "section[data-ends=yes]",
+  stop: "section[data-live=yes]",
+  check: "section[data-live=yes]",
+  send: "section[data-grade=yes]",
+};
 const pictures = new Map<string, { address: string; ticket: string; expires: number }>();
 const blank = new Set<string>(); // who has no screen to show
 
@@ -42,8 +50,8 @@ class Room {
     const { all, deed } = target.dataset;
     if (deed) await this.#do(deed, [target.closest("section")?.dataset["subject"] ?? ""]);
     if (!all) return;
-    const needs = { start: "[data-learn=yes]:not([data-live=yes])", send: "[data-grade=yes]" }[all] ?? "[data-live=yes]";
-    const subjects = [...this.#page.querySelectorAll<HTMLElement>(`section${needs}`)].map((card) => card.dataset["subject"] ?? "");
+    const needs = NEEDS[all] ?? "";
+    const subjects = [...this.#page.querySelectorAll<HTMLElement>(needs)].map((card) => card.dataset["subject"] ?? "");
     const labs = `${subjects.length} ${subjects.length === 1 ? "lab" : "labs"}`;
     const question = {
       stop: `Stop ${labs}? What is on their machines is lost.`,

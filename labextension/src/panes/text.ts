@@ -83,8 +83,8 @@ export class TextView implements View {
     const keepAlive = window.setInterval(() => this.send(this.wire.keepAlive(this.size)), KEEP_ALIVE_MS);
     socket.onopen = () => {
       for (const message of this.wire.opened(this.size)) this.send(message);
-      // A console may have nothing to say. Staying open for a while is then its sign of life.
-      if (this.kind === "console") silence = window.setTimeout(() => this.silent(listener), SILENCE_MS);
+      // A console may have nothing to say, and who is watched may read. Staying open for a while is then the sign of life.
+      if (this.kind === "console" || this.watch) silence = window.setTimeout(() => this.silent(listener), SILENCE_MS);
     };
     socket.onmessage = (event: MessageEvent<ArrayBuffer | string>) => {
       if (typeof event.data === "string") return;

@@ -1,4 +1,4 @@
-"""One TLS port in front of several sites, as a proxy of an operator's would stand there: by name and by path.
+"""One TLS port in front of a service, as a proxy of an operator's would stand there.
 
 It speaks no HTTP but the head of each request: then bytes go both ways until one side ends, so that WebSockets pass.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import ipaddress
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,40 +19,27 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-Place = Path | int
-"""A unix socket, or a port of this machine."""
-Route = Callable[[str, str], Place]
-"""From a request's host and path to who answers it."""
-
 
 @dataclass
 class Front:
-    """A running front; `route` may be set later."""
+    """A running front of the service at the port `to`."""
 
-    route: Route | None = None
+    to: int
     port: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, which carries one request."""
-        assert self.route is not None
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines[1:]}
-            place = self.route(headers["host"].split(":")[0], lines[0].split()[1])
-            if "upgrade" not in headers:
+            if not any(line.lower().startswith("upgrade:") for line in lines):
                 lines = [line for line in lines if not line.lower().startswith("connection:")]
                 lines.insert(1, "Connection: close")
-            opened = asyncio.open_unix_connection(place) if isinstance(place, Path) else _local(place)
-            inner_reader, inner_writer = await opened
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
             inner_writer.write("\r\n".join(lines).encode("latin-1"))
             both = [_copy(reader, inner_writer), _copy(inner_reader, writer)]
             await asyncio.wait([asyncio.ensure_future(one) for one in both], return_when=asyncio.FIRST_COMPLETED)
             inner_writer.close()
         writer.close()
-
-
-async def _local(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,11 +50,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def running_front(folder: Path) -> Iterator[Front]:
-    """A front with a certificate that nobody has signed but itself."""
+def running_front(folder: Path, to: int) -> Iterator[Front]:
+    """A front with a certificate that nobody has signed but itself: `tls.pem` in the folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(folder))
-    front, ready, loop = Front(), threading.Event(), asyncio.new_event_loop()
+    front, ready, loop = Front(to), threading.Event(), asyncio.new_event_loop()
     servers: list[asyncio.Server] = []
 
     async def listen() -> None:
@@ -104,7 +92,8 @@ def certificate(folder: Path) -> Path:
     )
     day = datetime.timedelta(days=1)
     built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    names = x509.SubjectAlternativeName([x509.DNSName("moodle.test"), x509.DNSName("tool.example")])
+    hosts = [x509.DNSName(host) for host in ("moodle.test", "localhost")]
+    names = x509.SubjectAlternativeName([*hosts, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     built = built.serial_number(1).not_valid_before(now - day).not_valid_after(now + day).add_extension(names, False)
     signed = built.sign(key, hashes.SHA256())
     plain = serialization.NoEncryption()
