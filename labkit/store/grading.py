@@ -56,8 +56,8 @@ ITEMS = """
     DROP TRIGGER grade_after_new_line_item;
     CREATE TRIGGER grade_after_new_line_item AFTER UPDATE OF line_item, activity ON resource_link
     WHEN NEW.line_item != '' AND (NEW.line_item != OLD.line_item OR NEW.activity != OLD.activity) BEGIN
-        UPDATE grade SET state = 'waiting', reason = '', attempts = 0, due = 0, since = unixepoch(), sent = NULL,
-            shown = NULL, version = version + 1
+        UPDATE grade SET state = 'waiting', reason = '', attempts = 0, due = 0,
+            since = CAST(strftime('%s', 'now') AS REAL), sent = NULL, shown = NULL, version = version + 1
         WHERE work IN (SELECT id FROM work WHERE activity = NEW.activity)
             AND given IS NOT NULL AND item NOT IN ('', NEW.line_item);
     END;
