@@ -35,13 +35,14 @@ from labkit.settings import Settings
 from labkit.store import LabRow, Retention, SqliteStore
 from labkit.store import backup as copy_of_store
 from labkit.store import restore as restore_store
-from labkit.templates import Template, load
+from labkit.templates import Available, Template, available, load
 from labkit.tickets import jwks
 
 __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 
 _LOOK_SECONDS = 2.0
 """For how long events are waited for before it is seen to that somebody works at all."""
+_GONE_SECONDS = 0.2
 _POLL_SECONDS = 0.5
 """How often is asked where it cannot be waited."""
 
@@ -93,6 +94,14 @@ def exported_results(
 def result_keys(settings: Settings) -> Mapping[str, Any]:
     """The public keys by which this installation's results are verified, as a JSON Web Key Set."""
     return jwks([Keyring(settings).results])
+
+
+def startable(settings: Settings) -> list[Available]:
+    """The templates that can be started by name: those of the service where labs are a service's. Starts nothing."""
+    if not settings.url:
+        return available(settings.templates_dir)
+    offers = open_labs(settings).templates(local_principal())
+    return [Available(offer.name, offer.title, "service", Path()) for offer in offers]
 
 
 def wake(settings: Settings) -> None:
@@ -300,6 +309,20 @@ def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Calla
     ending = running_labs(settings) - set(keep)
     if ending:
         end_labs(settings, ending, progress=progress)
+
+
+def abandon(settings: Settings) -> None:
+    """End all that runs here at once: the embedded engine's labs are lost, and noted so; those on a cluster go on."""
+    if launcher.status(settings) is None:
+        return
+    try:
+        if chosen(settings) == settings.engine_kubeconfig:
+            cluster = Cluster(chosen(settings))
+            there = [names.namespace_of(row.id) for row in labs_in_use(settings)]
+            while there := [name for name in there if cluster.delete("Namespace", None, name)]:
+                time.sleep(_GONE_SECONDS)
+    finally:
+        launcher.stop(settings)
 
 
 def end_labs(settings: Settings, ending: Collection[str], *, progress: Callable[[str], None]) -> None:

@@ -6,13 +6,14 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import distributions, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,18 @@ _HANDED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
 _HANDED_ON_PREFIXES = ("LC_", "XDG_", "PYTHON", "LABKIT_", "KUBERNETES_SERVICE_")
+_OF_ENGINE = 'extra == "engine"'
 _HOPELESS_RESTARTS = 4
 """A child that ended as often without ever being ready will not mend itself while somebody waits."""
 Status = Mapping[str, Any]
+
+
+def gateway_root(settings: Settings) -> str:
+    """Where on this computer the gateway says that it listens; "" where it does not say."""
+    try:
+        return f"http://127.0.0.1:{json.loads(settings.gateway_endpoint.read_text())['port']}/"
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def status(settings: Settings) -> Status | None:
@@ -57,9 +67,22 @@ def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: No
             _stop(settings)
             found = None
         if found is None:
+            _check_engine(settings)
             progress("Starting labkit's engine, controller and gateway.")
             _spawn(settings)
         return _wait_until_ready(settings)
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raises SetupError where the embedded engine is wanted, and is not installed."""
+    wanted = [line for line in requires("labkit") or () if _OF_ENGINE in line.replace("'", '"')]
+    names = [found[0] for line in wanted if (found := re.match(r"[\w.-]+", line))]
+    lacking = [name for name in names if not any(distributions(name=name))]
+    if lacking and chosen(settings) == settings.engine_kubeconfig:
+        raise SetupError(
+            f"the embedded engine is not installed (there is no {', '.join(lacking)}): `pip install 'labkit[engine]'`, "
+            "or name a cluster (LABKIT_KUBECONFIG) or a service (LABKIT_URL)"
+        )
 
 
 def here(settings: Settings) -> None:
@@ -80,6 +103,7 @@ def serve(settings: Settings, port: int, more: Sequence[Child]) -> int:
     with _only_one(settings):
         if _lock_is_held(settings.state_dir / "supervisor.lock"):
             raise SetupError("labkit runs here already: end it with `labkit engine down --keep-labs` first")
+    _check_engine(settings)
     kept = {**_handed_on(os.environ), **settings.environment()}
     os.environ.clear()
     os.environ.update(kept)

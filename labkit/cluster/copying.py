@@ -6,10 +6,11 @@ import contextlib
 import os
 import posixpath
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
+from typing import Protocol
 
-from labkit.cluster.sftp import PIECE, Entry, Files
+from labkit.cluster.sftp import PIECE, Entry
 from labkit.errors import FileRefused, NotFound
 
 Tell = Callable[[str, int, int], None]
@@ -17,7 +18,33 @@ Tell = Callable[[str, int, int], None]
 _MOST = 100_000
 
 
-async def upload(files: Files, local: Path, remote: str, tell: Tell, *, recursive: bool = False) -> list[str]:
+class Place(Protocol):
+    """A machine's files, whatever carries them (`sftp.Files` is one)."""
+
+    async def stat(self, path: str) -> Entry: ...
+
+    async def size(self, path: str) -> int: ...
+
+    async def entries(self, path: str, most: int) -> list[Entry]: ...
+
+    def read(self, path: str, size: int) -> AsyncGenerator[bytes, None]: ...
+
+    async def write(
+        self,
+        path: str,
+        pieces: AsyncIterator[bytes],
+        *,
+        expected: int = 0,
+        limit: int | None = None,
+        mode: int | None = None,
+    ) -> int: ...
+
+    async def vacant(self, path: str) -> bool: ...
+
+    async def make_folder(self, path: str) -> None: ...
+
+
+async def upload(files: Place, local: Path, remote: str, tell: Tell, *, recursive: bool = False) -> list[str]:
     """Copy `local` to the machine, into `remote` where that is a folder. What was left out: neither file nor folder.
 
     Raises FileRefused, MachineUnreachable, NotFound, and OSError for what cannot be read here.
@@ -29,7 +56,7 @@ async def upload(files: Files, local: Path, remote: str, tell: Tell, *, recursiv
     return await _up(files, local, await _into(files, remote, local.resolve().name), tell)
 
 
-async def _up(files: Files, local: Path, remote: str, tell: Tell) -> list[str]:
+async def _up(files: Place, local: Path, remote: str, tell: Tell) -> list[str]:
     if local.is_dir():
         if await files.vacant(remote):
             await files.make_folder(remote)
@@ -57,7 +84,7 @@ async def _pieces(local: Path, size: int, tell: Tell) -> AsyncIterator[bytes]:
             tell(local.name, done, size)
 
 
-async def _into(files: Files, remote: str, name: str) -> str:
+async def _into(files: Place, remote: str, name: str) -> str:
     try:
         return posixpath.join(remote, name) if (await files.stat(remote)).kind == "folder" else remote
     except FileRefused as error:
@@ -66,7 +93,7 @@ async def _into(files: Files, remote: str, name: str) -> str:
         return remote
 
 
-async def download(files: Files, remote: str, local: Path, tell: Tell, *, recursive: bool = False) -> list[str]:
+async def download(files: Place, remote: str, local: Path, tell: Tell, *, recursive: bool = False) -> list[str]:
     """Copy what is at `remote` here, into `local` where that is a folder. What was left out, as in `upload`."""
     found = await files.stat(remote)
     if found.kind == "folder" and not recursive:
@@ -77,7 +104,7 @@ async def download(files: Files, remote: str, local: Path, tell: Tell, *, recurs
     return await _down(files, remote, found, local / name if local.is_dir() else local, tell)
 
 
-async def _down(files: Files, remote: str, found: Entry, local: Path, tell: Tell) -> list[str]:
+async def _down(files: Place, remote: str, found: Entry, local: Path, tell: Tell) -> list[str]:
     if found.kind != "folder":
         if found.kind != "file":
             return [remote]
@@ -98,7 +125,7 @@ async def _down(files: Files, remote: str, found: Entry, local: Path, tell: Tell
     return left
 
 
-async def _fetch(files: Files, remote: str, found: Entry, local: Path, tell: Tell) -> None:
+async def _fetch(files: Place, remote: str, found: Entry, local: Path, tell: Tell) -> None:
     draft = local.with_name(f".labkit-{secrets.token_hex(8)}.part")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, found.mode & 0o777), "wb") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import shlex
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from labkit import app
+from labkit import app, launcher
 from labkit.commands.output import ago, as_json, print_json, print_table, until, watch
 from labkit.errors import Conflict, LabkitError, NotFound, SetupError
 from labkit.folders import make_private
@@ -204,11 +203,9 @@ def _url(session: Session, link: PaneLink) -> str:
 
 
 def _gateway(settings: Settings) -> str:
-    try:
-        port = json.loads(settings.gateway_endpoint.read_text())["port"]
-    except (OSError, ValueError, KeyError) as error:
-        raise SetupError("the gateway does not run; start it with `labkit engine up`") from error
-    return f"http://127.0.0.1:{port}/"
+    if not (root := launcher.gateway_root(settings)):
+        raise SetupError("the gateway does not run; start it with `labkit engine up`")
+    return root
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})

@@ -60,29 +60,34 @@ def stop(lab: str, yes: bool, as_json: bool) -> None:
     _operate(session, lambda: session.labs.stop(session.principal, lab), as_json=as_json)
 
 
+machine_option = click.option("--machine", help="Only this machine.")
+
+
 @click.command()
 @lab_argument
 @click.option("--off", is_flag=True, help="Take no memory meanwhile: it is kept on the disk, or (on a cluster) lost.")
+@machine_option
 @as_json
-def pause(lab: str, off: bool, as_json: bool) -> None:
-    """Freeze a lab's machines; their memory stays in use. Containers go on.
+def pause(lab: str, off: bool, machine: str | None, as_json: bool) -> None:
+    """Freeze a lab's machines, or one; their memory stays in use. Containers go on.
 
     With --off, the embedded engine puts machines whose disks would be lost away with their memory; others are switched
     off. A cluster cannot keep memory: it refuses where a disk would be lost.
     """
     session = Session()
     lab = session.find(lab)
-    _operate(session, lambda: session.labs.pause(session.principal, lab, off=off), as_json=as_json)
+    _operate(session, lambda: session.labs.pause(session.principal, lab, off=off, machine=machine), as_json=as_json)
 
 
 @click.command()
 @lab_argument
+@machine_option
 @as_json
-def resume(lab: str, as_json: bool) -> None:
-    """Let a paused lab go on."""
+def resume(lab: str, machine: str | None, as_json: bool) -> None:
+    """Let a paused lab go on, or one of its machines."""
     session = Session()
     lab = session.find(lab)
-    _operate(session, lambda: session.labs.resume(session.principal, lab), as_json=as_json)
+    _operate(session, lambda: session.labs.resume(session.principal, lab, machine=machine), as_json=as_json)
 
 
 @click.command()

@@ -1,17 +1,26 @@
-"""A machine's files, from a notebook: over SFTP, as the learner. What is written is complete or not there."""
+"""A machine's files, from a notebook, as the learner. What is written is complete or not there."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from labkit.errors import FileRefused, LabkitError
 from labkit.jupyter.session import labs, principal, wait_for
 from labkit.jupyter.shown import Table
 from labkit.manifests import names
+from labkit.model import Login
+from labkit.remote.client import service_of
+from labkit.settings import load
+
+if TYPE_CHECKING:
+    from labkit.cluster.copying import Place
+    from labkit.cluster.sftp import Entry
+    from labkit.cluster.streams import StreamTarget
 
 T = TypeVar("T")
 _MOST_TEXT = 16 << 20
@@ -31,9 +40,8 @@ class Files:
 
     def list(self, path: str = ".") -> Table:
         """What is in a folder: a table with name, kind, size and time of each entry (`.rows`)."""
-        from labkit.cluster import sftp
 
-        async def ask(files: sftp.Files) -> list[sftp.Entry]:
+        async def ask(files: Place) -> list[Entry]:
             return await files.entries(path, _MOST_LISTED)
 
         rows = [
@@ -44,9 +52,9 @@ class Files:
 
     def get(self, path: str, to: str | Path = ".") -> Path:
         """Copy a file or folder of the machine here, into `to` where that is a folder; where it is now."""
-        from labkit.cluster import copying, sftp
+        from labkit.cluster import copying
 
-        async def ask(files: sftp.Files) -> list[str]:
+        async def ask(files: Place) -> list[str]:
             return await copying.download(files, path, Path(to), _silent, recursive=True)
 
         inside = Path(to) / Path(path.rstrip("/")).name if Path(to).is_dir() else Path(to)
@@ -55,18 +63,17 @@ class Files:
 
     def put(self, source: str | Path, to: str = ".") -> None:
         """Copy a file or folder from here to the machine, into `to` where that is a folder."""
-        from labkit.cluster import copying, sftp
+        from labkit.cluster import copying
 
-        async def ask(files: sftp.Files) -> list[str]:
+        async def ask(files: Place) -> list[str]:
             return await copying.upload(files, Path(source), to, _silent, recursive=True)
 
         _complete(self._with(ask))
 
     def read_text(self, path: str) -> str:
         """The text of a file (UTF-8; what is none becomes �), of 16 MiB at most."""
-        from labkit.cluster import sftp
 
-        async def ask(files: sftp.Files) -> bytes:
+        async def ask(files: Place) -> bytes:
             size = await files.size(path)
             if size > _MOST_TEXT:
                 raise FileRefused(f"{path} is larger than {_MOST_TEXT >> 20} MiB; copy it with get()", "too-large")
@@ -76,14 +83,12 @@ class Files:
 
     def write_text(self, path: str, text: str) -> None:
         """Write a file, whole or not at all; one that is there is replaced and keeps its permissions."""
-        from labkit.cluster import sftp
-
         data = text.encode()
 
         async def pieces() -> AsyncIterator[bytes]:
             yield data
 
-        async def ask(files: sftp.Files) -> int:
+        async def ask(files: Place) -> int:
             return await files.write(path, pieces(), expected=len(data))
 
         self._with(ask)
@@ -91,22 +96,35 @@ class Files:
     def __repr__(self) -> str:
         return f"<files of machine {self._machine}: list, get, put, read_text, write_text>"
 
-    def _with(self, ask: Callable[..., Awaitable[T]]) -> T:
+    def _with(self, ask: Callable[[Place], Awaitable[T]]) -> T:
         """What `ask` finds in a session with the machine's files."""
-        from labkit.cluster import sftp
-
-        found, who = labs(), principal()
-        login = found.login(who, self._lab, self._machine)
-        way = found.port(who, self._lab, self._machine, names.SSH_PORT)
+        opened = self._opened()
 
         async def session() -> T:
-            async with sftp.files(await asyncio.to_thread(way), login, self._machine) as files:
+            async with opened as files:
                 return await ask(files)
 
         try:
             return wait_for(session())
         except OSError as error:
             raise LabkitError(f"{error.filename or self._machine}: {error.strerror or error}") from error
+
+    def _opened(self) -> AbstractAsyncContextManager[Place]:
+        """The machine's files: over SFTP, or through the gateway of the service whose lab it is."""
+        found, who, url = labs(), principal(), load().url
+        if service_of(found):
+            from labkit.remote.files import GatewayFiles
+
+            return nullcontext(GatewayFiles(url, found, who, self._lab, self._machine))
+        login = found.login(who, self._lab, self._machine)
+        return self._over_sftp(found.port(who, self._lab, self._machine, names.SSH_PORT), login)
+
+    @asynccontextmanager
+    async def _over_sftp(self, way: Callable[[], StreamTarget], login: Login) -> AsyncIterator[Place]:
+        from labkit.cluster import sftp
+
+        async with sftp.files(await asyncio.to_thread(way), login, self._machine) as files:
+            yield files
 
 
 def _silent(name: str, done: int, size: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from IPython.display import display
 
+from labkit.app import startable
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.instructions import PageModel
 from labkit.jupyter.machines import Machines
@@ -16,7 +17,6 @@ from labkit.jupyter.shown import Checked, Progress, Shown, Table, span
 from labkit.jupyter.widgets import LabView
 from labkit.model import LabStatus, Operation
 from labkit.settings import load
-from labkit.templates import available
 from labkit.view import View
 from labkit.wording import did_you_mean
 
@@ -200,7 +200,8 @@ def start(template: str, *, activity: str | None = None, wait: bool = True) -> L
     lab = Lab(operation.lab)
     if wait:
         _, place = watch(operation, f"Starting {lab.status.title}")
-        place.update(lab.view)  # type: ignore[no-untyped-call]
+        if place is not None:
+            place.update(lab.view)  # type: ignore[no-untyped-call]
     else:
         display(lab.view)  # type: ignore[no-untyped-call]
     return lab
@@ -233,7 +234,7 @@ class Templates(Shown, Mapping[str, str]):
     """The templates that can be started here: titles by name. Tab completes names: ``labkit.templates()["<Tab>``."""
 
     def __init__(self) -> None:
-        self._found = {one.name: one for one in available(load().templates_dir)}
+        self._found = {one.name: one for one in startable(load())}
 
     def __getitem__(self, name: str) -> str:
         if name not in self._found:

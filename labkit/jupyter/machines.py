@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 
 from IPython.display import Image
 
+from labkit import launcher
 from labkit.errors import LabkitError, NotBuilt, NotFound, SetupError
 from labkit.jupyter import running
 from labkit.jupyter.files import Files
@@ -17,6 +20,7 @@ from labkit.jupyter.shown import Output, Shown, Table
 from labkit.jupyter.widgets import LabView
 from labkit.manifests import names
 from labkit.model import LabStatus, MachineStatus, Pane, PaneLink, PaneType
+from labkit.remote.client import service_of
 from labkit.settings import load
 from labkit.wording import did_you_mean
 
@@ -28,8 +32,8 @@ Shows = Callable[[dict[str, str]], LabView]
 class Machine:
     """One machine of a lab: run commands in it, look at it, reset it.
 
-    ``web.run("ip a")``, ``web.terminal()``, ``web.vnc()``, ``web.open("site")``, ``web.screenshot()``, ``web.reset()``,
-    ``web.files.read_text("notes.txt")``. `web.status` has its state and address.
+    ``web.run("ip a")``, ``web.terminal()``, ``web.vnc()``, ``web.open("site")``, ``web.screenshot()``, ``web.pause()``,
+    ``web.resume()``, ``web.reset()``, ``web.files.read_text("notes.txt")``. `web.status` has its state and address.
     """
 
     def __init__(self, lab: str, name: str, show: Shows) -> None:
@@ -48,8 +52,9 @@ class Machine:
     def run(self, command: str, *, stdin: str = "", timeout: float | None = None, quiet: bool = False) -> Output:
         """Run a shell command as the machine's first user, and show what it says while it runs.
 
-        Gives its text and exit status (`.text`, `.status`, `.ok`). Interrupting the kernel ends the command. In a
-        container, which has no SSH server, it runs as root and is shown when it has ended.
+        Gives its text and exit status (`.text`, `.status`, `.ok`). Interrupting the kernel ends the command. A
+        container, which has no SSH server, runs it as root. There, and where labs are a service's, it is shown when it
+        has ended, 16 KiB of each output; a service waits for a minute, and runs none in containers.
 
         Raises MachineUnreachable where nothing answers; LabkitError after `timeout` seconds.
         """
@@ -57,7 +62,7 @@ class Machine:
         try:
             login = found.login(who, self.lab, self.name)
         except NotBuilt:
-            return self._in_container(command, stdin, timeout, quiet)
+            return self._at_its_end(command, stdin, timeout, quiet, as_learner=service_of(found) is not None)
         way = found.port(who, self.lab, self.name, names.SSH_PORT)
         return running.run(way, login, self.name, command, stdin=stdin, timeout=timeout, quiet=quiet)
 
@@ -83,6 +88,14 @@ class Machine:
         link = labs().pane_link(principal(), self.lab, self.name, self._find(PaneType.VNC).name)
         return Image(data=_from_gateway(link, "screenshot"))  # type: ignore[no-untyped-call]
 
+    def pause(self, *, off: bool = False) -> None:
+        """Freeze the machine; with `off`, it takes no memory (on a cluster: where no disk is lost). Not a container."""
+        watch(labs().pause(principal(), self.lab, off=off, machine=self.name), f"Pausing {self.name}")
+
+    def resume(self) -> None:
+        """Let the machine go on."""
+        watch(labs().resume(principal(), self.lab, machine=self.name), f"Resuming {self.name}")
+
     def reset(self) -> None:
         """Make the machine anew: what was written to its disk is lost. Waits until it can be used."""
         watch(labs().reset(principal(), self.lab, machine=self.name), f"Resetting {self.name}")
@@ -97,16 +110,18 @@ class Machine:
                     return pane
         raise NotFound(f"machine {self.name} has no pane of type {types[0].value}")
 
-    def _in_container(self, command: str, stdin: str, timeout: float | None, quiet: bool) -> Output:
+    def _at_its_end(self, command: str, stdin: str, timeout: float | None, quiet: bool, *, as_learner: bool) -> Output:
         if stdin:
-            raise NotBuilt(f"machine {self.name} is a container: commands in it cannot be given input")
-        done = labs().execute(principal(), self.lab, self.name, command, timeout=timeout or 600)
-        if done.status is None:
-            raise LabkitError("the command did not end in time")
-        text = done.stdout + done.stderr
+            raise NotBuilt(f"commands in machine {self.name} cannot be given input: it is a container, or a service's")
+        begun, who = time.monotonic(), principal()
+        done = labs().execute(who, self.lab, self.name, command, timeout=timeout or 600, as_learner=as_learner)
+        took = time.monotonic() - begun
         if not quiet:
-            print(text, end="")
-        return Output(done.status, text, 0.0)
+            print(done.stdout, end="")
+            print(done.stderr, end="", file=sys.stderr)
+        if done.status is None:
+            raise LabkitError(f"the command did not end within {took:.0f} s")
+        return Output(done.status, done.stdout + done.stderr, took)
 
     def __repr__(self) -> str:
         one = self.status
@@ -150,8 +165,10 @@ class Machines(Shown, Mapping[str, Machine]):
 def _from_gateway(link: PaneLink, what: str) -> bytes:
     """What the gateway answers to a pane's ticket. Raises SetupError, LabkitError."""
     try:
-        root = link.root or f"http://127.0.0.1:{json.loads(load().gateway_endpoint.read_text())['port']}/"
-        request = urllib.request.Request(root + link.path + what, headers={"Labkit-Ticket": link.ticket})  # noqa: S310
+        root = load().url or launcher.gateway_root(load())
+        request = urllib.request.Request(  # noqa: S310 - http, as below
+            f"{root.rstrip('/')}/{link.path}{what}", headers={"Labkit-Ticket": link.ticket}
+        )
         with urllib.request.urlopen(request, timeout=_GATEWAY_SECONDS) as answer:  # noqa: S310 - http, as above
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
@@ -159,5 +176,6 @@ def _from_gateway(link: PaneLink, what: str) -> bytes:
             body = error.read()
         said = json.loads(body).get("error", "") if body.startswith(b"{") else ""
         raise LabkitError(str(said) or f"the gateway refused it (HTTP {error.code})") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise SetupError("the gateway does not answer; `labkit engine up` starts it") from error
+    except (OSError, ValueError) as error:
+        remedy = f"is {load().url} right?" if load().url else "`labkit engine up` starts it"
+        raise SetupError(f"the gateway does not answer; {remedy}") from error

@@ -39,14 +39,15 @@ def principal() -> Principal:
     return app.local_principal()
 
 
-def watch(operation: Operation, title: str) -> tuple[Operation, DisplayHandle]:
-    """Draw an operation's progress until its end: the operation as it ended, and the place where it was drawn.
+def watch(operation: Operation, title: str) -> tuple[Operation, DisplayHandle | None]:
+    """Draw an operation's progress until its end: the operation as it ended, and the place where it was drawn (None in
+    plain Python, which has none).
 
     Raises LabkitError where it failed.
     """
     found = labs()
     progress = StartProgress(title)
-    place: DisplayHandle = display(progress, display_id=True)  # type: ignore[no-untyped-call]
+    place: DisplayHandle | None = display(progress, display_id=True)  # type: ignore[no-untyped-call]
     try:
         for event in app.follow(found, principal(), operation, load()):
             progress.tell(event)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from labkit import app
+from labkit import app, launcher
 from labkit.errors import LabkitError, SetupError
 from labkit.model import Event
 from labkit.settings import load
@@ -114,6 +114,8 @@ class LabView(anywidget.AnyWidget):
                 reply["result"] = {"type": mimetypes.guess_type(path)[0] or "application/octet-stream"}
             else:
                 reply["result"] = self._lab.handle(method, params)
+                if method == "pane_link":  # for a link, where the notebook's page is none of Jupyter's
+                    reply["result"]["direct"] = launcher.gateway_root(load())
                 if "operation" in params or "operation" in reply["result"]:
                     app.wake(load())  # somebody must be there to do it
         except LabkitError as error:

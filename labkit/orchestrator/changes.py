@@ -27,30 +27,44 @@ _API = "snapshot.kubevirt.io/v1beta1"
 
 
 def pause(work: Work) -> Result:
-    """Freeze every running VM: memory stays in use, clocks stand still. Containers go on.
+    """Freeze every running VM (the argument `machine`: only that one): memory stays in use, clocks stand still.
+    Containers go on. The lab is paused where no VM runs any more.
 
     With the argument `off` they take no memory meanwhile: those with a disk that would be lost are put away with their
     memory, where the engine can do that, and else it is refused; the others are switched off.
     """
     if work.operation.arguments.get("off"):
         return _switch_off(work)
-    running = _vms_in(work, MachineState.RUNNING)
-    for name in running:
+    chosen = _chosen(work, _vms_in(work, MachineState.RUNNING))
+    for name in chosen:
         work.around.cluster.act(work.namespace, name, "pause")
-    work.around.store.want(work.row.id, "paused")
-    work.say("paused", f"Paused: {_listed(running)}", 1.0)
+    _want_paused(work, chosen)
+    work.say("paused", f"Paused: {_listed(chosen)}", 1.0)
     return None
+
+
+def _want_paused(work: Work, machines: Collection[str]) -> None:
+    """The lab is to be paused: all of it, or so much that no VM runs but these."""
+    whole = "machine" not in work.operation.arguments
+    if whole or set(_vms_in(work, MachineState.RUNNING)) <= set(machines):
+        work.around.store.want(work.row.id, "paused")
+
+
+def _chosen(work: Work, machines: Iterable[str]) -> list[str]:
+    """Of these machines, those that the operation is about."""
+    return [name for name in machines if work.operation.arguments.get("machine") in (None, name)]
 
 
 def _switch_off(work: Work) -> Result:
     vms = _vms(work)
+    vms = {name: vms[name] for name in _chosen(work, vms)}
     losing = [name for name, vm in vms.items() if disks.lost(vm)]
     if losing and not work.around.cluster.keeps_memory():
         raise Conflict(
             f"what was written to the disks of {_listed(losing)} would be lost by switching off, and a cluster does "
             "not keep a machine's memory, as the embedded engine does: pause without 'off', which freezes the machines"
         )
-    work.around.store.want(work.row.id, "paused")
+    _want_paused(work, vms)
     for name in losing:
         work.go_on()
         work.around.cluster.act(work.namespace, name, PUT_AWAY)
@@ -65,16 +79,17 @@ def _switch_off(work: Work) -> Result:
 
 
 def resume(work: Work) -> Result:
-    """Let every paused VM go on, and switch on what is off."""
-    cluster, paused = work.around.cluster, _vms_in(work, MachineState.PAUSED)
+    """Let every paused VM go on, and switch on what is off (the argument `machine`: only that one)."""
+    cluster, paused = work.around.cluster, _chosen(work, _vms_in(work, MachineState.PAUSED))
     for name in paused:
         cluster.act(work.namespace, name, "unpause")
-    halted = [name for name, vm in _vms(work).items() if vm["spec"].get("runStrategy") == "Halted"]
+    vms = _vms(work)
+    halted = [name for name in _chosen(work, vms) if vms[name]["spec"].get("runStrategy") == "Halted"]
     for name in halted:
         cluster.merge("VirtualMachine", work.namespace, name, _RUN)
     work.around.store.want(work.row.id, "running")
     if halted:
-        wait_until_usable(work, work.template)
+        wait_until_usable(work, work.template, halted)
     work.say("running", f"Running again: {_listed([*paused, *halted])}", 1.0)
     return None
 

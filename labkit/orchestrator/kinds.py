@@ -32,7 +32,7 @@ HANDLERS: Mapping[OperationKind, Callable[[Work], Result]] = {
 _LIVE = frozenset({LabState.RUNNING, LabState.PAUSED})
 ALLOWED_STATES: Mapping[OperationKind, frozenset[LabState]] = {
     OperationKind.PAUSE: frozenset({LabState.RUNNING}),
-    OperationKind.RESUME: frozenset({LabState.PAUSED}),
+    OperationKind.RESUME: _LIVE,
     OperationKind.RESET: _LIVE,
     OperationKind.SNAPSHOT: _LIVE,
     OperationKind.RESTORE: _LIVE,

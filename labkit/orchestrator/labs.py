@@ -57,14 +57,14 @@ class Labs(Protocol):
     def stop(self, principal: Principal, lab: str) -> Operation:
         """End a lab: machines and their disks go, ticks and results stay."""
 
-    def pause(self, principal: Principal, lab: str, *, off: bool = False) -> Operation:
-        """Freeze a lab's machines; with `off`, they take no memory meanwhile.
+    def pause(self, principal: Principal, lab: str, *, off: bool = False, machine: str | None = None) -> Operation:
+        """Freeze a lab's machines, or one; with `off`, they take no memory meanwhile.
 
         On a cluster that switches them off, and fails where a disk would be lost.
         """
 
-    def resume(self, principal: Principal, lab: str) -> Operation:
-        """Let a paused lab go on."""
+    def resume(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
+        """Let a paused lab go on, or one of its machines."""
 
     def reset(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
         """Make a lab's machines, or one, anew: what was written to their disks is lost."""
@@ -183,8 +183,11 @@ class Labs(Protocol):
     def credentials(self, principal: Principal, lab: str) -> list[Credential]:
         """How the learner signs in to the lab's machines."""
 
-    def execute(self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float) -> ssh.Completed:
-        """Run a shell command as root in a machine: operators only."""
+    def execute(
+        self, principal: Principal, lab: str, machine: str, command: str, *, timeout: float, as_learner: bool = False
+    ) -> ssh.Completed:
+        """Run a shell command in a machine as root: operators only; or `as_learner`, who is its first user: whoever the
+        lab belongs to, not in a container. Of each output, 16 KiB are told."""
 
     def login(self, principal: Principal, lab: str, machine: str) -> Login:
         """How to sign in to a running machine over SSH, as the learner. NotBuilt for a container."""

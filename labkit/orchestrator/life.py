@@ -9,12 +9,24 @@ from functools import partial
 
 from labkit.errors import Conflict, LabkitError, NotFound
 from labkit.manifests import names
-from labkit.model import Event, LabStatus, Offer, Operation, OperationKind, Principal, Role, Snapshot
+from labkit.model import (
+    Event,
+    LabState,
+    LabStatus,
+    MachineState,
+    Offer,
+    Operation,
+    OperationKind,
+    Principal,
+    Role,
+    Snapshot,
+)
 from labkit.orchestrator import admission, lifetimes
 from labkit.orchestrator.asking import Asking
 from labkit.orchestrator.waiting import tell_place
 
 _LOOK_SECONDS = 0.04
+_STILL = (MachineState.PAUSED, MachineState.STOPPED)
 _SNAPSHOT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
 
 
@@ -49,11 +61,22 @@ class Life(Asking):
         self._store.want(lab, "ended")
         return self._store.queue(lab, OperationKind.STOP)
 
-    def pause(self, principal: Principal, lab: str, *, off: bool = False) -> Operation:
-        return self._queue(principal, lab, OperationKind.PAUSE, {"off": True} if off else None)
+    def pause(self, principal: Principal, lab: str, *, off: bool = False, machine: str | None = None) -> Operation:
+        if machine is not None and self._template(self._row(principal, lab)).machine(machine).type != "vm":
+            raise Conflict(f"machine {machine} is a container, which cannot be paused")
+        given = ({"off": True} if off else {}) | ({"machine": machine} if machine else {})
+        return self._queue(principal, lab, OperationKind.PAUSE, given)
 
-    def resume(self, principal: Principal, lab: str) -> Operation:
-        return self._queue(principal, lab, OperationKind.RESUME)
+    def resume(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
+        row = self._row(principal, lab)
+        if machine is not None:
+            self._template(row).machine(machine)
+        status = self._status(row)
+        still = any(one.state in _STILL and machine in (None, one.name) for one in status.machines)
+        if status.state is LabState.RUNNING and not still:
+            what = f"machine {machine}" if machine else f"lab {lab}"
+            raise Conflict(f"{what} is not paused; to resume it, it must be")
+        return self._queue(principal, lab, OperationKind.RESUME, {"machine": machine} if machine else None)
 
     def reset(self, principal: Principal, lab: str, *, machine: str | None = None) -> Operation:
         if machine is not None:

@@ -55,6 +55,11 @@ def run(
     return until_done(_run(target, login, machine, command, stdin.encode(), time.monotonic() + timeout), still)
 
 
+def run_as(target: StreamTarget, login: Login, machine: str, command: str, *, timeout: float) -> Completed:
+    """The same as whom `login` signs in, with the machine's SSH server at `target`. Raises MachineUnreachable."""
+    return until_done(_run(target, login, machine, command, b"", time.monotonic() + timeout), lambda: None)
+
+
 def until_done(work: Coroutine[Any, Any, _T], still: Callable[[], None]) -> _T:
     """What asynchronous work in a machine gives; `still` is called all the while: what it raises ends it."""
     running = soon(work)

@@ -5,30 +5,34 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from labkit import app, launcher
-from labkit.app import Labs
-from labkit.errors import Conflict, Forbidden, LabkitError, NotBuilt, NotFound, SetupError, Unauthenticated
-from labkit.model import LabState, Operation, PaneMode, Principal, Role
+import labkit
+from labkit import launcher
+from labkit.errors import Conflict, FileRefused, Forbidden, LabkitError, NotBuilt, NotFound, SetupError, Unauthenticated
+from labkit.jupyter import session
+from labkit.jupyter.lab import Lab
+from labkit.model import LabState, PaneMode, Principal, Role
+from labkit.orchestrator.labs import Labs
 from labkit.remote.calls import TABLE, Api
 from labkit.remote.client import remote_labs
 from labkit.settings import load
 from labkit.view import View, Watch
-from tests.support.engine import EngineProcess, running_engine, until
+from tests.api.conftest import ADA, Served, ready
+from tests.support.engine import until
 from tests.support.home import LABKIT
-from tests.support.service import OPERATOR, Service
+from tests.support.jupyter import LOGIN, running_jupyter
+from tests.support.service import OPERATOR
 
-ADA, BOB = Principal("local", "ada"), Principal("local", "bob")
+BOB = Principal("local", "bob")
 WAYS = ("here", "from afar")
 SAMPLES = {
     "machine": "box", "pane": "terminal", "step": "note", "question": "view", "path": "media/box.svg", "seconds": 60.0,
@@ -36,73 +40,6 @@ SAMPLES = {
     "activity": "hello-lab", "begins": 0.0, "ends": None, "labs": 1, "spares": 0, "reservation": "r",
     "template": "none", "work": "w", "points": 1.0, "upload": "u",
 }  # fmt: skip
-
-
-@dataclass
-class Served:
-    """A service, and who asks it."""
-
-    home: Service
-    url: str
-    environment: dict[str, str]
-    process: subprocess.Popen[bytes]
-
-    def labs(self, who: Principal, way: str = "from afar") -> Any:
-        """`Labs` as somebody has them."""
-        if way == "here":
-            return self.home.labs
-        self.home.store.learner(who)
-        return remote_labs(self.url, self.home.store.add_token(who, scope="all", note="", expires=2e9)[1])
-
-    def done(self, labs: Labs, who: Principal, operation: Operation) -> Operation:
-        """The operation, followed to its end."""
-        for _ in app.follow(labs, who, operation, replace(self.home.settings, url=self.url)):
-            pass
-        return labs.operation(who, operation.id)
-
-    def children(self) -> dict[str, Any]:
-        """What the service runs, by name."""
-        found = launcher.status(self.home.settings) or {"children": []}
-        return {child["name"]: child for child in found["children"]}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EngineProcess]:
-    with running_engine() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def served(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = Service(tmp_path_factory.mktemp("home"), engine.kubeconfig, idle_minutes="0.01", most_lab_hours="4")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {**os.environ, **home.settings.environment(), "LABKIT_TOKEN": "not for children"}
-    process = subprocess.Popen([LABKIT, "serve", "--port", str(port)], env=environment, stdout=subprocess.DEVNULL)
-    found = Served(home, f"http://127.0.0.1:{port}/", environment, process)
-    try:
-        until(lambda: ready(found), 60)
-        yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def ready(served: Served) -> bool:
-    try:
-        with urllib.request.urlopen(f"{served.url}readyz", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def lab(served: Served) -> str:
-    """Ada's lab, started from afar, and running."""
-    labs = served.labs(ADA)
-    operation = labs.start(ADA, "hello-lab")
-    assert served.done(labs, ADA, operation).state == "done"
-    return str(operation.lab)
 
 
 def arguments(call: Any, lab: str, operation: str) -> dict[str, Any]:
@@ -175,6 +112,72 @@ def test_a_view_is_answered(served: Served, lab: str, way: str) -> None:
     assert view.handle("status", {})["machines"][0]["state"] == "running"
 
 
+@pytest.fixture
+def notebook(served: Served, lab: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Ada's lab in a notebook, on a computer where nothing of labkit's runs."""
+    for name, value in {"HOME": str(tmp_path), "LABKIT_URL": served.url, "LABKIT_TOKEN": served.token(ADA)}.items():
+        monkeypatch.setenv(name, value)
+    session._opened.cache_clear()
+    yield labkit.start("hello-lab")
+    assert not (tmp_path / ".local/state/labkit/supervisor.lock").exists()
+    session._opened.cache_clear()
+
+
+def test_a_notebook_from_afar_has_the_services_lab_templates_and_steps(notebook: Lab, lab: str) -> None:
+    assert (notebook.id, labkit.labs()[0].id, notebook.status.state) == (lab, lab, "running")
+    assert {row[2] for row in labkit.templates()._table().rows} == {"service"}
+    assert (notebook.check("note").verdict, notebook.progress.done) == ("not_yet", ())
+    assert notebook.show().show == {"layout": "side by side"}
+    assert notebook.machines["box"].screenshot().data.startswith(b"\x89PNG")
+
+
+def test_a_command_from_a_notebook_from_afar_runs_as_the_learner_and_is_shown_at_its_end(
+    notebook: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = notebook.machines["box"]
+    capsys.readouterr()
+    done = box.run("id -un; echo fault >&2; exit 3")
+    assert (done.status, done.lines) == (3, ["student", "fault"])
+    assert capsys.readouterr() == ("student\n", "fault\n")
+    with pytest.raises(LabkitError, match="did not end within 1 s"):
+        box.run("sleep 9", timeout=1)
+    with pytest.raises(NotBuilt, match="cannot be given input"):
+        box.run("cat", stdin="typed")
+
+
+def test_nobody_runs_a_command_in_anothers_machine(served: Served, lab: str) -> None:
+    with pytest.raises(NotFound, match="there is no lab"):
+        served.labs(BOB).execute(BOB, lab, "box", "id", timeout=5, as_learner=True)
+
+
+def test_files_go_to_a_machine_and_come_back_from_a_notebook_from_afar(notebook: Lab, tmp_path: Path) -> None:
+    files = notebook.machines["box"].files
+    files.write_text("a note.txt", "größer\n")
+    assert files.read_text("a note.txt") == "größer\n"
+    (tmp_path / "up/in").mkdir(parents=True)
+    (tmp_path / "up/in/big").write_bytes(os.urandom(1 << 20))
+    files.put(tmp_path / "up")
+    assert files.get("up", tmp_path / "down").joinpath("in/big").read_bytes() == (tmp_path / "up/in/big").read_bytes()
+    assert {"a note.txt", "up"} <= {row[0] for row in files.list().rows}
+    with pytest.raises(FileRefused, match=r"there is no .*missing"):
+        files.read_text("missing")
+
+
+def test_jupyters_panels_and_panes_are_the_services(served: Served, notebook: Lab, tmp_path: Path) -> None:
+    names = ("HOME", "LABKIT_URL", "LABKIT_TOKEN")
+    (tmp_path / "jupyter").mkdir()
+    with running_jupyter(tmp_path / "jupyter", environ={name: os.environ[name] for name in names}) as jupyter:
+        offered = jupyter.json("GET", "labkit/api/templates")[1]["templates"]
+        assert {one["source"] for one in offered} == {"service"}
+        assert [one["id"] for one in jupyter.json("GET", "labkit/api/labs")[1]["labs"]] == [notebook.id]
+        asked = {"machine": "box", "pane": "terminal"}
+        link = jupyter.json("POST", f"labkit/api/labs/{notebook.id}/view/pane_link", asked)[1]
+        ticket = {**LOGIN, "Labkit-Ticket": link["ticket"]}
+        status, _, said = jupyter.ask("GET", f"labkit/{link['path']}state", **ticket)
+        assert (status, json.loads(said)["state"]) == (200, "running")
+        assert jupyter.ask("GET", f"labkit/files/{notebook.id}/box/folder?path=.", **ticket)[0] == 200
+
+
 def test_a_view_to_look_at_opens_panes_to_look_at_only(served: Served, lab: str) -> None:
     watch = Watch(served.home.labs, ADA, lab)
     link = watch.handle("pane_link", {"machine": "box", "pane": "terminal"})
@@ -219,8 +222,12 @@ def test_what_is_not_served_from_afar_says_so(served: Served, lab: str) -> None:
 
 
 def test_the_command_line_works_from_afar_and_starts_nothing(served: Served, lab: str, tmp_path: Path) -> None:
-    token = served.home.store.add_token(ADA, scope="all", note="", expires=2e9)[1]
-    afar = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "LABKIT_URL": served.url, "LABKIT_TOKEN": token}
+    afar = {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "LABKIT_URL": served.url,
+        "LABKIT_TOKEN": served.token(ADA),
+    }
     afar |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     words = [LABKIT, "open", "hello-lab", "--print"]
     done = subprocess.run(words, env=afar, capture_output=True, text=True, check=False)

@@ -65,7 +65,8 @@ def pictures() -> Path:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Keep a picture of the page where a test fails."""
     report = yield
-    page = getattr(item, "funcargs", {}).get("page")
+    given = getattr(item, "funcargs", {})
+    page = given.get("page") or getattr(given.get("place") or given.get("lesson"), "page", None)
     if page is not None and report.failed:
         page.screenshot(path=PICTURES / f"failed-{item.name}.png")
     return report

@@ -95,6 +95,51 @@ def test_the_side_panel_lists_the_lab_and_opens_its_screen(page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("^1 lab · .* left$"))).to_be_visible()
 
 
+def test_a_file_of_a_machine_is_opened_in_the_editor_and_saved(page: Page, home: Home) -> None:
+    page.get_by_role("region", name="Labs").get_by_role("button", name="Files").click()
+    files = page.get_by_role("region", name="Files of machines")
+    files.get_by_text("note.txt").dblclick()
+    editor = page.locator(".jp-FileEditor .cm-content")
+    expect(editor).to_contain_text("box")
+    editor.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("written in the editor")
+    page.keyboard.press("Control+S")
+    lab = home.json("list")[0]["id"]
+    for _ in eventually("the machine has what was written", 20):
+        if "written in the editor" in home.labkit("exec", lab, "box", "cat /home/student/note.txt").stdout:
+            break
+    assert home.labkit("exec", lab, "box", "stat -c %U /home/student/note.txt").stdout == "student\n"
+
+
+def test_what_the_machine_refuses_is_said_in_its_words(page: Page, home: Home) -> None:
+    lab = home.json("list")[0]["id"]
+    made = home.labkit(
+        "exec",
+        lab,
+        "box",
+        "cd /home/student; touch gone closed; chmod 600 closed; mkdir theirs; echo mine > theirs/kept",
+    )
+    assert made.returncode == 0, made.stderr
+    files, refused = page.get_by_role("region", name="Files of machines"), page.get_by_role("dialog")
+    files.get_by_title("Refresh").or_(files.get_by_role("button", name="Refresh")).first.click()
+    files.get_by_text("gone").wait_for()
+    home.labkit("exec", lab, "box", "rm /home/student/gone")
+    for name, why in (("gone", "There is no /home/student/gone"), ("closed", "may not do that")):
+        files.get_by_text(name, exact=True).dblclick()
+        expect(refused).to_contain_text(re.compile(why))
+        refused.get_by_role("button").last.click()
+    files.get_by_text("theirs", exact=True).dblclick()
+    files.get_by_text("kept", exact=True).dblclick()
+    expect(page.locator(".jp-FileEditor:visible .cm-content")).to_contain_text("mine")
+    page.locator(".jp-FileEditor:visible .cm-content").click()
+    page.keyboard.type("theirs")
+    page.keyboard.press("Control+S")
+    expect(refused).to_contain_text(re.compile("may not do that"))
+    refused.get_by_role("button").last.click()
+    page.locator("[data-id=labkit-panel]").click()
+
+
 def test_the_palette_has_a_command_for_each_template(page: Page) -> None:
     page.keyboard.press("Control+Shift+C")
     page.get_by_role("searchbox").or_(page.get_by_placeholder("SEARCH")).last.fill("two machines")
@@ -108,9 +153,12 @@ def test_after_a_reload_the_tabs_are_there_again_and_the_pane_connects(page: Pag
         if "box-vnc" in str(jupyter.json("GET", "lab/api/workspaces/default")[1]):
             break
     page.reload()
-    page.locator('iframe[title="box: Screen"]').wait_for()
+    page.get_by_role("tab", name="box: Screen").click()
     frame_of(page, "box: Screen")
-    assert before <= set(tabs(page))
+    for _ in eventually("all tabs are there", 30):
+        if before <= set(tabs(page)):
+            break
+    assert "note.txt" in before
     page.get_by_role("tab", name="Hello, machine").click()
     expect(page.get_by_text("2 of 4 steps")).to_be_visible()
 

@@ -10,18 +10,28 @@ from pathlib import Path
 import pytest
 
 from labkit.jupyter.server import ROUTES, activity
+from labkit.settings import load
 from tests.support.jupyter import LOGIN, Jupyter, running_jupyter
 
+YEAR = "2100"
 METHODS = ("GET", "POST", "PUT", "DELETE")
 PATHS = [re.sub(r"\(\(\?:panes.*", "panes/alab/m/console/stream", pattern) for pattern, _ in ROUTES]
 PATHS = [re.sub(r"\([^)]*\)", "alab", path) for path in PATHS]
+
+
+def typed_in(state: Path) -> dict[str, str]:
+    """Somebody's state folder, in whose panes somebody has typed in the year YEAR: the variable that names it."""
+    found = {"LABKIT_STATE_DIR": str(state)}
+    state.mkdir(mode=0o700)
+    load(found).activity_file.write_text(json.dumps({"alab": 4102444800.5}))
+    return found
 
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     """A server of somebody who has no lab, and no engine that could run one."""
     folder = tmp_path_factory.mktemp("jupyter")
-    nowhere = {"LABKIT_KUBECONFIG": str(folder / "none"), "LABKIT_STATE_DIR": str(folder / "state")}
+    nowhere = {"LABKIT_KUBECONFIG": str(folder / "none"), **typed_in(folder / "state")}
     (folder / "run").write_text("no folder, so that no gateway can be started")
     with running_jupyter(folder, environ={**nowhere, "LABKIT_RUNTIME_ROOT": str(folder / "run")}) as found:
         yield found
@@ -79,3 +89,12 @@ def test_typing_in_a_pane_counts_as_activity_and_a_broken_report_does_not(tmp_pa
     assert activity.last_use(report) == 1700000000.5
     report.write_text("[")
     assert activity.last_use(report) is None
+
+
+def test_typing_keeps_the_server_alive_where_its_operator_has_not_said_otherwise(
+    jupyter: Jupyter, tmp_path: Path
+) -> None:
+    assert jupyter.json("GET", "api/status")[1]["last_activity"].startswith(YEAR)
+    typed, config = typed_in(tmp_path / "state"), "c.LabkitServer.panes_keep_alive = False"
+    with running_jupyter(tmp_path, environ=typed, config=config) as other:
+        assert not other.json("GET", "api/status")[1]["last_activity"].startswith(YEAR)

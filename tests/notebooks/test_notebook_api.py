@@ -17,6 +17,7 @@ from traitlets.config import Config
 import labkit
 from labkit.errors import FileRefused, LabkitError, NotFound
 from labkit.jupyter import session
+from labkit.jupyter.files import Files
 from labkit.jupyter.lab import Lab
 from labkit.jupyter.machines import Machine
 from tests.support.home import eventually, new_home
@@ -142,6 +143,14 @@ def test_everything_reads_well_as_plain_text_and_no_text_becomes_html(lab: Lab, 
     assert "<b>" not in Table(("A",), [("<b>",)], empty="")._repr_mimebundle_()["text/html"]
 
 
+@pytest.mark.parametrize("thing", [labkit.start, labkit.labs, labkit.templates, labkit.step, Lab, Machine, Files])
+def test_everything_public_says_under_a_question_mark_what_it_does(thing: object, shell: InteractiveShell) -> None:
+    shell.user_ns["thing"] = thing
+    parts = [name for name in vars(thing) if not name.startswith("_")] if isinstance(thing, type) else []
+    asked = ["thing", *(f"thing.{name}" for name in parts)]
+    assert [one for one in asked if not shell.object_inspect(one)["docstring"]] == []
+
+
 @pytest.mark.filterwarnings("ignore:.*pending deprecation")
 def test_machines_labs_steps_and_templates_are_completed(lab: Lab, shell: InteractiveShell) -> None:
     shell.user_ns.update(machines=lab.machines, templates=labkit.templates(), labs=labkit.labs())
@@ -164,6 +173,13 @@ def test_the_magics_do_what_the_objects_do(
         shell.run_cell_magic("machine", "box", "exit 4")
     with pytest.raises(Exception, match="did you mean 'start'"):
         shell.run_line_magic("lab", "strat hello-lab")
+
+
+def test_a_machine_is_paused_and_goes_on(box: Machine) -> None:
+    box.pause()
+    assert box.status.state == "paused"
+    box.resume()
+    assert box.status.state == "running"
 
 
 def test_a_lab_ends_with_its_block(lab: Lab) -> None:

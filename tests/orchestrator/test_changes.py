@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import Conflict, NotFound
 from labkit.manifests import names
-from labkit.model import LabState, OperationKind, OperationState, Principal
+from labkit.model import LabState, MachineState, OperationKind, OperationState, Principal
 from tests.support.engine import EngineProcess, running_engine, until
 from tests.support.service import OPERATOR, Service
 
@@ -121,6 +121,19 @@ def test_a_lab_is_frozen_and_goes_on(service: Service, lab: str) -> None:
     with pytest.raises(Conflict, match="is paused; to pause it, it must be running"):
         service.labs.pause(ADA, lab)
     service.do(service.labs.resume(ADA, lab))
+    assert service.labs.status(ADA, lab).state is LabState.RUNNING
+
+
+def test_a_machine_is_paused_and_goes_on_by_its_name_and_a_lab_that_runs_is_not_resumed(
+    service: Service, lab: str
+) -> None:
+    with pytest.raises(Conflict, match=f"lab {lab} is not paused"):
+        service.labs.resume(ADA, lab)
+    with pytest.raises(NotFound, match="no machine"):
+        service.labs.pause(ADA, lab, machine="web")
+    service.do(service.labs.pause(ADA, lab, machine="box"))
+    assert service.labs.status(ADA, lab).machines[0].state is MachineState.PAUSED
+    service.do(service.labs.resume(ADA, lab, machine="box"))
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
 
 

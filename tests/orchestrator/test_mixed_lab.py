@@ -11,6 +11,7 @@ from typing import cast
 import paramiko
 import pytest
 
+from labkit.errors import Conflict
 from labkit.manifests import names
 from labkit.model import LabState, OperationState, Principal
 from labkit.orchestrator.inside import open_machine_port
@@ -126,6 +127,15 @@ def test_a_machine_that_is_switched_off_finds_its_disk_again(service: Service, l
     service.do(service.labs.resume(ADA, lab))
     assert service.labs.status(ADA, lab).state is LabState.RUNNING
     assert inside(service, lab, "box", "cat /root/note") == "kept"
+
+
+def test_one_machine_is_paused_and_a_container_cannot_be(service: Service, lab: str) -> None:
+    service.do(service.labs.pause(ADA, lab, machine="box"))
+    assert [machine.state.value for machine in service.labs.status(ADA, lab).machines] == ["paused", "running"]
+    service.do(service.labs.resume(ADA, lab, machine="box"))
+    assert service.labs.status(ADA, lab).state is LabState.RUNNING
+    with pytest.raises(Conflict, match="machine web is a container"):
+        service.labs.pause(ADA, lab, machine="web")
 
 
 def test_a_lab_that_is_made_anew_has_new_disks_and_what_is_the_learners_own(

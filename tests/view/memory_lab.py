@@ -138,4 +138,5 @@ class MemoryLab:
         return {"events": [event], "operation": state, "progress": self._progress()}
 
     def _pane_link(self, machine: str, pane: str) -> dict[str, Any]:
-        return {"path": f"panes/alab/{machine}/{pane}/", "ticket": f"ticket-{self.count('pane_link')}", "expires": 2e9}
+        path, ticket = f"panes/alab/{machine}/{pane}/", f"ticket-{self.count('pane_link')}"
+        return {"path": path, "ticket": ticket, "expires": 2e9, "direct": "http://127.0.0.1:8765/"}

@@ -92,7 +92,9 @@ def test_where_the_page_is_not_jupyters_own_the_panes_place_says_what_to_do(page
     page.goto(f"{site.url}/elsewhere.html?lab")
     expect(page.get_by_text("Panes cannot be shown here: they need JupyterLab or a browser.")).to_be_visible()
     expect(page.get_by_role("checkbox", name="Find the address of web")).to_be_enabled()
-    assert site.lab.count("pane_link") == 0
+    link = page.get_by_role("link", name="Open client: Terminal in a browser on the computer that runs this notebook")
+    expect(link).to_have_attribute("href", "http://127.0.0.1:8765/panes/alab/client/terminal/#ticket=ticket-1")
+    expect(link).to_have_attribute("target", "_blank")
 
 
 def test_an_event_from_the_kernel_is_looked_into_at_once(notebook: Page, site: Site) -> None:

@@ -78,7 +78,7 @@ def test_a_message_from_another_window_gets_no_ticket(lab_page: Page, site: Site
     hears(lab_page)
     foreign = site.url.replace("127.0.0.1", "localhost")
     with lab_page.expect_popup() as popup:
-        lab_page.evaluate("url => void window.open(url)", f"{foreign}/elsewhere.html")
+        lab_page.evaluate("url => void window.open(url)", f"{foreign}/sheet.txt")
     popup.value.evaluate("opener.postMessage({type: 'labkit:ticket-wanted'}, '*')")
     lab_page.wait_for_function("origin => window.heard === origin", arg=foreign)
     pane(lab_page, "client: Terminal").get_by_role("button", name="Ask for a ticket").click()

@@ -17,7 +17,8 @@ export interface Template {
 }
 
 const settings = ServerConnection.makeSettings();
-const ROOT = URLExt.join(settings.baseUrl, "labkit/");
+/** Below which the server extension answers. */
+export const ROOT = URLExt.join(settings.baseUrl, "labkit/");
 
 async function ask<T>(method: string, path: string, body?: object): Promise<T> {
   let response: Response;

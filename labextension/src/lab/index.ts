@@ -1,6 +1,7 @@
 // labkit in JupyterLab: cards and commands that start labs, a side panel, tabs that dock, a status item.
 import { ILabShell, ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette, Notification, WidgetTracker } from "@jupyterlab/apputils";
+import { IFileBrowserFactory } from "@jupyterlab/filebrowser";
 import { ILauncher } from "@jupyterlab/launcher";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
@@ -9,6 +10,7 @@ import type { ReadonlyPartialJSONObject } from "@lumino/coreutils";
 import type { Actions } from "../view/index.ts";
 import { speak } from "../view/strings.ts";
 import { start, stop, templates, transport } from "./api.ts";
+import { filesBrowser } from "./files.ts";
 import { labIcon } from "./icon.ts";
 import { Labs } from "./labs.ts";
 import { Panel } from "./panel.ts";
@@ -25,13 +27,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: "Starts labs, and shows their instructions and machines.",
   autoStart: true,
-  optional: [ILauncher, ICommandPalette, ILayoutRestorer, IStatusBar, ISettingRegistry, ITranslator, ILabShell],
+  optional: [ILauncher, ICommandPalette, ILayoutRestorer, IStatusBar, ISettingRegistry, ITranslator, ILabShell, IFileBrowserFactory],
   activate,
 };
 
 function activate(
   app: JupyterFrontEnd, launcher: ILauncher | null, palette: ICommandPalette | null, restorer: ILayoutRestorer | null,
   statusBar: IStatusBar | null, registry: ISettingRegistry | null, translator: ITranslator | null, shell: ILabShell | null,
+  browsers: IFileBrowserFactory | null,
 ): void {
   if (shell === null) return; // Notebook 7 and Voila have no tabs to dock: there, labs are in cells
   const given = translator ?? nullTranslator;
@@ -101,8 +104,10 @@ function activate(
     execute: (args) => open(args as unknown as Shown),
   });
 
+  const files = browsers ? filesBrowser(app, browsers, trans) : undefined;
   const panel = new Panel(labs, {
     trans, open, start: (template) => attempt(begin(template)), stop: (lab) => attempt(stop(lab)),
+    ...(files ? { files: (lab: string, machine: string) => attempt(files(lab, machine)) } : {}),
   });
   app.shell.add(panel, "left", { rank: 600 });
   restorer?.add(panel, panel.id);

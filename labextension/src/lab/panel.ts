@@ -14,6 +14,8 @@ export interface PanelHost {
   open(shown: Shown): void;
   start(template: string): void;
   stop(lab: string): void;
+  /** Shows a machine's files, where this JupyterLab has a file browser. */
+  files?: (lab: string, machine: string) => void;
 }
 
 const STYLE = `
@@ -73,7 +75,9 @@ export class Panel extends Widget {
     const state = strings.machineStates[machine.state] ?? machine.state;
     const panes = machine.panes.map((pane) => button(pane.title, () =>
       this.host.open({ lab: lab.id, pane: `${machine.name}:${pane.name}`, title: `${machine.name}: ${pane.title}` })));
-    return h("li", {}, h("span", { class: "soft" }, `${machine.name} · ${state} `), ...panes);
+    const { files, trans } = this.host;
+    const more = files && panes.length > 0 ? [button(trans.__("Files"), () => files(lab.id, machine.name))] : [];
+    return h("li", {}, h("span", { class: "soft" }, `${machine.name} · ${state} `), ...panes, ...more);
   }
 }
 

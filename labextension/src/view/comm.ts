@@ -1,7 +1,7 @@
 // The lab view over a Jupyter comm, as anywidget gives it: custom messages with an id each way, images as buffers.
 import type { Request, Transport } from "./contract.ts";
 import { strings } from "./strings.ts";
-import { ConnectionLost } from "./transport.ts";
+import { ConnectionLost, NoPanesHere } from "./transport.ts";
 
 /** The part of anywidget's model that we use. */
 export interface WidgetModel {
@@ -30,7 +30,7 @@ const PATIENCE = 15_000;
 function jupyterBase(): URL {
   const config = document.getElementById("jupyter-config-data")?.textContent;
   const base: unknown = config ? (JSON.parse(config) as { baseUrl?: unknown }).baseUrl : undefined;
-  if (typeof base !== "string") throw new Error(strings.panesNeedJupyter);
+  if (typeof base !== "string") throw new NoPanesHere(strings.panesNeedJupyter);
   return new URL(base.endsWith("/") ? base : `${base}/`, location.origin);
 }
 

@@ -128,6 +128,8 @@ export interface PaneLink {
   expires: number;
   /** Where the gateway is, where it is not the host's own: a service's. */
   root?: string;
+  /** Where the gateway is on the kernel's own computer; "" where it does not say. */
+  direct?: string;
 }
 
 export interface OperationEvent {

@@ -3,6 +3,7 @@ import type { FromPane, Order, Pane, PaneLink, PaneState, Request, ToPane, Trans
 import { h } from "./dom.ts";
 import { Orders } from "./orders.ts";
 import { strings } from "./strings.ts";
+import { NoPanesHere } from "./transport.ts";
 
 export interface FrameHost {
   request: Request;
@@ -13,6 +14,8 @@ export interface FrameHost {
 
 /** How long a loaded frame may say nothing: then it is no pane page but, say, a sign-in or an error page. Milliseconds. */
 const SILENCE = 3000;
+/** A link's ticket is made anew so long before it ends, and every hour at least. Milliseconds. */
+const [EARLY, LATEST] = [60_000, 3_600_000];
 
 /** An address of a pane for a window of its own, with a code that is good once: it may stay in the browser's history. */
 export async function windowAddress(
@@ -34,7 +37,9 @@ export async function paneAddress(
 ): Promise<string> {
   host.paneUrl(""); // a host without panes says so before a ticket is made
   const link = await host.request("pane_link", { machine, pane });
-  const page = link.root ? `${link.root.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
+  // A service's own address, where it is of this page's origin (as behind a Hub): else no message could pass.
+  const near = link.root !== undefined && new URL(link.root).origin === location.origin;
+  const page = near ? `${link.root?.replace(/\/$/, "")}/${link.path}` : host.paneUrl(link.path);
   return `${page}#ticket=${link.ticket}`;
 }
 
@@ -49,6 +54,7 @@ export class PaneFrame {
   private theme: MutationObserver | undefined;
   private heard = false;
   private silence: ReturnType<typeof setTimeout> | undefined;
+  private renewal: ReturnType<typeof setTimeout> | undefined;
   private asking: Promise<PaneLink> | undefined;
 
   constructor(private readonly machine: string, private readonly pane: Pane, private readonly host: FrameHost) {
@@ -93,20 +99,36 @@ export class PaneFrame {
   close(): void {
     removeEventListener("message", this.hear);
     clearTimeout(this.silence);
+    clearTimeout(this.renewal);
     this.theme?.disconnect();
     this.element.remove();
   }
 
   private async load(): Promise<void> {
     this.tell(strings.openingPane);
+    clearTimeout(this.renewal);
     this.again.hidden = true;
     try {
       this.frame.src = await paneAddress(this.machine, this.pane.name, this.host);
       this.element.replaceChildren(this.frame);
     } catch (error) {
       this.tell((error as Error).message);
-      this.host.failed(error as Error);
+      if (error instanceof NoPanesHere) await this.link().catch(this.host.failed);
+      else this.host.failed(error as Error);
     }
+  }
+
+  /** Where no frame can be: a link for a browser, whose ticket is always a fresh one. */
+  private async link(): Promise<void> {
+    const { path, ticket, expires, root, direct } = await this.host.request("pane_link", { machine: this.machine, pane: this.pane.name });
+    const where = root ?? direct;
+    if (!where) return;
+    const title = strings.paneTitle(this.machine, this.pane.title);
+    const attributes = { href: `${where.replace(/\/$/, "")}/${path}#ticket=${ticket}`, target: "_blank", rel: "noreferrer" };
+    const made = h("a", { attributes }, root ? strings.openService(title) : strings.openInBrowser(title));
+    this.element.replaceChildren(h("div", { class: "notice" }, this.notice, made));
+    const again = (): void => void (this.element.isConnected && this.link().catch(this.host.failed));
+    this.renewal = setTimeout(again, Math.min(LATEST, Math.max(EARLY, expires * 1000 - Date.now() - EARLY)));
   }
 
   /** A sentence in the pane's place, with a way to try again. */

@@ -152,6 +152,8 @@ export const german: Strings = {
   serviceSaid: (status) => `Der Dienst hat das abgelehnt (HTTP ${status}).`,
   panesNeedJupyter:
     "Hier lassen sich keine Maschinen zeigen: Dazu braucht es JupyterLab oder einen Browser. Bitte dieses Notebook in JupyterLab öffnen oder im Terminal „labkit open“ aufrufen.",
+  openInBrowser: (title) => `${title} im Browser öffnen, auf dem Rechner, auf dem dieses Notebook läuft`,
+  openService: (title) => `${title} im Browser öffnen`,
 
   preview: {
     faults: (count) => (count === 1 ? "Ein Fehler" : `${count} Fehler`),

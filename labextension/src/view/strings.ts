@@ -166,6 +166,8 @@ const english = {
   serviceSaid: (status: number): string => `The lab service refused this (HTTP ${status}).`,
   panesNeedJupyter:
     "Panes cannot be shown here: they need JupyterLab or a browser. Open this notebook in JupyterLab, or run “labkit open” in a terminal.",
+  openInBrowser: (title: string): string => `Open ${title} in a browser on the computer that runs this notebook`,
+  openService: (title: string): string => `Open ${title} in a browser`,
 
   preview: {
     faults: (count: number): string => (count === 1 ? "One fault" : `${count} faults`),

@@ -5,6 +5,9 @@ import { strings } from "./strings.ts";
 /** Nobody answered; the message says who, and what to do. A server that answers with a fault gives a plain Error. */
 export class ConnectionLost extends Error {}
 
+/** This page is at no address below which there are panes. */
+export class NoPanesHere extends Error {}
+
 /** Each part of a path, escaped, so that a name with `?` or `#` stays a name. */
 function escapePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/");

@@ -5,6 +5,7 @@ Configured as `c.LabkitServer.…` in a Jupyter configuration file.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from traitlets import Bool
 from traitlets.config import Configurable
 
 from labkit import settings
+from labkit.jupyter import farewell
 from labkit.jupyter.server.activity import last_use
 from labkit.jupyter.server.api import (
     LabHandler,
@@ -49,6 +51,11 @@ class LabkitServer(Configurable):
         "not culled meanwhile. What a machine shows by itself never counts.",
     ).tag(config=True)
 
+    labs_end_with_server = Bool(
+        "JUPYTERHUB_USER" in os.environ,
+        help="Whether labs of the embedded engine end with this Jupyter server, however it ends. Under a Hub they do.",
+    ).tag(config=True)
+
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "labkit.jupyter.server"}]
@@ -68,8 +75,11 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
         else:  # a connection that Jupyter itself encrypts cannot be handed on
             server.log.info("labkit: panes go through jupyter-server-proxy, as Jupyter itself does TLS here")
     _first(server, handlers)
+    if configured.labs_end_with_server and not known.url:
+        server.web_app.settings["labkit_farewell"] = farewell.wait_beside()
     if configured.panes_keep_alive:
         times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
+        _note(times, known)
         PeriodicCallback(lambda: _note(times, known), _LOOK_SECONDS * 1000).start()
 
 

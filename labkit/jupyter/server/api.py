@@ -19,7 +19,6 @@ from tornado import web
 from labkit import app
 from labkit.errors import ClusterUnavailable, Conflict, Forbidden, Invalid, LabkitError, NotFound, SetupError
 from labkit.settings import Settings
-from labkit.templates import available
 from labkit.view import View, lab_json, machine_json
 
 T = TypeVar("T")
@@ -106,7 +105,7 @@ class Handler(APIHandler):
 
 class TemplatesHandler(Handler):
     async def get(self) -> None:
-        found = await self.ask(lambda: available(self.service.settings.templates_dir))
+        found = await self.ask(lambda: app.startable(self.service.settings))
         self.finish({"templates": [{k: v for k, v in asdict(one).items() if k != "folder"} for one in found]})
 
 
