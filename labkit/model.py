@@ -210,7 +210,9 @@ class CheckResult:
     """The last word on a step. `feedback` is text from the check (never HTML); an ERROR is no attempt.
 
     `score` is the part of the step's points that was reached, 0..1, and `points` what that makes; `seconds` is how long
-    the check took, `digest` the template's content. `attested`: the learner had no way to write it himself.
+    the check took, `digest` the template's content (empty: a person said it). `attested`: the learner had no way to
+    write it himself. `replaces` is set where an operator had the step checked again by the template as it is now: the
+    content of the lab itself, whose word on the step counts no more.
     """
 
     step: str
@@ -222,6 +224,7 @@ class CheckResult:
     points: float = 0.0
     seconds: float = 0.0
     digest: str = ""
+    replaces: str | None = None
 
 
 @dataclass(frozen=True)

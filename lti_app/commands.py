@@ -16,6 +16,7 @@ from lti_app.author_commands import authors, release
 from lti_app.guards import hashed
 from lti_app.lti import selftest
 from lti_app.lti.calls import Calls
+from lti_app.lti.embedding import Embedding
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.outbound import origin_of
 from lti_app.lti.registration import addresses
@@ -110,11 +111,12 @@ def list_platforms(as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(platform: str, yes: bool) -> None:
     """Forget PLATFORM and its courses. Learners and what they have done stay; nothing is sent any more."""
-    with opened() as (_, store):
+    with opened() as (settings, store):
         found = platform_called(store, platform)
         if not yes:
             click.confirm(f"Remove {found.name} ({found.issuer}) and its courses?", abort=True, err=True)
         store.remove_platform(found.id)
+        Embedding(settings, store).tell()
         store.audit("operator", "platform removed", found.id)
     click.echo(f"Removed: {found.id}.")
 
@@ -124,9 +126,10 @@ def remove(platform: str, yes: bool) -> None:
 @click.argument("state", type=click.Choice(["on", "off"]))
 def switch(platform: str, state: str) -> None:
     """Take launches from PLATFORM, or none for now."""
-    with opened() as (_, store):
+    with opened() as (settings, store):
         found = platform_called(store, platform)
         store.set_platform(found.id, state=PlatformState.ACTIVE if state == "on" else PlatformState.OFF)
+        Embedding(settings, store).tell()
     click.echo(f"{found.name} is {state}.")
 
 

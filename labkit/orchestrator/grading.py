@@ -100,7 +100,6 @@ class Grading:
             attested=True,
             score=part,
             points=round(part * points, 3),
-            digest=lab.digest,
         )
         self._store.record_result(work, result)
 
@@ -115,6 +114,14 @@ class Grading:
         """A lab's pages without anybody's variables: their steps and questions, and what these are worth."""
         template = self._templates.load(lab.template, lab.digest)
         return self._model(_Key(template.digest, template))
+
+    def checked_steps(self, template: str) -> list[tuple[str, str]]:
+        """The checked steps of a template as it is now: id and title. None where it cannot be read."""
+        try:
+            found = self._templates.load(template)
+        except LabkitError:
+            return []
+        return [(step.id, step.title) for step in self._model(_Key(found.digest, found)).steps if step.check]
 
     def _worth(self, lab: LabRow, step: str) -> float:
         found = next((one for one in self.model(lab).steps if one.id == step), None)

@@ -38,6 +38,7 @@ from labkit.orchestrator.life import Life
 from labkit.orchestrator.marking import Marking
 from labkit.orchestrator.reaching import Reaching
 from labkit.orchestrator.work import Surroundings
+from labkit.templates import BESIDE
 from labkit.tickets import LIFETIME, Ticket, sign
 
 
@@ -95,6 +96,10 @@ class Labs(Protocol):
     def poll(self, principal: Principal, lab: str, step: str) -> Operation:
         """The same, of itself: no use of the lab, behind all that was asked for, and kept only where it has passed.
         Raises Conflict for a step that the author does not have checked so."""
+
+    def recheck(self, principal: Principal, lab: str, step: str) -> Operation:
+        """Run a step's check as its template has it now, in the lab as it is: operators only. What it says counts
+        instead of what older contents said. Raises Conflict where it needs a machine that the lab does not have."""
 
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         """Do a step by its solve scripts, to try the lab out: operators only."""
@@ -213,6 +218,18 @@ class DirectLabs(Life, Booking, Marking, Reaching):
             raise Conflict(f"step {step!r} is not checked by itself")
         self._open_page(row, step)
         return self._queue(principal, lab, OperationKind.CHECK, {"step": step, "polled": True})
+
+    def recheck(self, principal: Principal, lab: str, step: str) -> Operation:
+        row = self._row(principal, lab)
+        if principal.role is not Role.OPERATOR:
+            raise Forbidden("checking a step by the template as it is now is for operators")
+        template, now = self._template(row), self._around.templates.check(row.template)
+        if step not in template.checks or step not in now.checks:
+            raise NotFound(f"step {step!r} has no check, in this lab or in {template.name} as it is now")
+        known = {BESIDE, *(machine.name for machine in template.machines)}
+        if missing := sorted({script.machine for script in now.checks[step]} - known):
+            raise Conflict(f"lab {lab} has no machine {', '.join(missing)}, which the check needs now: start it anew")
+        return self._queue(principal, lab, OperationKind.CHECK, {"step": step, "content": now.digest})
 
     def solve(self, principal: Principal, lab: str, step: str) -> Operation:
         row = self._row(principal, lab)

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from labkit.orchestrator.causes import FULL, trouble_of
 from labkit.orchestrator.permission import permit_room
 from labkit.orchestrator.usable import MachineFailed, wait_until_usable
 from labkit.orchestrator.work import Cancelled, Interrupted, Result, Work
-from labkit.templates import Script
+from labkit.templates import Script, Template
 
 _log = logging.getLogger(__name__)
 _NAMESPACE_SECONDS = 300.0
@@ -98,9 +99,10 @@ def stop(work: Work) -> Result:
 
 def check(work: Work) -> Result:
     """Run one step's check and keep its result; where it is passed, what cleans up after the step is run."""
-    step, store = _step(work, work.template.checks), work.around.store
+    template = _template_of_check(work)
+    step, store = _step(work, template.checks), work.around.store
     kept = any(event.stage == _KEPT for event in store.events(work.operation.id))
-    result = store.progress(work.row.work).results[step] if kept else _checked(work, step)
+    result = store.progress(work.row.work).results[step] if kept else _checked(work, template, step)
     # What nobody asked for is no attempt: it counts where it has passed, and is forgotten otherwise.
     counts = result.verdict is Verdict.PASSED if work.operation.arguments.get("polled") else True
     if not kept and counts and result.verdict is not Verdict.ERROR:
@@ -130,12 +132,23 @@ def _step(work: Work, known: Collection[str]) -> str:
     return step
 
 
-def _checked(work: Work, step: str) -> CheckResult:
-    scripts, scene = work.template.checks[step], _scene(work)
+def _template_of_check(work: Work) -> Template:
+    """The lab's own; for a check by the template as it is now, that one."""
+    content = str(work.operation.arguments.get("content", ""))
+    return work.around.templates.load(work.row.template, content) if content else work.template
+
+
+def _checked(work: Work, template: Template, step: str) -> CheckResult:
+    """Run the step's scripts as `template` has them, on the lab's own machines."""
+    scripts, scene = template.checks[step], _scene(work)
     where = ", ".join(script.machine or "several machines" for script in scripts)
     work.say("checking", f"Checking in {where}", 0.2)
     points = _points(work.template.folder, work.template.digest).get(step, 0.0)
-    return checks.run_check(scene, scripts, points=points, attested=work.around.attested)
+    result = checks.run_check(scene, scripts, points=points, attested=work.around.attested)
+    if "content" not in work.operation.arguments:
+        return result
+    told = f"Your teacher had this checked again. {result.feedback}"
+    return replace(result, feedback=told.strip(), digest=template.digest, replaces=work.template.digest)
 
 
 @lru_cache(maxsize=64)

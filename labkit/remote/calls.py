@@ -116,6 +116,7 @@ TABLE = (
     Call("restore", "POST", f"{_LAB}/restore"),
     Call("check", "POST", f"{_LAB}/check"),
     Call("poll", "POST", f"{_LAB}/poll"),
+    Call("recheck", "POST", f"{_LAB}/recheck"),
     Call("solve", "POST", f"{_LAB}/solve"),
     Call("operations", "GET", f"{_LAB}/operations"),
     Call("lab_events", "GET", f"{_LAB}/events"),

@@ -66,6 +66,11 @@ class Connections:
     def _open(self) -> Database:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with self._lock:
+            # Threads come and go; what those had that have ended, nobody can use any more.
+            ended = [held for held in self._all if not held[0].is_alive()]
+            for _, left in ended:
+                left.close()
+            self._all = [held for held in self._all if held not in ended]
             self._all.append((threading.current_thread(), connection))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -40,6 +40,29 @@ TABLES = """
     END;
 """
 """`changed` counts changes of what points are made of, `known` up to which of them they were counted."""
+REPLACED = """
+    ALTER TABLE result ADD COLUMN replaces TEXT;
+    CREATE VIEW counted_result AS SELECT result.* FROM result LEFT JOIN result AS again ON again.id =
+        (SELECT max(id) FROM result AS r WHERE r.work = result.work AND r.step = result.step AND r.replaces IS NOT NULL)
+    WHERE again.id IS NULL OR result.digest IN ('', again.digest)
+        OR (result.id > again.id AND result.digest != again.replaces);
+"""
+"""Once a step was checked `again` by the template as it is now, only that counts, what the same content says, what
+newer ones say (in labs that are begun later), and what a person said, which has no content."""
+ITEMS = """
+    ALTER TABLE grade ADD COLUMN item TEXT NOT NULL DEFAULT '';
+    UPDATE grade SET item = coalesce((SELECT line_item FROM resource_link JOIN work USING (activity)
+        WHERE work.id = grade.work), '') WHERE state IN ('sent', 'refused');
+    DROP TRIGGER grade_after_new_line_item;
+    CREATE TRIGGER grade_after_new_line_item AFTER UPDATE OF line_item, activity ON resource_link
+    WHEN NEW.line_item != '' AND (NEW.line_item != OLD.line_item OR NEW.activity != OLD.activity) BEGIN
+        UPDATE grade SET state = 'waiting', reason = '', attempts = 0, due = 0,
+            since = CAST(strftime('%s', 'now') AS REAL), sent = NULL, shown = NULL, version = version + 1
+        WHERE work IN (SELECT id FROM work WHERE activity = NEW.activity)
+            AND given IS NOT NULL AND item NOT IN ('', NEW.line_item);
+    END;
+"""
+"""`item` is the line item to which a grade was sent last, or tried: where its activity has another, it is due again."""
 TRIGGERS = tuple(
     f"CREATE TRIGGER grade_after_{event}_{table} AFTER {event} ON {table} BEGIN "  # noqa: S608 - constants
     f"INSERT INTO grade (work) SELECT work.id FROM work JOIN resource_link ON resource_link.activity = work.activity "
@@ -95,7 +118,8 @@ class SqliteGrading(Tables):
         with self._connections.write() as db:
             for row in list(db.query(_READY, asked)):
                 stamp = max(row["stamp"] + 1, int(now))
-                db.execute("UPDATE grade SET due = ?, stamp = ? WHERE work = ?", [now + lease, stamp, row["work"]])
+                claim = "UPDATE grade SET due = ?, stamp = ?, item = ? WHERE work = ?"
+                db.execute(claim, [now + lease, stamp, row["line_item"], row["work"]])
                 return GradeRow(**{**row, "stamp": stamp})
         return None
 
@@ -140,7 +164,7 @@ class SqliteGrading(Tables):
         return {row["step"]: row["reason"] for row in self._rows("SELECT * FROM excused WHERE work = ?", work)}
 
     def attested_scores(self, work: str) -> Mapping[str, float]:
-        best = "SELECT step, max(score) AS score FROM result WHERE work = ? AND attested GROUP BY step"
+        best = "SELECT step, max(score) AS score FROM counted_result WHERE work = ? AND attested GROUP BY step"
         return {row["step"]: row["score"] for row in self._rows(best, work)}
 
     def works_in(self, activity: str, realm: str) -> Mapping[str, WorkRow]:

@@ -58,7 +58,11 @@ class SqliteLaunches(SqlitePlatforms):
 
     def launch(self, launch: str, secret: str) -> Launch | None:
         row = self._row(
-            _LAUNCH + "WHERE launch.id = ? AND launch.secret = ? AND expires >= ?", launch, secret, time.time()
+            _LAUNCH + "JOIN platform ON platform.id = launch.platform AND platform.state = 'active' "
+            "WHERE launch.id = ? AND launch.secret = ? AND expires >= ?",
+            launch,
+            secret,
+            time.time(),
         )
         return _launch(row) if row else None
 
@@ -132,13 +136,16 @@ def _context_of(db: Any, launch: NewLaunch) -> str:
 
 
 def _link_of(db: Any, context: str, link: Link) -> str:
-    """The activity's id, made at first sight. A launch that names no lab leaves the one that is there."""
+    """The activity's id, made at first sight. A launch that names no lab, or no place for grades, leaves what is there:
+    platforms leave a line item out now and then, and what is not theirs counts as none."""
     saved = """
         INSERT INTO resource_link (id, context, link, title, template, activity, line_item, line_items, scopes)
         VALUES (:id, :context, :link, :title, :template, '', :line_item, :line_items, :scopes)
         ON CONFLICT (context, link) DO UPDATE SET title = excluded.title,
             template = CASE excluded.template WHEN '' THEN template ELSE excluded.template END,
-            line_item = excluded.line_item, line_items = excluded.line_items, scopes = excluded.scopes
+            line_item = CASE excluded.line_item WHEN '' THEN line_item ELSE excluded.line_item END,
+            line_items = CASE excluded.line_items WHEN '' THEN line_items ELSE excluded.line_items END,
+            scopes = CASE excluded.scopes WHEN '[]' THEN scopes ELSE excluded.scopes END
         RETURNING id, template
     """
     told = {**vars(link), "scopes": json.dumps(link.scopes), "id": new_id(), "context": context}

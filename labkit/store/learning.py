@@ -12,6 +12,14 @@ from labkit.errors import Conflict, NotFound
 from labkit.model import Answer, CheckResult, Mark, Progress, Verdict, Waiting
 from labkit.store.tables import Tables
 
+_UNTICK = """
+    DELETE FROM tick WHERE work = ?1 AND step = ?2
+        AND EXISTS (SELECT 1 FROM result WHERE work = ?1 AND step = ?2 AND replaces IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM counted_result WHERE work = ?1 AND step = ?2 AND verdict = 'passed')
+"""
+"""A step that only a replaced content has passed is not done."""
+_SAME = ("step", "feedback", "time", "score", "points", "seconds", "digest", "replaces")
+
 
 class SqliteLearning(Tables):
     """Ticks, results, answers and opened hints, on one SQLite file."""
@@ -36,10 +44,12 @@ class SqliteLearning(Tables):
                     "points": result.points,
                     "seconds": result.seconds,
                     "digest": result.digest,
+                    "replaces": result.replaces,
                 }
             )
             if result.verdict is Verdict.PASSED:
                 db.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?)", [work, result.step, result.time])
+            db.execute(_UNTICK, [work, result.step])
 
     def record_answer(self, work: str, answer: Answer, *, most: int, content: bytes | None = None) -> None:
         with self._connections.write() as db:
@@ -111,7 +121,7 @@ class SqliteLearning(Tables):
         answers: dict[str, tuple[Answer, ...]] = {}
         for row in self._rows("SELECT * FROM answer WHERE work = ? ORDER BY id", work):
             answers[row["question"]] = (*answers.get(row["question"], ()), _answer(row))
-        best = "SELECT step, max(score) AS score FROM result WHERE work = ? GROUP BY step"
+        best = "SELECT step, max(score) AS score FROM counted_result WHERE work = ? GROUP BY step"
         scores = {row["step"]: row["score"] for row in self._rows(best, work)}
         results = {row["step"]: _result(row) for row in self._rows(latest, work)}
         return Progress(ticks, results, opened, answers, scores)
@@ -125,7 +135,7 @@ class SqliteLearning(Tables):
 
 
 def _result(row: Mapping[str, Any]) -> CheckResult:
-    same = {name: row[name] for name in ("step", "feedback", "time", "score", "points", "seconds", "digest")}
+    same = {name: row[name] for name in _SAME}
     return CheckResult(verdict=Verdict(row["verdict"]), attested=bool(row["attested"]), **same)
 
 

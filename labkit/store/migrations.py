@@ -311,3 +311,15 @@ def labs_of_courses(db: Database) -> None:
 def marks_of_others(db: Database) -> None:
     """Whether who marked an answer was somebody else than the learner; of older marks nobody knows."""
     db.execute("ALTER TABLE answer ADD COLUMN attested INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def mended_checks(db: Database) -> None:
+    """What a step that was checked again by the template as it is now is worth."""
+    db.executescript(grading.REPLACED)
+
+
+@migrations()
+def items_of_grades(db: Database) -> None:
+    """To which line item each grade was sent."""
+    db.executescript(grading.ITEMS)

@@ -209,7 +209,8 @@ class Launches(Platforms, Protocol):
         of any number that try, one succeeds."""
 
     def launch(self, launch: str, secret: str) -> Launch | None:
-        """A launch that has not expired, for the browser that holds its secret (given as its hash)."""
+        """A launch that has not expired, of a platform that is active, for the browser that holds its secret (given as
+        its hash)."""
 
     def context(self, context: str) -> Context | None:
         """By our id."""

@@ -7,22 +7,26 @@ teachers can set them. So no request goes to an origin that is not the registere
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import jwt
 
 from labkit.errors import LabkitError
 from labkit.store import Platform
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbound import Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
+from lti_app.lti.outbound import WHOLE_SECONDS, Answer, OutboundRefused, Unreachable, fetch, origin_of, owns
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE)
+_MOST_PAGES = 100
 _MARGIN = 60.0
 """A token is not used in the last so many seconds of its life."""
 
@@ -40,11 +44,20 @@ class _Token:
 class Calls:
     """Calls with tokens, which are kept until they expire and renewed once where the platform refuses one.
 
-    `private`: platforms may be in private networks. Safe in any number of threads.
+    `private`: platforms may be in private networks. `seconds`: how long an answer may take. Safe in any number of
+    threads.
     """
 
-    def __init__(self, keys: ToolKeys, *, private: bool, clock: Callable[[], float] = time.time) -> None:
-        self._keys, self._private, self._clock = keys, private, clock
+    def __init__(
+        self,
+        keys: ToolKeys,
+        *,
+        private: bool,
+        clock: Callable[[], float] = time.time,
+        seconds: float = WHOLE_SECONDS,
+    ) -> None:
+        self._keys, self.clock = keys, clock
+        self._fetched = partial(fetch, private=private, seconds=seconds)
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -74,10 +87,23 @@ class Calls:
         while True:
             token = self._token(platform, scope, refused)
             headers["Authorization"] = f"Bearer {token}"
-            answer = fetch(platform, url, private=self._private, method=method, headers=headers, data=body)
+            answer = self._fetched(platform, url, method=method, headers=headers, data=body)
             if answer.status != 401 or refused:
                 return answer
             refused = token
+
+    def pages(
+        self, platform: Platform, address: str, scope: str, *, accept: str, query: Mapping[str, str] | None = None
+    ) -> Iterator[Answer]:
+        """A list's pages, one after the other as each names the next (RFC 8288), a bounded number of them. An answer
+        that is no page is the last. Raises what `call` does."""
+        for _ in range(_MOST_PAGES):
+            answer = self.call(platform, "GET", address, scope, accept=accept, query=query)
+            yield answer
+            following = _NEXT.search(str(answer.headers.get("Link", "")))
+            if answer.status != 200 or following is None or following[1] == address:
+                return
+            address, query = urljoin(address, following[1]), None
 
     def why_not(self, platform: Platform, scope: str) -> str:
         """Why there is no token for a scope, in a sentence; nothing where there is one."""
@@ -94,12 +120,12 @@ class Calls:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             found = self._tokens.get(key)
-            if found is None or found.text == refused or found.expires < self._clock() + _MARGIN:
+            if found is None or found.text == refused or found.expires < self.clock() + _MARGIN:
                 found = self._tokens[key] = self._fetch(platform, scope)
             return found.text
 
     def _fetch(self, platform: Platform, scope: str) -> _Token:
-        now = self._clock()
+        now = self.clock()
         claims = {
             "iss": platform.client_id,
             "sub": platform.client_id,
@@ -115,9 +141,7 @@ class Calls:
             "scope": scope,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        answer = fetch(
-            platform, platform.token_url, private=self._private, method="POST", headers=headers, data=urlencode(form)
-        )
+        answer = self._fetched(platform, platform.token_url, method="POST", headers=headers, data=urlencode(form))
         told = body_of(answer)
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"the platform's token service answers {answer.status}")

@@ -30,6 +30,10 @@ class GradeNote:
     text: str = ""
 
 
+_NOT_GRADED = {
+    LaunchRole.INSTRUCTOR: "You try this as a teacher: nothing is graded.",
+    LaunchRole.OTHER: "Your course does not name you as one of its learners: nothing is graded.",
+}
 _STATES = {"waiting": GradeState.WAITING, "sent": GradeState.SENT, "refused": GradeState.REFUSED}
 
 
@@ -46,17 +50,21 @@ class Desk:
         if link is None or not link.line_item:
             return GradeNote(GradeState.NONE, "This activity has no grade in your course.")
         if launch.role is not LaunchRole.LEARNER:
-            return GradeNote(GradeState.NONE, "You try this as a teacher: nothing is graded.")
+            return GradeNote(GradeState.NONE, _NOT_GRADED[launch.role])
         work = self._store.work_of(launch.learner, link.activity)
         platform = self._store.platform(launch.platform)
         row = self._store.grade(work.id) if work else None
         return note_of(row, platform.name if platform else "your course")
 
     def look(self, platform: Platform, link: LinkRow) -> None:
-        """Read what the gradebook shows of an activity, once for all. Raises OutboundRefused, TokenRefused."""
+        """Read what the gradebook shows of an activity, once for all; of whom it says nothing, what is known stays.
+
+        Raises ResultsRefused, OutboundRefused, TokenRefused.
+        """
         found = ags.shown(self.calls, platform, link.line_item)
         for row in self._store.grades(link.activity):
-            self._store.grade_shown(row.work, in_points(found.get(row.subject), row.maximum))
+            if row.subject in found:
+                self._store.grade_shown(row.work, in_points(found[row.subject], row.maximum))
 
 
 def note_of(row: GradeRow | None, place: str) -> GradeNote:

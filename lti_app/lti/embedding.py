@@ -25,13 +25,21 @@ class Embedding:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._path, self._store = settings.embedders_file, store
-        self._told: frozenset[str] = frozenset()
 
     def tell_of(self, platform: Platform) -> None:
-        """See to it that the platform is in the list. Then all that are active are, and no other."""
-        if embedders(platform) <= self._told:
-            return
+        """See to it that the platform is in the list."""
+        if not embedders(platform) <= self._told():
+            self.tell()
+
+    def tell(self) -> None:
+        """Have all platforms that are active in the list, and no other."""
         with _lock:
             active = [one for one in self._store.platforms() if one.state is PlatformState.ACTIVE]
-            self._told = frozenset().union(*map(embedders, active))
-            write_secret(self._path, json.dumps(sorted(self._told)).encode())
+            write_secret(self._path, json.dumps(sorted(frozenset().union(*map(embedders, active)))).encode())
+
+    def _told(self) -> frozenset[str]:
+        """What the list says: other processes write it, too."""
+        try:
+            return frozenset(json.loads(self._path.read_text()))
+        except (OSError, ValueError):
+            return frozenset()

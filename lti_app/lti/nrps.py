@@ -5,7 +5,6 @@ What a roster says of somebody gives him no right: Moodle names teachers there t
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +18,6 @@ from lti_app.lti.claims import role_of, text
 
 SCOPE = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 _TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE)
-_MOST_PAGES = 100
 _ROSTER_SECONDS = 60.0
 
 
@@ -40,15 +37,10 @@ class Person:
 def roster(calls: Calls, platform: Platform, address: str) -> list[Person]:
     """All members, however many pages they come in. Raises RosterRefused, OutboundRefused, TokenRefused."""
     found: dict[str, Person] = {}
-    for _ in range(_MOST_PAGES):
-        answer = calls.call(platform, "GET", address, SCOPE, accept=_TYPE)
+    for answer in calls.pages(platform, address, SCOPE, accept=_TYPE):
         if answer.status != 200:
             raise RosterRefused(f"the platform does not say who is in the course ({answer.status})")
         found |= {person.subject: person for person in _people(body_of(answer))}
-        following = _NEXT.search(str(answer.headers.get("Link", "")))
-        if following is None or following[1] == address:
-            break
-        address = following[1]
     return list(found.values())
 
 

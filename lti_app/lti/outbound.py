@@ -6,10 +6,12 @@ the operator has listed it. What a message says is never enough: an activity's s
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,10 @@ from requests.adapters import HTTPAdapter
 from labkit.errors import LabkitError
 from labkit.store import Platform
 
-_CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 5.0, 5.0, 10.0
+_QUIET_SECONDS = 5.0
+"""For how long a platform may say nothing."""
+WHOLE_SECONDS = 10.0
+"""How long a whole answer may take."""
 _MOST_BYTES = 2**20
 _PORTS = {"https": 443, "http": 80}
 
@@ -80,25 +85,27 @@ def fetch(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     data: Any = None,
+    seconds: float = WHOLE_SECONDS,
 ) -> Answer:
     """One request to a platform; a redirect is an answer like any other, and followed by nobody.
 
-    `private`: it may be in this machine or a private network. Raises OutboundRefused.
+    `private`: it may be in this machine or a private network. `seconds`: how long the answer may take, but for the
+    headers, of which each piece may take so long. Raises OutboundRefused.
     """
     origin = origin_of(url)
     if not owns(platform, url):
         raise OutboundRefused(f"{origin or 'an address without a host'} is not {platform.name}'s: nothing was sent")
     addresses = [] if private else open_addresses(url, private=False)
-    deadline = time.monotonic() + _WHOLE_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         with requests.Session() as session:
             session.trust_env = False  # no credentials of ~/.netrc, no proxy
             session.verify = _authorities()
             if addresses:
                 url = pin(session, url, answering(addresses, urlsplit(url).port or _PORTS["https"]))
-            timeout = (_CONNECT_SECONDS, _READ_SECONDS)
+            quiet = min(_QUIET_SECONDS, seconds)
             answer = session.request(
-                method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, stream=True
+                method, url, headers=headers, data=data, timeout=quiet, allow_redirects=False, stream=True
             )
             return Answer(answer.status_code, answer.headers, _body(answer, origin, deadline))
     except requests.RequestException as error:
@@ -107,13 +114,24 @@ def fetch(
 
 def _body(answer: requests.Response, origin: str, deadline: float) -> bytes:
     body = bytearray()
-    for piece in answer.iter_content(16384):
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise OutboundRefused(f"{origin} answers with more than {_MOST_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise Unreachable(f"{origin} takes more than {_WHOLE_SECONDS:.0f} s to answer")
+    # One read waits for as much as it wants: what comes byte by byte would hold it for hours.
+    watch = threading.Timer(deadline - time.monotonic(), _cut, [answer])
+    watch.start()
+    try:
+        for piece in answer.iter_content(16384):
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise OutboundRefused(f"{origin} answers with more than {_MOST_BYTES} bytes")
+    finally:
+        watch.cancel()
+    if time.monotonic() > deadline:
+        raise Unreachable(f"{origin} takes too long to answer")
     return bytes(body)
+
+
+def _cut(answer: requests.Response) -> None:
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has just ended by itself
+        answer.raw.shutdown()
 
 
 def _authorities() -> str | bool:
@@ -128,7 +146,7 @@ def answering(addresses: Sequence[str], port: int) -> str:
     """The first address at which somebody answers; the last where nobody does, so that the request says so."""
     for address in addresses[:-1]:
         try:
-            socket.create_connection((address, port), timeout=_CONNECT_SECONDS).close()
+            socket.create_connection((address, port), timeout=_QUIET_SECONDS).close()
         except OSError:
             continue
         return address

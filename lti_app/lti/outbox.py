@@ -66,6 +66,8 @@ class Outbox:
     ) -> None:
         self._store, self._grading, self._calls = store, grading, calls
         self._clock, self._chance, self._senders = clock, chance, senders
+        # One for good: each of its threads keeps a connection to the store.
+        self._pool = ThreadPoolExecutor(senders, thread_name_prefix="outbox")
         self._silences: dict[str, _Silence] = {}
         self._lock = threading.Lock()
 
@@ -85,8 +87,7 @@ class Outbox:
             pass
         if self._senders == 1:
             return self._drain()
-        with ThreadPoolExecutor(self._senders, thread_name_prefix="outbox") as pool:
-            return sum(pool.map(lambda _: self._drain(), range(self._senders)))
+        return sum(self._pool.map(lambda _: self._drain(), range(self._senders)))
 
     def _drain(self) -> int:
         tried = 0
@@ -100,7 +101,7 @@ class Outbox:
         if platform is None:
             return  # removed since it was claimed, and its courses with it
         delivery = self._tried(platform, row)
-        self._note(platform, failed=delivery.outcome is Outcome.AGAIN)
+        self._note(platform, delivery)
         if delivery.outcome is Outcome.AGAIN:
             wait = max(pause(row.attempts, self._chance()), delivery.wait)
             self._store.grade_again(row, self._clock() + wait, delivery.reason)
@@ -129,28 +130,28 @@ class Outbox:
         except LabkitError as error:
             _log.info("what the gradebook shows of work %s is not known: %s", row.work, error)
             return False
+        if found is None:
+            return False
         points = in_points(found, row.maximum)
         self._store.grade_shown(row.work, points)
-        return points is not None and row.given is not None and abs(points - row.given) <= 0.01
+        return row.given is not None and abs(points - row.given) <= 0.01
 
     def _silent(self) -> set[str]:
         now = self._clock()
         with self._lock:
             return {platform for platform, silence in self._silences.items() if silence.until > now}
 
-    def _note(self, platform: Platform, *, failed: bool) -> None:
+    def _note(self, platform: Platform, delivery: Delivery) -> None:
         with self._lock:
-            if not failed:
+            if delivery.outcome is not Outcome.AGAIN:
                 self._silences.pop(platform.id, None)
                 return
             failures = self._silences.get(platform.id, _Silence()).failures + 1
-            wait = pause(failures - _PATIENCE, self._chance()) if failures >= _PATIENCE else 0.0
+            wait = max(pause(failures - _PATIENCE, self._chance()) if failures >= _PATIENCE else 0.0, delivery.wait)
             self._silences[platform.id] = _Silence(failures, self._clock() + wait)
 
 
-def in_points(shown: tuple[float, float] | None, maximum: float) -> float | None:
+def in_points(shown: tuple[float, float], maximum: float) -> float:
     """What a gradebook shows (score, maximum), on our scale."""
-    if shown is None:
-        return None
     score, most = shown
     return score * maximum / most if most else score

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 
 from labkit.store import Platform, PlatformKeys, Store
-from lti_app.lti.outbound import OutboundRefused, fetch
+from lti_app.lti.outbound import WHOLE_SECONDS, OutboundRefused, fetch
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,17 @@ class KeysUnavailable(Exception):
 
 
 class KeyFinder:
-    """Finds the key with which a platform says that it has signed."""
+    """Finds the key with which a platform says that it has signed. `seconds`: how long an answer may take."""
 
-    def __init__(self, store: Store, *, private: bool, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._private, self._clock = store, private, clock
+    def __init__(
+        self,
+        store: Store,
+        *,
+        private: bool,
+        clock: Callable[[], float] = time.time,
+        seconds: float = WHOLE_SECONDS,
+    ) -> None:
+        self._store, self._private, self._clock, self._seconds = store, private, clock, seconds
         self._parsed: dict[str, tuple[str, Keys]] = {}
 
     def find(self, platform: Platform, kid: str) -> jwt.PyJWK | None:
@@ -73,7 +80,7 @@ class KeyFinder:
         return kept
 
     def _fetched(self, platform: Platform) -> str:
-        answer = fetch(platform, platform.jwks_url, private=self._private)
+        answer = fetch(platform, platform.jwks_url, private=self._private, seconds=self._seconds)
         if answer.status != 200:
             raise ValueError(f"they answer with status {answer.status}")
         text = answer.body.decode()

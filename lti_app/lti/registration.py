@@ -105,7 +105,7 @@ def _check(told: Mapping[str, Any], link: RegistrationLink) -> None:
     if origin_of(str(told.get("issuer", ""))) not in ("", link.origin):
         faults.append(f"its issuer is not at {link.origin}, for which this link was made")
     algorithms = told.get("id_token_signing_alg_values_supported", ["RS256"])
-    if "RS256" not in algorithms:
+    if not isinstance(algorithms, list) or "RS256" not in algorithms:
         faults.append("it does not sign with RS256")
     if faults:
         raise RegistrationRefused("the platform's configuration cannot be used: " + "; ".join(faults))

@@ -28,6 +28,7 @@ blueprint = Blueprint("classroom", __name__, url_prefix=f"{LAUNCH_PREFIX}/class"
 BATCH = 10
 """So many learners are served by one request; the page sends one after the other."""
 _LONGEST_EXTENSION = 24 * 3600.0
+_NOTHING = "there is nothing to send: this work has no points yet, or the activity no grade"
 _WATCHED = (PaneType.TERMINAL, PaneType.CONSOLE, PaneType.EXEC)
 
 
@@ -38,7 +39,7 @@ def page() -> BaseResponse:
     link = services().store.link(current_launch().link)
     if link is None or not link.activity:
         return redirect(url_for("work.page", launch=current_launch().id), 303)
-    return _shown("class.html")
+    return _shown("class.html", checked=services().grades.grading.checked_steps(link.template))
 
 
 @blueprint.get("/cards")
@@ -48,7 +49,7 @@ def cards() -> BaseResponse:
     return _shown("cards.html")
 
 
-def _shown(template: str) -> Response:
+def _shown(template: str, **more: object) -> Response:
     room = present_room()
     pupils, told = _pupils(room)
     embeddable([room.platform])
@@ -66,6 +67,7 @@ def _shown(template: str) -> Response:
             batch=BATCH,
             author=is_author(),
             csrf=form_token(),
+            **more,
         )
     )
 
@@ -73,11 +75,12 @@ def _shown(template: str) -> Response:
 @blueprint.post("/labs/<deed>")
 @guarded(of_instructor)
 def labs(deed: str) -> BaseResponse:
-    """Start, stop or extend the labs of some learners: as many as `BATCH` at once. Each that fails is named."""
+    """Start, stop or extend the labs of some learners, check a step of them again by the template as it is now, or send
+    their grades again: as many as `BATCH` at once. Each that fails is named."""
     room = present_room()
     subjects = request.form.getlist("subject")
     if deed not in _DEEDS or not 0 < len(subjects) <= BATCH:
-        raise NotFound(f"ask to start, stop or extend the labs of 1 to {BATCH} learners")
+        raise NotFound(f"ask to {', '.join(_DEEDS)} for 1 to {BATCH} learners")
     known = {pupil.subject: pupil for pupil in _pupils(room)[0]}
     done, faults = 0, []
     for subject in subjects:
@@ -118,7 +121,17 @@ def _extend(room: ClassRoom, pupil: Pupil) -> None:
     services().labs.extend(room.teacher(), _live(pupil), seconds)
 
 
-_DEEDS = {"start": _start, "stop": _stop, "extend": _extend}
+def _check(room: ClassRoom, pupil: Pupil) -> None:
+    services().labs.recheck(room.teacher(), _live(pupil), request.form.get("step", ""))
+
+
+def _send(room: ClassRoom, pupil: Pupil) -> None:
+    if not services().store.send_again(pupil.work):
+        raise Conflict(_NOTHING)
+    room.note("send", pupil.lab)
+
+
+_DEEDS = {"start": _start, "stop": _stop, "extend": _extend, "check": _check, "send": _send}
 
 
 def _live(pupil: Pupil) -> str:
@@ -224,7 +237,7 @@ def do(learner: str, deed: str) -> BaseResponse:
     step, reason, grades = request.form.get("step", ""), request.form.get("reason", ""), services().grades
     match deed:
         case "check":
-            services().labs.check(room.teacher(), lab.id, step)
+            services().labs.recheck(room.teacher(), lab.id, step)
         case "award":
             grades.grading.award(work.id, step, "your teacher", reason)
         case "excuse":
@@ -233,7 +246,7 @@ def do(learner: str, deed: str) -> BaseResponse:
             grades.grading.excuse(work.id, step, None)
         case "send":
             if not services().store.send_again(work.id):
-                raise Conflict("there is nothing to send: this work has no points yet, or the activity no grade")
+                raise Conflict(_NOTHING)
         case "look":
             grades.look(room.platform, room.link)
         case "answered":

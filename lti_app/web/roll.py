@@ -74,6 +74,10 @@ class ClassRoom:
             raise NotFound("this activity has no lab yet")
         self._store, self._grading, self._launch = store, grading, launch
         self.link: LinkRow = link
+        context = store.context(launch.context)
+        # Launches without a course have one context for all of a deployment: who is in it may have nothing to do with
+        # this activity, unless he has worked on it.
+        self._in_course = context is not None and bool(context.context)
         self.platform = platform
 
     def pupils(self, people: list[nrps.Person], now: float) -> list[Pupil]:
@@ -84,6 +88,8 @@ class ClassRoom:
         tries, last = self._checks()
         hands = {hand.work: now - hand.raised for hand in self._store.hands(self.link.activity)}
         grades = {row.work: row for row in self._store.grades(self.link.activity)}
+        if not self._in_course:
+            members, known = {subject: one for subject, one in members.items() if subject in works}, {}
         found = []
         for subject in {**known, **members}:
             member, person = members.get(subject), known.get(subject)

@@ -15,7 +15,7 @@ from labkit.model import CheckResult, Verdict
 from labkit.orchestrator.grading import Grading
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.settings import Settings
-from labkit.store import LinkRow, Platform, SqliteStore, WorkRow
+from labkit.store import LinkRow, Platform, SqliteStore, Terms, WorkRow
 from lti_app.lti.calls import Calls
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.outbox import Outbox
@@ -37,12 +37,12 @@ def link_of(store: SqliteStore, course: str = "2") -> LinkRow:
     return store.links(context.id)[0]
 
 
-def work_of(store: SqliteStore, subject: str = SAM, course: str = "2") -> WorkRow:
+def work_of(store: SqliteStore, subject: str = SAM, course: str = "2", terms: Terms = Terms()) -> WorkRow:  # noqa: B008 - frozen
     """The work of somebody who was launched, with a lab that waits for its start."""
     link = link_of(store, course)
     learner = next(one.learner for one in store.members(link.context) if one.subject == subject)
     work = store.work(learner, link.activity, "hello-lab")
-    store.begin_lab(work, template="hello-lab", digest="")
+    store.begin_lab(work, template="hello-lab", digest="", terms=terms)
     return work
 
 
@@ -114,6 +114,24 @@ def test_who_was_started_for_and_never_came_is_graded_all_the_same(
     grading.award(store.labs()[0].work, "note", "Terry", "shown on paper")
     Outbox(store, grading, Calls(ToolKeys(settings), private=True), senders=1).turn()
     assert moodle.site.coupled("2", activity.id)[0].shown(SAM) == 40
+
+
+def test_a_step_is_checked_again_and_grades_are_sent_again_for_a_class(
+    visit: Visit, activity: Activity, store: SqliteStore, settings: Settings
+) -> None:
+    visit(SAM, activity=activity.id)
+    visit(SCRIPT, activity=activity.id)
+    page = visit(TEACHER, activity=activity.id)
+    work = work_of(store, terms=Terms(wait=True))
+    Grading(store, TemplateSource(settings.templates_dir)).award(work.id, "note", "Terry", "shown on paper")
+    assert '<option value="note">' in page.text
+    assert send(page, "labs/send", subject=SAM).status_code == 303
+    assert "nothing to send" in send(page, "labs/send", subject=SCRIPT).text
+    checked = send(page, "labs/check", subject=[SAM, SCRIPT], step="note").text
+    assert "must be paused or running" in checked  # his lab still waits for its start
+    assert "has no lab at the moment" in checked
+    assert "has no check" in send(page, "labs/check", subject=SAM, step="other").text
+    assert [row.action for row in store.audit_log(last=9) if row.action == "send"] == ["send"]
 
 
 @pytest.mark.parametrize(

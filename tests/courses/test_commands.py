@@ -59,7 +59,10 @@ def test_a_platform_is_added_listed_switched_and_removed(settings: Settings, moo
     platform = add(settings, moodle)
     assert run(settings, "platforms", "add", moodle.origin, "--client-id", moodle.client, "--deployment", "1").exception
     assert [one["token_url"] for one in said(settings, "platforms", "list")] == [f"{moodle.origin}/mod/lti/token.php"]
+    assert run(settings, "platforms", "switch", platform, "on").exit_code == 0
+    assert json.loads(settings.embedders_file.read_text()) == [moodle.origin]
     assert run(settings, "platforms", "switch", platform, "off").exit_code == 0
+    assert json.loads(settings.embedders_file.read_text()) == []  # its pages may hold no pane in a frame any more
     assert [one["state"] for one in said(settings, "platforms", "list")] == ["off"]
     assert run(settings, "platforms", "remove", platform, "--yes").exit_code == 0
     assert said(settings, "platforms", "list") == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from lti_app.lti import ags
 from lti_app.lti.calls import Calls
 from lti_app.lti.desk import Desk, note_of
 from lti_app.lti.keys import ToolKeys
-from lti_app.lti.outbox import LEASE, Outbox, pause
+from lti_app.lti.outbox import Outbox
 from tests.courses.conftest import as_registered
 from tests.support.platform import LineItem, running_platform
 from tests.support.platform import Platform as Simulator
@@ -48,8 +50,8 @@ class Course:
         activity = moodle.site.activity("2", "Graded", lab="graded")
         self.item: LineItem = moodle.site.coupled("2", activity.id)[0]
         self.link = Link(activity.id, "Graded", "graded", moodle.services.url("2", self.item.id))
-        keys = ToolKeys(settings)
-        self.calls = Calls(keys, private=True, clock=self.clock)
+        self.keys = ToolKeys(settings)
+        self.calls = Calls(self.keys, private=True, clock=self.clock)
         self.grading = Grading(store, TemplateSource(settings.templates_dir))
         self.outbox = self.new_outbox()
 
@@ -71,14 +73,16 @@ class Course:
         row = self.store.link(found.link)
         assert row is not None
         self.row: LinkRow = row
+        self.launched = found
         work = self.store.work(found.learner, row.activity, "graded")
         self.store.begin_lab(work, template="graded", digest="")
         return work
 
-    def passes(self, work: WorkRow, step: str, *, score: float = 1.0, attested: bool = True) -> None:
+    def passes(self, work: WorkRow, step: str, *, score: float = 1.0, attested: bool = True, **more: str) -> None:
         """Record a check's result."""
         verdict = Verdict.PASSED if score == 1 else Verdict.NOT_YET
-        self.store.record_result(work.id, CheckResult(step, verdict, "", self.now, attested, score=score))
+        result = CheckResult(step, verdict, "", self.now, attested, score=score, **{"digest": "old", **more})
+        self.store.record_result(work.id, result)
 
     def grade(self, work: WorkRow) -> GradeRow:
         found = self.store.grade(work.id)
@@ -89,6 +93,15 @@ class Course:
 @pytest.fixture
 def course(store: SqliteStore, settings: Settings, moodle: Simulator) -> Course:
     return Course(store, settings, moodle)
+
+
+def test_an_outbox_that_works_for_long_holds_no_more_files_than_at_first(course: Course) -> None:
+    outbox = Outbox(course.store, course.grading, course.calls, senders=4)
+    held = []
+    for _ in range(50):
+        outbox.turn()
+        held.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert held[-1] == held[25]  # by then each of the four has its connection
 
 
 def test_points_arrive_with_a_comment_that_lists_the_steps(course: Course) -> None:
@@ -141,6 +154,15 @@ def test_only_learners_are_graded(course: Course, role: LaunchRole) -> None:
     assert course.moodle.asked("scores") == 0
 
 
+def test_who_is_no_learner_is_told_why_nothing_is_graded(course: Course) -> None:
+    told = {}
+    for role in (LaunchRole.INSTRUCTOR, LaunchRole.OTHER):
+        course.launch("3", role)
+        told[role] = Desk(course.store, course.calls, course.grading).note(course.launched).text
+    assert "as a teacher" in told[LaunchRole.INSTRUCTOR]
+    assert "does not name you as one of its learners" in told[LaunchRole.OTHER]
+
+
 def test_a_platform_that_is_down_for_an_hour_gets_everything_once_it_is_back(course: Course) -> None:
     works = [course.launch(user) for user in ("4", "5")]
     course.moodle.down = True
@@ -157,97 +179,6 @@ def test_a_platform_that_is_down_for_an_hour_gets_everything_once_it_is_back(cou
     course.now += 3600
     course.new_outbox().turn()
     assert sorted((user, score) for user, score, _ in course.item.taken) == [("4", 100), ("5", 40)]
-
-
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_what_may_pass_is_tried_again(course: Course, status: int) -> None:
-    work = course.launch()
-    course.passes(work, "first")
-    course.moodle.fault("scores", status=status)
-    course.outbox.turn()
-    assert (course.grade(work).state, course.item.shown("4")) == ("waiting", None)
-    course.now += pause(0, 1.0)
-    course.outbox.turn()
-    assert course.item.shown("4") == 40
-
-
-@pytest.mark.parametrize("status", [400, 403, 404, 422])
-def test_what_will_not_pass_is_refused_and_says_why(course: Course, status: int) -> None:
-    work = course.launch()
-    course.passes(work, "first")
-    course.moodle.fault("scores", status=status, times=9)
-    course.outbox.turn()
-    course.now += 86400
-    course.outbox.turn()
-    assert course.moodle.asked("scores") == 1
-    assert str(status) in note_of(course.grade(work), "Moodle").text
-
-
-def test_a_score_whose_answer_was_lost_counts_once(course: Course) -> None:
-    work = course.launch()
-    course.passes(work, "first")
-    course.moodle.fault("scores", after=True)
-    course.outbox.turn()
-    assert course.item.shown("4") == 40
-    course.now += pause(0, 1.0)
-    course.outbox.turn()
-    assert (course.item.shown("4"), course.grade(work).state) == (40, "sent")
-
-
-def test_a_worker_killed_in_mid_grade_leaves_it_to_the_next_one(course: Course) -> None:
-    work = course.launch()
-    course.passes(work, "first")
-    course.grading.count_all(course.now)
-    claimed = course.store.claim_grade(course.now, LEASE)  # and then the power failed
-    assert claimed is not None
-    ags.send(course.calls, course.platform, claimed)
-    assert course.new_outbox().turn() == 0
-    course.passes(work, "second")
-    course.new_outbox().turn()
-    assert (course.item.shown("4"), course.grade(work).state) == (100, "sent")
-    course.now += LEASE
-    assert course.new_outbox().turn() == 0
-
-
-def test_a_refused_token_is_renewed_once_and_tokens_are_kept_otherwise(course: Course) -> None:
-    work = course.launch()
-    for step in ("first", "second"):
-        course.passes(work, step)
-        course.outbox.turn()
-    assert course.moodle.services.issued == 2  # one to send, one to read
-    course.moodle.services.tokens.clear()
-    course.store.send_again(work.id)
-    course.outbox.turn()
-    assert (course.moodle.services.issued, course.grade(work).state) == (4, "sent")
-
-
-def test_a_platform_that_gives_no_token_is_asked_again_later(course: Course) -> None:
-    work = course.launch()
-    course.passes(work, "first")
-    course.moodle.fault("token", status=400)
-    course.outbox.turn()
-    assert "gives no token" in course.grade(work).reason
-    course.now += pause(0, 1.0)
-    course.outbox.turn()
-    assert course.item.shown("4") == 40
-
-
-def test_a_newer_grade_at_the_platform_stays_and_is_told(course: Course) -> None:
-    work = course.launch()
-    ahead = replace_stamp(course, work, 3600)
-    course.passes(work, "first")
-    course.outbox.turn()
-    row = course.grade(work)
-    assert (row.state, course.item.shown("4"), ahead.stamp > row.stamp) == ("refused", 70, True)
-    assert "newer grade" in note_of(row, "Moodle").text
-
-
-def replace_stamp(course: Course, work: WorkRow, ahead: int) -> GradeRow:
-    """Have another tool's score from the future in the gradebook."""
-    row = GradeRow(work.id, "p1", course.link.line_item, "4", "learner", 70.0, 100.0, "", 1, "waiting", "",
-                   int(course.now) + ahead, 0, 0, 0, None, None)  # fmt: skip
-    ags.send(course.calls, course.platform, row)
-    return row
 
 
 def test_a_grade_that_a_teacher_has_overridden_is_shown_as_such_and_not_fought(course: Course) -> None:
@@ -273,6 +204,29 @@ def test_an_override_made_later_is_found_when_somebody_looks(course: Course) -> 
     assert note_of(course.grade(work), "Moodle").text.endswith("It shows 12, which was entered there.")
 
 
+def test_all_pages_of_a_grade_book_are_read_and_one_that_fails_leaves_what_is_known(course: Course) -> None:
+    works = [course.launch(user) for user in ("4", "5")]
+    for work in works:
+        course.passes(work, "first")
+    course.outbox.turn()
+    desk, course.moodle.services.page = Desk(course.store, course.calls, course.grading), 1
+    for user in ("4", "5"):
+        course.item.grades[user].override = 12.0
+    desk.look(course.platform, course.row)
+    course.moodle.fault("results", status=500)
+    with pytest.raises(ags.ResultsRefused, match="500"):
+        desk.look(course.platform, course.row)
+    del course.item.grades["5"]
+    desk.look(course.platform, course.row)
+    assert [course.grade(work).shown for work in works] == [12, 12]
+
+
+def test_results_of_odd_types_are_no_grades(course: Course, moodle: Simulator) -> None:
+    odd = [7, {"userId": "4"}, {"userId": "5", "resultScore": True}, {"userId": "6", "resultScore": "9"}]
+    moodle.fault("results", body=json.dumps([*odd, {"userId": "7", "resultScore": 1, "resultMaximum": "many"}]))
+    assert ags.shown(course.calls, course.platform, course.link.line_item) == {"7": (1.0, 0.0)}
+
+
 def test_a_line_item_elsewhere_gets_neither_a_score_nor_a_token(course: Course) -> None:
     with running_platform("http://tool.invalid") as stranger:
         work = course.launch(link=replace(course.link, line_item=stranger.services.url("2", "1")))
@@ -291,6 +245,32 @@ def test_a_new_line_item_gets_the_grade_anew(course: Course) -> None:
     course.launch(link=replace(course.link, line_item=course.moodle.services.url("2", other.id)))
     course.outbox.turn()
     assert (other.shown("4"), course.grade(work).state) == (4, "sent")
+
+
+def test_a_launch_that_names_no_line_item_changes_nothing(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.outbox.turn()
+    course.launch("5", link=replace(course.link, line_item="", line_items="", scopes=()))
+    assert course.row.line_item == course.link.line_item
+    course.launch("5")
+    assert (course.outbox.turn(), course.grade(work).state) == (0, "sent")
+
+
+def test_grades_follow_the_line_item_even_one_that_came_while_another_lab_was_there(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.outbox.turn()
+    other = course.moodle.site.item("2", "Other", 10)
+    moved = replace(course.link, line_item=course.moodle.services.url("2", other.id))
+    for link in (course.link, moved):
+        course.launch("5", link=replace(link, template="another"))
+    assert course.outbox.turn() == 0
+    course.launch("5", link=moved)
+    course.outbox.turn()
+    course.launch("5")  # back to the first
+    course.outbox.turn()
+    assert (other.shown("4"), [score for _, score, _ in course.item.taken]) == (4, [40, 40])
 
 
 def test_an_activity_without_a_line_item_waits_until_it_has_one(course: Course) -> None:
@@ -319,6 +299,29 @@ def test_an_awarded_step_counts_and_names_its_reason(course: Course) -> None:
     course.outbox.turn()
     assert course.item.shown("4") == 30
     assert course.store.progress(work.id).results["second"].feedback == "Awarded by Terry: shown in class"
+
+
+def test_what_a_mended_check_says_counts_instead_of_what_older_contents_said(course: Course) -> None:
+    work = course.launch()
+    course.passes(work, "first")
+    course.passes(work, "first", score=0.5, digest="new", replaces="old")
+    course.passes(work, "first")  # in the same lab, by its own content
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (20, frozenset())
+    course.passes(work, "first", score=0.25, digest="new", replaces="old")
+    course.outbox.turn()
+    assert course.item.shown("4") == 20  # the same content's best
+    course.passes(work, "first", digest="newest")
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (40, frozenset({"first"}))
+
+
+def test_what_a_teacher_awarded_stands_whatever_is_checked_again(course: Course) -> None:
+    work = course.launch()
+    course.grading.award(work.id, "first", "Terry", "shown in class")
+    course.passes(work, "first", score=0.0, digest="new", replaces="old")
+    course.outbox.turn()
+    assert (course.item.shown("4"), course.store.progress(work.id).ticks) == (40, frozenset({"first"}))
 
 
 def test_an_erased_learner_is_never_heard_of_again(course: Course) -> None:

@@ -92,6 +92,16 @@ def test_a_configuration_that_leads_elsewhere_is_refused_before_it_is_followed(
         assert name in answer.text
 
 
+@pytest.mark.parametrize("algorithms", [None, 256, ["ES256"], {}])
+def test_a_configuration_that_does_not_name_rs256_is_refused(
+    app: Flask, moodle: Simulator, store: SqliteStore, link: RegistrationLink, algorithms: object
+) -> None:
+    told = moodle.configuration() | {"id_token_signing_alg_values_supported": algorithms}
+    moodle.configuration = lambda: told  # type: ignore[method-assign]
+    answer = register(app, moodle)
+    assert (answer.status_code, "RS256" in answer.text, store.platforms()) == (422, True, [])
+
+
 def test_what_the_platform_refuses_can_be_done_again(
     app: Flask, moodle: Simulator, store: SqliteStore, link: RegistrationLink
 ) -> None:

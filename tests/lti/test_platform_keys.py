@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -97,6 +98,23 @@ def _raves(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     handler.wfile.write(b'{"keys": [{"kty": "oct", "kid": "key-1", "k": "AA"}, {"kid": "key-1"}, 3]}')
+
+
+def test_keys_that_come_byte_by_byte_are_not_waited_for(
+    store: SqliteStore, clock: Clock, platform: MockPlatform
+) -> None:
+    def drips(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(ConnectionError):
+            for byte in platform.jwks():
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.01)
+
+    platform.answer, begun = drips, time.monotonic()
+    with pytest.raises(KeysUnavailable):
+        KeyFinder(store, private=True, clock=clock, seconds=0.3).find(platform.registered(), "key-1")
+    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

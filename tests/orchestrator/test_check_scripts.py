@@ -98,9 +98,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         for name, text in {"lab.yaml": LAB, "instructions/1.md": PAGE, "media/sheet.txt": SHEET, **files}.items():
             (home / "checked" / name).parent.mkdir(parents=True, exist_ok=True)
             (home / "checked" / name).write_text(text)
-        service = Service(home, engine.kubeconfig)
+        service = Service(home, engine.kubeconfig, templates_dir=str(home))
         with service.at_work():
-            operation = service.labs.start(ADA, str(home / "checked"))
+            operation = service.labs.start(ADA, "checked")
             service.do(operation)
             yield Running(service, operation.lab)
         service.store.close()  # type: ignore[attr-defined]
@@ -203,6 +203,30 @@ def test_a_file_of_the_lab_is_put_into_the_machine_as_the_learner_may(lab: Runni
     assert "may not do that: /root" in lab.service.ended(labs.upload(ADA, lab.lab, denied.key)).error
     with pytest.raises(NotFound, match="no file to put into a machine"):
         labs.upload(ADA, lab.lab, "0" * 12)
+
+
+def test_an_operator_has_a_step_checked_by_a_mended_check_and_its_word_counts_instead(lab: Running) -> None:
+    labs, script = lab.service.labs, lab.service.settings.templates_dir / "checked/checks/user/check-box"
+    assert said(lab.check("user"))[0] == "passed"
+    script.write_text("#!/bin/sh\necho mended: $LABKIT_WORD\nexit 1\n")
+    found = lab.service.do(labs.recheck(OPERATOR, lab.lab, "user"))
+    assert said(found) == ("not_yet", "Your teacher had this checked again. mended: amber")
+    assert said(lab.check("user")) == ("passed", "student has amber")  # the learner's own stays as his lab has it
+    progress = labs.progress(ADA, lab.lab)
+    assert (progress.scores["user"], "user" in progress.ticks) == (0, False)
+    with pytest.raises(Forbidden):
+        labs.recheck(ADA, lab.lab, "user")
+
+
+def test_a_mended_check_that_needs_a_machine_the_lab_has_not_is_refused(lab: Running) -> None:
+    folder = lab.service.settings.templates_dir / "checked"
+    other = LAB.replace("variables:", "  - {name: more, type: vm, image: {bundled: tiny}, memory: 256Mi}\nvariables:")
+    (folder / "lab.yaml").write_text(other)
+    (folder / "checks/partly/check-more").write_text("#!/bin/sh\n")
+    with pytest.raises(Conflict, match="has no machine more"):
+        lab.service.labs.recheck(OPERATOR, lab.lab, "partly")
+    with pytest.raises(NotFound, match="has no check"):
+        lab.service.labs.recheck(OPERATOR, lab.lab, "gone")
 
 
 def test_a_paused_machine_is_named_and_no_program_is_run(lab: Running) -> None:

@@ -196,6 +196,16 @@ def test_closing_leaves_a_thread_alone_that_is_in_the_middle_of_something(tmp_pa
     assert found == [1, 2]
 
 
+def test_threads_that_come_and_go_leave_no_connection_behind(store: SqliteStore) -> None:
+    held = []
+    for _ in range(20):
+        thread = threading.Thread(target=store.installation)
+        thread.start()
+        thread.join()
+        held.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert held[-1] == held[1]  # SQLite keeps one file open for the next to use
+
+
 def test_who_is_known_is_told_while_another_process_writes(store: SqliteStore, tmp_path: Path) -> None:
     person = Principal("local", "ada")
     known = store.learner(person)

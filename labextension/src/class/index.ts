@@ -9,6 +9,8 @@ const NEEDS: Record<string, string> = {
   start: "section[data-learn=yes]:not([data-live=yes])",
   extend: "section[data-ends=yes]",
   stop: "section[data-live=yes]",
+  check: "section[data-live=yes]",
+  send: "section[data-grade=yes]",
 };
 const pictures = new Map<string, { address: string; ticket: string; expires: number }>();
 const blank = new Set<string>(); // who has no screen to show
@@ -51,7 +53,11 @@ class Room {
     const needs = NEEDS[all] ?? "";
     const subjects = [...this.#page.querySelectorAll<HTMLElement>(needs)].map((card) => card.dataset["subject"] ?? "");
     const labs = `${subjects.length} ${subjects.length === 1 ? "lab" : "labs"}`;
-    if (subjects.length > 0 && (all !== "stop" || confirm(`Stop ${labs}? What is on their machines is lost.`))) await this.#do(all, subjects);
+    const question = {
+      stop: `Stop ${labs}? What is on their machines is lost.`,
+      check: `Check this step again in ${labs}? What the check says of their machines as they are now counts, more or less.`,
+    }[all];
+    if (subjects.length > 0 && (!question || confirm(question))) await this.#do(all, subjects);
     else if (subjects.length === 0) say(`Nothing to ${all}.`);
   }
 
@@ -62,6 +68,7 @@ class Room {
     for (let first = 0; first < subjects.length; first += size) {
       say(`${deed}: ${first} of ${subjects.length}`);
       const body = new URLSearchParams(subjects.slice(first, first + size).map((subject) => ["subject", subject]));
+      if (deed === "check") body.set("step", find<HTMLSelectElement>("#step")?.value ?? "");
       const answer = await fetch(`labs/${deed}`, { method: "POST", body, headers: { "X-Labkit": "class" } });
       const told = (await answer.json()) as { error?: string; faults?: string[] };
       faults.push(...(answer.ok ? (told.faults ?? []) : [told.error ?? String(answer.status)]));

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.support.platform.course import Site
@@ -21,6 +22,7 @@ from tests.support.platform.services import Answer, Request, told
 class Fault:
     """What becomes of requests whose path holds `where`, `times` times: a status, a wait, or no answer at all.
 
+    `body` and `headers`: an answer of those. `drip`: so many seconds between one byte of an answer and the next.
     `after`: only once the request has been served as if nothing were wrong.
     """
 
@@ -29,6 +31,9 @@ class Fault:
     seconds: float = 0.0
     times: int = 1
     after: bool = False
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drip: float = 0.0
 
 
 class Platform(Messages):
@@ -50,9 +55,9 @@ class Platform(Messages):
         self.services.origin, self.services.client = self.origin, self.client
         threading.Thread(target=self.server.serve_forever, args=(0.02,), name="platform", daemon=True).start()
 
-    def fault(self, where: str, **how: float) -> None:
+    def fault(self, where: str, **how: Any) -> None:
         """Have the next requests to a path go wrong."""
-        self.faults.append(Fault(where, **how))  # type: ignore[arg-type]
+        self.faults.append(Fault(where, **how))
 
     def asked(self, where: str) -> int:
         """How many requests went to paths that hold `where`."""
@@ -74,8 +79,9 @@ class Platform(Messages):
         time.sleep(fault.seconds)
         if fault.after:
             self._served(request)
-        if fault.status:
-            return told([], fault.status)
+        if fault.status or fault.body:
+            headers = {**fault.headers, **({"X-Drip": str(fault.drip)} if fault.drip else {})}
+            return Answer(fault.status or 200, fault.body or "[]", "application/json", headers)
         return None if fault.after or self.down or not fault.seconds else self._served(request)
 
     def _served(self, request: Request) -> Answer:
@@ -158,7 +164,12 @@ def _handler(platform: Platform) -> type[BaseHTTPRequestHandler]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            if pause := float(answer.headers.get("X-Drip", 0)):
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(pause)
+            else:
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PUT = do_DELETE = _do
 

@@ -184,7 +184,11 @@ class Services:
             for user in users
             if (shown := item.shown(user)) is not None
         ]
-        return told(found, 200, "application/vnd.ims.lis.v2.resultcontainer+json")
+        first, size = int(request.query.get("from", 0)), self.page or len(found)
+        headers = {}
+        if first + size < len(found):
+            headers["Link"] = f'<{address}&limit={size}&from={first + size}>; rel="next"'
+        return told(found[first : first + size], 200, "application/vnd.ims.lis.v2.resultcontainer+json", **headers)
 
     def _members(self, request: Request, course: Course) -> Answer:
         """Moodle names roles by bare words here; a page has as many members as asked for, or as `page` says."""
