@@ -37,6 +37,7 @@ _MOST_MEMORY = 512 << 20
 _MOST_REQUEST = 1 << 20
 _PIECE = 65536
 _POLL_SECONDS = 0.05
+_GRACE_SECONDS = 2.0
 
 
 def run(
@@ -60,7 +61,7 @@ def run(
         _fill(Path(folder), program, variables)
         with theirs:
             child = subprocess.Popen(
-                command_line(folder, theirs.fileno()),
+                command_line(folder, theirs.fileno(), seconds),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -82,12 +83,16 @@ def run(
     return done
 
 
-def command_line(folder: str, socket_number: int) -> list[str]:
-    """The sandbox: /usr's programs, this Python, the program with its module, and the socket."""
+def command_line(folder: str, socket_number: int, seconds: float) -> list[str]:
+    """The sandbox: /usr's programs, this Python, the program with its module, and the socket.
+
+    It ends by itself a little after its time, for where labkit is killed before bwrap has asked to die with it.
+    """
     links = [word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
     python = [word for prefix in _prefixes() for word in ("--ro-bind", prefix, prefix)]
     interpreter = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
-    limits = ["prlimit", f"--as={_MOST_MEMORY}", "--core=0", "--"]
+    end = ["timeout", "--signal=KILL", f"{seconds + _GRACE_SECONDS:.3f}"]
+    limits = [*end, "prlimit", f"--as={_MOST_MEMORY}", "--core=0", "--"]
     return [
         SANDBOX, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
         "--ro-bind", "/usr", "/usr", *links, *python, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own

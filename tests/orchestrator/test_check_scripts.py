@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ import pytest
 
 from labkit.errors import Conflict, Forbidden, NotFound
 from labkit.model import OperationState, Principal
+from labkit.orchestrator import beside
 from tests.support.engine import running_engine
 from tests.support.service import OPERATOR, Service
 
@@ -245,3 +249,14 @@ def test_a_check_that_was_ended_leaves_no_program_behind(lab: Running) -> None:
     lab.service.labs.cancel(ADA, operation.id)
     assert lab.service.ended(operation).state is OperationState.CANCELLED
     assert not list(Path("/tmp").glob("labkit-check-*"))
+
+
+def test_a_program_whose_labkit_is_gone_ends_by_itself_a_little_after_its_time(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(
+        "import time\n\ndef main():\n    print('begun', flush=True)\n    time.sleep(600)\n"
+    )
+    near, far = socket.socketpair()
+    with near, far:
+        line = beside.command_line(str(tmp_path), far.fileno(), 0.0)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.returncode) == ("begun\n", 128 + signal.SIGKILL)
