@@ -121,6 +121,21 @@ def remove(platform: str, yes: bool) -> None:
     click.echo(f"Removed: {found.id}.")
 
 
+@platforms.command(name="set")
+@click.argument("platform")
+@click.option("--deployment", "deployments", multiple=True, help="One more deployment id; as often as needed.")
+@_labs
+def set_platform(platform: str, deployments: tuple[str, ...], templates: tuple[str, ...]) -> None:
+    """Have PLATFORM launch from more deployments, or use other labs than now."""
+    if not deployments and not templates:
+        raise click.UsageError("say what is to change: --deployment, --labs")
+    with opened() as (_, store):
+        found = platform_called(store, platform)
+        store.set_platform(found.id, templates=templates or None, deployments=deployments)
+        store.audit("operator", "platform set", found.id)
+    click.echo(f"{found.name} is changed.")
+
+
 @platforms.command()
 @click.argument("platform")
 @click.argument("state", type=click.Choice(["on", "off"]))

@@ -44,12 +44,23 @@ class SqlitePlatforms(SqliteCourseLabs):
                 raise Conflict("this link was used already: ask for another one")
             _add(db, platform)
 
-    def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
+    def set_platform(
+        self,
+        platform: str,
+        *,
+        state: PlatformState | None = None,
+        templates: tuple[str, ...] | None = None,
+        deployments: tuple[str, ...] = (),
+    ) -> None:
         with self._connections.write() as db:
-            changed = "UPDATE platform SET state = ?, templates = coalesce(?, templates) WHERE id = ?"
+            changed = "UPDATE platform SET state = coalesce(?, state), templates = coalesce(?, templates) WHERE id = ?"
             patterns = None if templates is None else json.dumps(templates)
-            if not db.execute(changed, [state.value, patterns, platform]).rowcount:
+            if not db.execute(changed, [state and state.value, patterns, platform]).rowcount:
                 raise NotFound(f"there is no platform {platform}")
+            for deployment in deployments:
+                db.execute(
+                    "INSERT OR IGNORE INTO deployment (platform, deployment) VALUES (?, ?)", [platform, deployment]
+                )
 
     def remove_platform(self, platform: str) -> None:
         with self._connections.write() as db:

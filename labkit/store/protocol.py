@@ -165,8 +165,15 @@ class Platforms(Protocol):
     def add_platform(self, platform: Platform) -> None:
         """Raises Conflict where this client of this issuer is registered already."""
 
-    def set_platform(self, platform: str, *, state: PlatformState, templates: tuple[str, ...] | None = None) -> None:
-        """Raises NotFound. Without `templates`, those stay."""
+    def set_platform(
+        self,
+        platform: str,
+        *,
+        state: PlatformState | None = None,
+        templates: tuple[str, ...] | None = None,
+        deployments: tuple[str, ...] = (),
+    ) -> None:
+        """Raises NotFound. What is not given stays; `deployments` are added to those that are there."""
 
     def remove_platform(self, platform: str) -> None:
         """Forget a platform, its courses and who was launched from them; learners and their works stay. NotFound."""

@@ -82,11 +82,10 @@ def labs(deed: str) -> BaseResponse:
     if deed not in _DEEDS or not 0 < len(subjects) <= BATCH:
         raise NotFound(f"ask to {', '.join(_DEEDS)} for 1 to {BATCH} learners")
     known = {pupil.subject: pupil for pupil in _pupils(room)[0]}
+    if not known.keys() >= set(subjects):
+        raise NotFound("there is no such person in this course")
     done, faults = 0, []
-    for subject in subjects:
-        pupil = known.get(subject)
-        if pupil is None:
-            raise NotFound("there is no such person in this course")
+    for pupil in (known[subject] for subject in subjects):
         try:
             _DEEDS[deed](room, pupil)
             done += 1
@@ -253,7 +252,7 @@ def do(learner: str, deed: str) -> BaseResponse:
             services().store.lower_hand(work.id)
         case _:
             raise NotFound(f"a teacher cannot {deed!r}")
-    room.note(deed, f"{lab.id} {step}".strip())
+    room.note(deed, f"{lab.id} {step}".strip() + (f": {reason.strip()}" if reason.strip() else ""))
     return redirect(url_for("classroom.record", launch=current_launch().id, learner=learner), 303)
 
 

@@ -81,7 +81,8 @@ class ClassRoom:
         self.platform = platform
 
     def pupils(self, people: list[nrps.Person], now: float) -> list[Pupil]:
-        """All who are in the roster, or were launched from the course, by name; teachers only once they try the lab."""
+        """All who are in the roster, were launched from the course, or have worked on the activity, by name; teachers
+        only once they try the lab."""
         members = {member.subject: member for member in self._store.members(self._launch.context)}
         known = {person.subject: person for person in people}
         works = self._store.works_in(self.link.activity, self.platform.realm)
@@ -91,7 +92,7 @@ class ClassRoom:
         if not self._in_course:
             members, known = {subject: one for subject, one in members.items() if subject in works}, {}
         found = []
-        for subject in {**known, **members}:
+        for subject in {**known, **members, **works}:
             member, person = members.get(subject), known.get(subject)
             # What somebody was launched as goes before what the roster says.
             role = member.role if member else person.role if person else LaunchRole.OTHER

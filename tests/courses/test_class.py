@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from labkit.model import CheckResult, Verdict
+from labkit.model import CheckResult, Principal, Verdict
 from labkit.orchestrator.grading import Grading
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.settings import Settings
@@ -114,6 +114,28 @@ def test_who_was_started_for_and_never_came_is_graded_all_the_same(
     grading.award(store.labs()[0].work, "note", "Terry", "shown on paper")
     Outbox(store, grading, Calls(ToolKeys(settings), private=True), senders=1).turn()
     assert moodle.site.coupled("2", activity.id)[0].shown(SAM) == 40
+
+
+def test_who_was_started_for_and_has_left_the_course_is_still_there_to_be_stopped(
+    visit: Visit, activity: Activity, moodle: Simulator, store: SqliteStore, registered: Platform
+) -> None:
+    visit(TEACHER, activity=activity.id)
+    learner = store.learner(Principal(registered.realm, SAM, "Sam"))
+    work = store.work(learner, link_of(store).activity, "hello-lab")
+    store.begin_lab(work, template="hello-lab", digest="", terms=Terms(wait=True))
+    moodle.site.courses["2"].learners.remove(SAM)
+    page = visit(TEACHER, activity=activity.id)
+    assert read(page, f"people/{learner}/").status_code == 200
+    assert f'data-subject="{SAM}"' in page.text
+    assert send(page, "labs/stop", subject=SAM).status_code == 303
+
+
+def test_of_learners_of_whom_one_is_unknown_none_is_started_for(
+    visit: Visit, activity: Activity, store: SqliteStore
+) -> None:
+    page = visit(TEACHER, activity=activity.id)
+    assert send(page, "labs/start", subject=[SAM, "77"]).status_code == 404
+    assert store.labs() == []
 
 
 def test_a_step_is_checked_again_and_grades_are_sent_again_for_a_class(

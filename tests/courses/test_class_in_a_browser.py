@@ -220,8 +220,8 @@ def test_the_class_is_exported(page: Page, tmp_path: Path) -> None:
 
 
 def test_all_labs_are_stopped_once_it_is_confirmed(page: Page) -> None:
-    page.once("dialog", lambda asked: asked.accept())
     page.get_by_role("button", name="Stop all").click()
+    page.get_by_role("button", name="Yes").click()
     expect(page.get_by_role("status")).to_have_text("stop: 11 of 11")
     expect(page.get_by_text("stopped")).to_have_count(11, timeout=60_000)
 

@@ -68,6 +68,17 @@ def test_a_platform_is_added_listed_switched_and_removed(settings: Settings, moo
     assert said(settings, "platforms", "list") == []
 
 
+def test_a_platform_gets_one_more_deployment_and_other_labs(settings: Settings, moodle: Simulator) -> None:
+    platform = add(settings, moodle)
+    done = run(settings, "platforms", "set", platform, "--deployment", "9", "--labs", "net-*", "--labs", "hello-lab")
+    assert done.exit_code == 0, done.output
+    (found,) = said(settings, "platforms", "list")
+    assert (set(found["deployments"]), found["templates"]) == ({moodle.deployment, "9"}, ["net-*", "hello-lab"])
+    assert run(settings, "platforms", "set", platform, "--deployment", "9").exit_code == 0
+    assert said(settings, "platforms", "list") == [found]
+    assert "--deployment" in run(settings, "platforms", "set", platform).output
+
+
 def test_the_self_test_names_what_is_missing_and_nothing_else(served: Settings, moodle: Simulator) -> None:
     platform = add(served, moodle)
     tried = {one["name"]: one for one in said(served, "platforms", "test", platform)}

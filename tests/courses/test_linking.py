@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from labkit.errors import LabkitError
 from labkit.settings import Settings
-from labkit.store import Platform
+from labkit.store import Platform, SqliteStore
 from lti_app.lti.keys import ToolKeys
 from lti_app.lti.linking import Pick, response, window
 from tests.courses.conftest import Visit, read, send
@@ -76,6 +76,17 @@ def test_a_platforms_own_note_goes_back_as_it_came_where_there_was_one(
     token = response(ToolKeys(settings), registered, "1", given, [])
     claims = jwt.decode(token, options={"verify_signature": False})
     assert [text for name, text in claims.items() if name.endswith("/data")] == list(given.values())
+
+
+def test_a_platform_has_the_labs_that_the_operator_gives_it_and_no_others(
+    visit: Visit, moodle: Simulator, registered: Platform, store: SqliteStore
+) -> None:
+    held = moodle.site.activity("2", "Hello", lab="hello-lab")
+    store.set_platform(registered.id, templates=("two-*",))
+    picker = visit("3").text
+    assert ("two-machines" in picker, "hello-lab" in picker) == (True, False)
+    refused = visit("4", activity=held.id)
+    assert (refused.status_code, "not one that this course may use" in refused.text) == (404, True)
 
 
 def test_a_lab_can_be_read_before_it_is_picked(visit: Visit, registered: Platform) -> None:

@@ -1,5 +1,6 @@
 // The pages for teachers: the class (cards that keep themselves up to date), the picker of labs, and two small pages
 // that only have to send or close themselves. Everything works on elements that the server has made.
+import { confirmed } from "../view/confirm.ts";
 import { followTheme } from "../view/theme.ts";
 import "./class.css";
 
@@ -57,8 +58,8 @@ class Room {
       stop: `Stop ${labs}? What is on their machines is lost.`,
       check: `Check this step again in ${labs}? What the check says of their machines as they are now counts, more or less.`,
     }[all];
-    if (subjects.length > 0 && (!question || confirm(question))) await this.#do(all, subjects);
-    else if (subjects.length === 0) say(`Nothing to ${all}.`);
+    if (subjects.length === 0) say(`Nothing to ${all}.`);
+    else if (!question || (await confirmed(this.#page, question))) await this.#do(all, subjects);
   }
 
   /** One batch after the other, so that no request is long and others get their turn. */
@@ -69,10 +70,13 @@ class Room {
       say(`${deed}: ${first} of ${subjects.length}`);
       const body = new URLSearchParams(subjects.slice(first, first + size).map((subject) => ["subject", subject]));
       if (deed === "check") body.set("step", find<HTMLSelectElement>("#step")?.value ?? "");
-      const answer = await fetch(`labs/${deed}`, { method: "POST", body, headers: { "X-Labkit": "class" } });
-      const told = (await answer.json()) as { error?: string; faults?: string[] };
-      faults.push(...(answer.ok ? (told.faults ?? []) : [told.error ?? String(answer.status)]));
-      if (!answer.ok) break;
+      const answer = await fetch(`labs/${deed}`, { method: "POST", body, headers: { "X-Labkit": "class" } }).catch(() => null);
+      const told = ((await answer?.json().catch(() => null)) ?? {}) as { error?: string; faults?: string[] };
+      if (answer?.ok) faults.push(...(told.faults ?? []));
+      else {
+        faults.push(`${deed}: ${first} of ${subjects.length}, then: ${told.error ?? "no answer from labkit; try again"}`);
+        break;
+      }
     }
     say(faults.length > 0 ? faults.join(" · ") : `${deed}: ${subjects.length} of ${subjects.length}`);
     await this.#refresh();
