@@ -59,12 +59,18 @@ def _works(place: FrameLocator | Page, page: Page, name: str, note: str) -> None
     expect(place.get_by_text("Passed.").first).to_be_visible(timeout=30_000)
 
 
-def test_in_a_frame_of_another_site_and_the_grade_arrives_in_its_course(
+def test_in_a_frame_of_another_site_text_is_pasted_and_the_grade_arrives_in_its_course(
     context: BrowserContext, served: Served, activity: Activity
 ) -> None:
     page, course = context.new_page(), served.platform
     page.goto(f"{course.origin}/frame?user={LEARNER}&course=2&activity={activity.id}")
-    works(page.frame_locator("#contentframe"), page, "frame", "hostname > ~/note.txt; echo done\n")
+    frame = page.frame_locator("#contentframe")
+    works(frame, page, "frame", "hostname > ~/note.txt; echo done\n")
+    terminal = frame.frame_locator('iframe[title="box: Terminal"]')
+    terminal.get_by_role("button", name="Paste…").click()  # Moodle's frame lets no page read the clipboard
+    terminal.get_by_role("textbox", name="Text").fill("echo $((111*271))\n")
+    terminal.get_by_role("button", name="Type it").click()
+    expect(terminal.locator(".xterm-rows")).to_contain_text("30081")
     (lab,) = served.home.json("list")
     assert (lab["template"], lab["state"]) == ("hello-lab", "running")
     (item,) = course.site.coupled("2", activity.id)
