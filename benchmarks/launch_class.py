@@ -73,7 +73,8 @@ class Class:
             try:
                 learner.learn(self.activity, over)
             except Exception as error:  # whatever it is, this learner has no pane
-                self.faults.append(f"{type(error).__name__}: {error}")
+                asked = getattr(getattr(error, "request", None), "path_url", "")
+                self.faults.append(f"{type(error).__name__}: {error} {asked}".rstrip())
 
         chance = random.Random(self.size)  # noqa: S311 - the same moments in every run
         moments = [chance.uniform(0, seconds) for _ in self.learners]

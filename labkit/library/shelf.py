@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,9 +124,14 @@ def publish(name: str, content: str, templates_dir: Path, *, over: Collection[st
 
 def only(name: str, templates_dir: Path, contents: Collection[str]) -> None:
     """Raises Conflict where `name` means something that is none of these contents."""
-    place = templates_dir / name
-    if place.exists() and digest(place) not in contents:
+    if meant(name, templates_dir) not in {*contents, ""}:
         raise Conflict(f"'{name}' was changed by those who run this service, and is theirs now: take another name")
+
+
+def meant(name: str, templates_dir: Path) -> str:
+    """The content that `name` means in the folder; empty where it means none there."""
+    place = templates_dir / name
+    return digest(place) if place.exists() else ""
 
 
 def _point(place: Path, kept: Path) -> None:
@@ -135,6 +140,7 @@ def _point(place: Path, kept: Path) -> None:
     if place.is_dir() and not place.is_symlink():
         place.rename(kept.with_name(f".{place.name}-{time.time_ns()}"))  # put there by hand: nobody else may have it
     beside = place.with_name(f".{place.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)  # of a process of that number that was killed here
     beside.symlink_to(target)
     beside.replace(place)
 
@@ -168,9 +174,10 @@ def prune(templates_dir: Path, used: Collection[str]) -> list[str]:
     current = {place.resolve().name for place in templates_dir.glob("*") if place.is_symlink()}
     gone = []
     for folder in sorted((templates_dir / VERSIONS).glob("[!.]*")):
-        if folder.name not in {*current, *used} and time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
-            shutil.rmtree(folder)
-            gone.append(folder.name)
+        with suppress(FileNotFoundError):  # somebody else removes it
+            if folder.name not in {*current, *used} and time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+                shutil.rmtree(folder)
+                gone.append(folder.name)
     return gone
 
 

@@ -167,7 +167,7 @@ def unpack(archive: Path, place: Path) -> None:
 
 def _entries(archive: Path) -> Iterator[tuple[str, bool, IO[bytes] | None]]:
     """Name, whether it is a plain file, and content of everything but folders."""
-    if zipfile.is_zipfile(archive):
+    if not tarfile.is_tarfile(archive):  # asked first: a tar that ends with a zip would pass for a zip
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
                 mode = info.external_attr >> 16

@@ -58,7 +58,7 @@ def cloned(address: str, addresses: Sequence[str], *, ref: str = "", folder: str
 
 def check_address(address: str) -> None:
     """Raises Conflict for what is no address of a Git repository that a stranger may name."""
-    if not ADDRESS.fullmatch(address):
+    if not ADDRESS.fullmatch(address) or not 0 < int(address.split("/")[2].partition(":")[2] or 443) < 1 << 16:
         raise Conflict(
             "name a Git repository by an address such as https://git.example.org/labs.git, without a password"
         )
@@ -105,7 +105,7 @@ def _judge(archive: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as packed:
             strange = {info.compress_type for info in packed.infolist()} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise Conflict(f"this archive cannot be read: {error}") from None
     if strange:
         raise Conflict("this archive is packed in a rare way: pack it as a plain zip")

@@ -14,7 +14,7 @@ from typing import Protocol
 @dataclass(frozen=True)
 class CourseLab:
     """A lab of a course. `draft` and `published` name contents (digests); empty where there is none. Both are empty for
-    a lab that an operator has bound to the course: that one is not the teachers' to change."""
+    a name that stands from before teachers could bring labs: what it means is not theirs to change."""
 
     name: str
     draft: str = ""
@@ -32,13 +32,11 @@ class AuthorRow:
 class Authoring(Protocol):
     """Labs of courses, and the right to publish them, which nobody has whom no operator has given it."""
 
-    def bind_template(self, template: str, context: str) -> None:
-        """Keep a template to the courses that it is bound to (our ids). One that is bound to none is everybody's."""
-
     def unbind_template(self, template: str, context: str) -> None: ...
 
     def bound_templates(self) -> Mapping[str, frozenset[str]]:
-        """Every template that is bound, with its courses; also those of courses that are gone."""
+        """Every template that is kept to courses, with those (our ids); also courses that are gone. One that is kept to
+        none is everybody's."""
 
     def allow_author(self, context: str, learner: str | None) -> None: ...
 

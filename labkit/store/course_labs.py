@@ -12,9 +12,6 @@ from labkit.store.tables import Tables
 class SqliteCourseLabs(Tables):
     """`authoring.Authoring` on one SQLite file."""
 
-    def bind_template(self, template: str, context: str) -> None:
-        self._write("INSERT OR IGNORE INTO course_lab (template, context) VALUES (?, ?)", template, context)
-
     def unbind_template(self, template: str, context: str) -> None:
         self._write("DELETE FROM course_lab WHERE template = ? AND context = ?", template, context)
 
@@ -55,7 +52,8 @@ class SqliteCourseLabs(Tables):
                 raise Conflict(f"there is another lab called '{name}': give yours another name in lab.yaml")
             (number,) = db.execute("SELECT count(*) FROM course_lab WHERE context = ?", [context]).fetchone()
             if not own and number >= most:
-                raise Conflict(f"this course has {number} labs of its own, {most} are the most: remove one first")
+                told = f"this course has {number} labs of its own, {most} are the most"
+                raise Conflict(f"{told}; those who run this service can release one")
             saved = "INSERT INTO course_lab (template, context, draft) VALUES (?, ?, ?) "
             db.execute(f"{saved} ON CONFLICT DO UPDATE SET draft = excluded.draft", [name, context, draft])
 

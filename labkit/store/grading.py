@@ -48,7 +48,8 @@ REPLACED = """
         OR (result.id > again.id AND result.digest != again.replaces);
 """
 """Once a step was checked `again` by the template as it is now, only that counts, what the same content says, what
-newer ones say (in labs that are begun later), and what a person said, which has no content."""
+newer ones say (in labs that are begun later), and what a person said, which has no content. A template that is put back
+to the content that was replaced counts for nothing more in that step until it is checked again."""
 ITEMS = """
     ALTER TABLE grade ADD COLUMN item TEXT NOT NULL DEFAULT '';
     UPDATE grade SET item = coalesce((SELECT line_item FROM resource_link JOIN work USING (activity)

@@ -323,3 +323,9 @@ def mended_checks(db: Database) -> None:
 def items_of_grades(db: Database) -> None:
     """To which line item each grade was sent."""
     db.executescript(grading.ITEMS)
+
+
+@migrations()
+def awards_are_of_no_content(db: Database) -> None:
+    """What a teacher has awarded counts whatever is checked again: as awards do that are made from now on."""
+    db.execute("UPDATE result SET digest = '' WHERE attested AND feedback LIKE 'Awarded by your teacher: %'")

@@ -173,10 +173,10 @@ def pin(session: requests.Session, url: str, address: str) -> str:
     return parts._replace(netloc=f"{host}:{parts.port or _PORTS['https']}").geturl()
 
 
-def open_addresses(url: str, *, private: bool) -> list[str]:
+def open_addresses(url: str, *, private: bool, setting: str = "LABKIT_PRIVATE_PLATFORMS") -> list[str]:
     """Where a URL's host is. Unless `private` is said, raises OutboundRefused for what is not https, or not wholly on
-    the open network; raises Unreachable where its name is not known."""
-    origin, known = origin_of(url), "private platforms may be: see LABKIT_PRIVATE_PLATFORMS"
+    the open network, and names the operator's `setting` for that; raises Unreachable where its name is not known."""
+    origin, known = origin_of(url), f"those who run labkit can allow that: {setting}"
     if not private and not origin.startswith("https:"):
         raise OutboundRefused(f"{origin or url} is not https; {known}")
     parts = urlsplit(origin)

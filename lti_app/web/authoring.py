@@ -31,6 +31,7 @@ blueprint = Blueprint("authoring", __name__, url_prefix=f"{LAUNCH_PREFIX}/labs")
 
 MOST_LABS = 50
 """Names of labs that one course may have."""
+_SETTING = "LABKIT_PRIVATE_REPOSITORIES"
 _at_once = threading.BoundedSemaphore(2)
 """So many are unpacked or fetched by one process: the others are for the class."""
 
@@ -69,12 +70,15 @@ def bring() -> BaseResponse:
                 return _page(faults, status=422)
             template = load(found)
             library.keep(template, folder)
-        name, taken = template.name, _there(template.name)
-        services().store.draft_lab(current_launch().context, name, template.digest, taken=taken, most=MOST_LABS)
+        name = template.name
+        with library.held(folder):
+            _finish(name)
+            there = _there(name)
+            services().store.draft_lab(current_launch().context, name, template.digest, taken=there, most=MOST_LABS)
+            library.prune(folder, app.contents_in_use(services().settings))
     except LabkitError as error:
         return _page(said=str(error), status=422)
     _note("lab brought", f"{name} {template.digest[:12]}")
-    library.prune(folder, app.contents_in_use(services().settings))
     return redirect(url_for("authoring.draft", launch=current_launch().id, name=name), 303)
 
 
@@ -94,7 +98,7 @@ def _brought() -> Iterator[Path]:
                     yield found
         elif address:
             library.check_address(address)
-            known = open_addresses(address, private=services().settings.private_repositories)
+            known = open_addresses(address, private=services().settings.private_repositories, setting=_SETTING)
             ref = request.form.get("ref", "").strip()
             with library.cloned(address, known, ref=ref, folder=folder) as found:
                 yield found
@@ -148,6 +152,7 @@ def do(name: str, deed: str) -> BaseResponse:
     if deed not in _DEEDS:
         raise NotFound(f"a lab cannot be {deed!r}")
     with library.held(services().settings.templates_dir):
+        _finish(name)
         _DEEDS[deed](_lab(name))
     return redirect(url_for("authoring.page", launch=current_launch().id), 303)
 
@@ -162,6 +167,14 @@ def _publish(lab: CourseLab) -> None:
     library.publish(lab.name, lab.draft, services().settings.templates_dir, over={lab.published} - {""})
     services().store.published_lab(current_launch().context, lab.name, lab.draft)
     _note("lab published", f"{lab.name} {lab.draft[:12]}")
+
+
+def _finish(name: str) -> None:
+    """Write down what a process has published that was killed before it could."""
+    for lab in _labs():
+        there = library.meant(name, services().settings.templates_dir) if lab.name == name else ""
+        if there and there == lab.draft != lab.published:
+            services().store.published_lab(current_launch().context, name, lab.draft)
 
 
 def _discard(lab: CourseLab) -> None:

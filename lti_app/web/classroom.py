@@ -252,7 +252,7 @@ def do(learner: str, deed: str) -> BaseResponse:
             services().store.lower_hand(work.id)
         case _:
             raise NotFound(f"a teacher cannot {deed!r}")
-    room.note(deed, f"{lab.id} {step}".strip() + (f": {reason.strip()}" if reason.strip() else ""))
+    room.note(deed, f"{lab.id} {step}".strip())  # the reason stands with the deed, and goes with the learner
     return redirect(url_for("classroom.record", launch=current_launch().id, learner=learner), 303)
 
 

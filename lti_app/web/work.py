@@ -5,7 +5,6 @@ Which lab it is follows from the launch in the address; a request never names on
 
 from __future__ import annotations
 
-import mimetypes
 import time
 from typing import Any
 
@@ -20,11 +19,10 @@ from lti_app.headers import embeddable
 from lti_app.lti import offers
 from lti_app.lti.linking import why_closed
 from lti_app.services import services
+from lti_app.web import reading
 
 blueprint = Blueprint("work", __name__, url_prefix=LAUNCH_PREFIX)
 
-_MEDIA_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-"""A picture with scripts in it (SVG), opened by itself, runs none."""
 _STATUSES = ("view", "status")
 
 
@@ -91,10 +89,7 @@ def ask(method: str) -> Response:
 @guarded(of_launch)
 def media(path: str) -> Response:
     """A file of the instructions."""
-    answer = make_response(_view().media(f"media/{path}"))
-    answer.content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    answer.headers["Content-Security-Policy"] = _MEDIA_POLICY
-    return answer
+    return reading.media(path, _view().media(f"media/{path}"))
 
 
 def _around() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
+from labkit import library
 from labkit.orchestrator.template_source import TemplateSource
 from labkit.settings import Settings
 from labkit.store import Platform, SqliteStore
@@ -102,6 +103,18 @@ def test_a_lab_is_published_for_its_own_course_alone(
     assert visit(SAM, "3", other.id).status_code == 404
     assert {"lab brought", "lab published"} <= {row.action for row in store.audit_log(last=9)}
     assert 'value="net"' in visit(TEACHER).text
+
+
+def test_what_was_published_by_a_process_that_was_killed_then_stays_the_courses(
+    visit: Visit, labs: TestResponse, moodle: Simulator, settings: Settings, store: SqliteStore
+) -> None:
+    assert bring(labs, packed()).status_code == 303
+    (lab,) = store.course_labs(link_of(store).context)
+    library.publish("net", lab.draft, settings.templates_dir, over=())  # and no more than that
+    assert send(labs, "net/discard").status_code == 303
+    (now,) = store.course_labs(link_of(store).context)
+    assert (now.draft, now.published) == ("", lab.draft)
+    assert visit(SAM, "3", moodle.site.activity("3", "Other", lab="net").id).status_code == 404
 
 
 def test_a_draft_is_read_before_anybody_can_start_it(visit: Visit, labs: TestResponse, moodle: Simulator) -> None:

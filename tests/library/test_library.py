@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -122,8 +123,13 @@ def zipped(path: Path, entries: Iterable[tuple[str, bytes]]) -> Path:
     return path
 
 
-def tarred(path: Path, entries: Iterable[tuple[str, bytes]], change: Callable[[tarfile.TarInfo], None] = id) -> Path:
-    with tarfile.open(path, "w:gz") as out:
+def tarred(
+    path: Path,
+    entries: Iterable[tuple[str, bytes]],
+    change: Callable[[tarfile.TarInfo], None] = id,
+    mode: Literal["w", "w:gz"] = "w:gz",
+) -> Path:
+    with tarfile.open(path, mode) as out:
         for name, content in entries:
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -140,6 +146,14 @@ def test_an_archive_is_a_folder(tmp_path: Path, make: Callable[..., Path]) -> No
     with fetched(str(make(tmp_path / "lab.packed", FILES))) as folders:
         assert [add(folder, tmp_path / "own").name for folder in folders] == ["lab"]
     assert not any(folder.exists() for folder in folders)
+
+
+def test_a_tar_whose_last_file_is_a_zip_is_read_as_the_tar_that_it_is(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", [("other", b"x")]).read_bytes()
+    made = tarred(tmp_path / "lab.tar", [*FILES, ("lab-main/inner.zip", inner)], mode="w")
+    assert zipfile.is_zipfile(made)
+    with fetched(str(made)) as folders:
+        assert [add(folder, tmp_path / "own").name for folder in folders] == ["lab"]
 
 
 def links(info: tarfile.TarInfo) -> None:

@@ -221,7 +221,7 @@ def test_a_lab_that_is_bound_to_another_course_is_not_offered(
     browser: Browser, platform: MockPlatform, store: SqliteStore
 ) -> None:
     found = recorded(browser, store, browser.enter(platform, context={"id": "7"}))
-    store.bind_template("broken-service", found.context)
+    store.draft_lab(found.context, "broken-service", "any", taken=False, most=1)
     wanted = {"lab": "broken-service"}
     assert browser.launch(platform, custom=wanted, context={"id": "7"}).status_code == 303
     assert browser.launch(platform, custom=wanted, context={"id": "8"}).status_code == 404
