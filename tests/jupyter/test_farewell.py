@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -91,6 +95,12 @@ def farewells(home: Home) -> set[int]:
     return found
 
 
+def awaited(lock: IO[str]) -> bool:
+    """Whether another process waits for a lock."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f":{os.fstat(lock.fileno()).st_ino} " in line for line in lines)
+
+
 def nothing_left(home: Home) -> bool:
     return not home.processes() and not farewells(home)
 
@@ -118,6 +128,23 @@ def test_a_lab_of_the_server_that_is_started_at_once_afterwards_lives(home: Home
             until(lambda: not before & farewells(home), 60)
             assert (states(second), len(home.machines())) == ({lab: "running"}, 1)
             assert home.json("status", lost)["state"] == "lost"
+    until(lambda: nothing_left(home), 60)
+
+
+def test_a_start_waits_while_a_server_before_is_bidden_farewell_and_the_server_answers(
+    home: Home, tmp_path: Path
+) -> None:
+    with (
+        ThreadPoolExecutor() as pool,
+        server(home, tmp_path) as jupyter,
+        home.settings.farewell_lock.open("a") as farewell,
+    ):
+        fcntl.flock(farewell, fcntl.LOCK_EX)
+        asked = pool.submit(start, jupyter)
+        until(lambda: awaited(farewell))
+        assert (jupyter.json("GET", "api/status")[0], asked.done()) == (200, False)
+        fcntl.flock(farewell, fcntl.LOCK_UN)
+        assert asked.result(60)
     until(lambda: nothing_left(home), 60)
 
 
