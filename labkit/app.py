@@ -16,6 +16,7 @@ from typing import Any
 from labkit import launcher
 from labkit.cluster.client import Cluster, chosen, own_namespace
 from labkit.cluster.lease import Lease
+from labkit.errors import ClusterError, SetupError
 from labkit.folders import make_private
 from labkit.manifests import names
 from labkit.manifests.lab import machine_specs
@@ -43,6 +44,9 @@ __all__ = ["Labs", "controller", "follow", "local_principal", "open_labs"]
 _LOOK_SECONDS = 2.0
 """For how long events are waited for before it is seen to that somebody works at all."""
 _GONE_SECONDS = 0.2
+_ABANDON_SECONDS = 60.0
+"""For how long it is tried to end machines that nobody needs any more."""
+_ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 """How often is asked where it cannot be waited."""
 
@@ -312,17 +316,33 @@ def stop_labs(settings: Settings, *, keep: Collection[str] = (), progress: Calla
 
 
 def abandon(settings: Settings) -> None:
-    """End all that runs here at once: the embedded engine's labs are lost, and noted so; those on a cluster go on."""
-    if launcher.status(settings) is None:
-        return
-    try:
-        if chosen(settings) == settings.engine_kubeconfig:
-            cluster = Cluster(chosen(settings))
-            there = [names.namespace_of(row.id) for row in labs_in_use(settings)]
-            while there := [name for name in there if cluster.delete("Namespace", None, name)]:
-                time.sleep(_GONE_SECONDS)
-    finally:
-        launcher.stop(settings)
+    """End all that runs here at once: the embedded engine's labs are lost, and noted so; those on a cluster go on.
+
+    Raises SetupError where a service runs (whose labs go on), and where machines could not be ended: then they may run.
+    """
+    with launcher.ended(settings):  # so no controller makes what is deleted anew, or gives its room to another lab
+        if chosen(settings) == settings.engine_kubeconfig and labs_in_use(settings):
+            launcher.start_engine(settings)  # machines outlive it, and only it can end them
+            with store(settings) as kept:
+                _lose_labs(kept, Cluster(chosen(settings), silence=_ANSWER_SECONDS))
+
+
+def _lose_labs(kept: SqliteStore, cluster: Cluster) -> None:
+    """Delete all labs of an engine for which no controller works. Raises SetupError where that takes too long."""
+    deadline, why = time.monotonic() + _ABANDON_SECONDS, "their machines do not end"
+    while rows := kept.labs():
+        for row in rows:
+            try:
+                if not kept.belongs_to(cluster.identity()):
+                    return  # they are on another engine, and go on there
+                if not cluster.delete("Namespace", None, names.namespace_of(row.id)):
+                    kept.lab_lost(row.id)
+                    kept.lab_ended(row.id)
+            except ClusterError as error:  # tried again
+                why = str(error)
+        if time.monotonic() > deadline:
+            raise SetupError(f"labs are left behind ({', '.join(row.id for row in rows)}): {why}")
+        time.sleep(_GONE_SECONDS)
 
 
 def end_labs(settings: Settings, ending: Collection[str], *, progress: Callable[[str], None]) -> None:

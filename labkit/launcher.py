@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import distributions, requires, version
 from pathlib import Path
 from typing import Any
@@ -55,22 +56,23 @@ def ensure(settings: Settings, progress: Callable[[str], None] = lambda text: No
     service of other settings runs, and where `url` says that all this is elsewhere.
     """
     here(settings)
-    found = status(settings)
-    if found and _usable(found, settings):
+    _wait_for_farewell(settings, progress)
+    found, plan = status(settings), _plan(settings)
+    if found and _usable(found, plan):
         return found
     with _only_one(settings):
         found = status(settings)
         _check_service(found, settings)
-        if found and not found.get("ending") and not _same(found, settings):
+        if found and not found.get("ending") and not _same(found, plan):
             progress(f"Replacing the supervisor of version {found['version']}: version or settings have changed.")
-        if found and (found.get("ending") or not _same(found, settings)):
+        if found and (found.get("ending") or not _same(found, plan)):
             _stop(settings)
             found = None
         if found is None:
             _check_engine(settings)
             progress("Starting labkit's engine, controller and gateway.")
-            _spawn(settings)
-        return _wait_until_ready(settings)
+            _spawn(settings, plan)
+        return _wait_until_ready(settings, plan)
 
 
 def _check_engine(settings: Settings) -> None:
@@ -112,9 +114,31 @@ def serve(settings: Settings, port: int, more: Sequence[Child]) -> int:
 
 def stop(settings: Settings) -> bool:
     """End the supervisor and what it watches; machines keep running. False where none runs. Raises SetupError."""
-    check_ours(settings)
     with _only_one(settings):
+        check_ours(settings)
         return _stop(settings)
+
+
+@contextmanager
+def ended(settings: Settings) -> Iterator[None]:
+    """What ran here has been ended, machines apart, and nobody else can start anything until the end of the block. What
+    it starts itself ends with it. Raises SetupError, also where what runs is a service."""
+    with _only_one(settings):
+        check_ours(settings)
+        _stop(settings)
+        try:
+            yield
+        finally:
+            _stop(settings)
+
+
+def start_engine(settings: Settings) -> None:
+    """Start the embedded engine with nothing that gives it work. Only while all is `ended`. Raises SetupError."""
+    plan = _plan(settings)
+    # Others' settings are never these: to them, it is not what they need.
+    plan = replace(plan, children=tuple(each for each in plan.children if each.name == "engine"), settings="engine")
+    _spawn(settings, plan)
+    _wait_until_ready(settings, plan)
 
 
 def check_ours(settings: Settings) -> None:
@@ -133,20 +157,19 @@ def held_off(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _usable(found: Status, settings: Settings) -> bool:
+def _usable(found: Status, plan: Plan) -> bool:
     ready = all(child["ready"] for child in found["children"])
-    return ready and not found.get("ending") and _same(found, settings)
+    return ready and not found.get("ending") and _same(found, plan)
 
 
-def _same(found: Status, settings: Settings) -> bool:
+def _same(found: Status, plan: Plan) -> bool:
     """Whether a supervisor is of our version, and was started with our settings."""
-    plan = _plan(settings)
     return bool(found["version"] == plan.version and found.get("settings") == plan.settings)
 
 
 def _check_service(found: Status | None, settings: Settings) -> None:
     """Raises SetupError where a service runs that is not ours to replace."""
-    if found and found.get("service") and not _same(found, settings):
+    if found and found.get("service") and not _same(found, _plan(settings)):
         raise SetupError(
             "`labkit serve` runs here with other settings or another version: restart it, or use its settings "
             "(the file named in LABKIT_CONFIG, or its LABKIT_ variables)"
@@ -181,7 +204,7 @@ def _plan(settings: Settings, port: int | None = None, more: Sequence[Child] = (
     )
 
 
-def _spawn(settings: Settings) -> None:
+def _spawn(settings: Settings, plan: Plan) -> None:
     make_private(settings.logs_dir)
     _wait_for_lock(settings)  # of one that was just on its way out
     with open(settings.logs_dir / "supervisor.log", "ab") as log:
@@ -196,7 +219,7 @@ def _spawn(settings: Settings) -> None:
             text=True,
         )
     with process.stdin as stdin:  # type: ignore[union-attr]  # it is a pipe
-        stdin.write(_plan(settings).to_json() + "\n")
+        stdin.write(plan.to_json() + "\n")
     # The supervisor outlives us on purpose: nobody here waits for it.
     process.returncode = 0
 
@@ -210,12 +233,12 @@ def _handed_on(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _wait_until_ready(settings: Settings) -> Status:
+def _wait_until_ready(settings: Settings, plan: Plan) -> Status:
     deadline = time.monotonic() + _START_SECONDS
     found: Status | None = None
     while time.monotonic() < deadline:
         found = status(settings)
-        if found and _usable(found, settings):
+        if found and _usable(found, plan):
             return found
         if found and any(child["restarts"] >= _HOPELESS_RESTARTS and not child["ready"] for child in found["children"]):
             break
@@ -246,16 +269,29 @@ def _ask(settings: Settings, ask: str) -> Status | None:
 
 
 def _stop(settings: Settings) -> bool:
-    if _ask(settings, "stop") is None:
-        return False
-    _wait_for_lock(settings)
-    return True
+    """As `stop`. One that has only begun does not listen yet: it is asked until it has ended."""
+    running = _lock_is_held(settings.state_dir / "supervisor.lock")
+    _wait_for_lock(settings, lambda: _ask(settings, "stop"))
+    return running
 
 
-def _wait_for_lock(settings: Settings) -> None:
+def _wait_for_farewell(settings: Settings, progress: Callable[[str], None]) -> None:
+    """Wait while what ran for a Jupyter server that has ended is being ended: it would take what starts now along."""
+    if not settings.farewell_lock.exists():
+        return
+    with open(settings.farewell_lock, "a+") as farewell:
+        try:
+            fcntl.flock(farewell, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("Waiting until what ran for a Jupyter server before has ended.")
+            fcntl.flock(farewell, fcntl.LOCK_SH)
+
+
+def _wait_for_lock(settings: Settings, meanwhile: Callable[[], object] = lambda: None) -> None:
     """Wait until no supervisor runs (any more). Raises SetupError where one does not end."""
     deadline = time.monotonic() + _STOP_SECONDS
     while _lock_is_held(settings.state_dir / "supervisor.lock"):
+        meanwhile()
         if time.monotonic() > deadline:
             raise SetupError(f"the supervisor did not end within {_STOP_SECONDS:.0f} s; see {settings.logs_dir}")
         time.sleep(0.03)

@@ -127,6 +127,11 @@ class Settings:
         return self.state_dir / "embedders.json"
 
     @property
+    def farewell_lock(self) -> Path:
+        """Held while what ran for a Jupyter server that has ended is ended: who would start anything waits for it."""
+        return self.state_dir / "farewell.lock"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
 

@@ -40,7 +40,7 @@ class Child:
 class Plan:
     """What to run, where to listen, and the version and (as a digest) the settings of the client that asked for it.
 
-    `service`: it was started to stay (`labkit serve`), and no client replaces or ends it.
+    `service`: it was started to stay (`labkit serve`): clients neither replace nor end it, only a signal does.
     """
 
     version: str
@@ -143,6 +143,8 @@ class Supervisor:
             about = {"version": self._plan.version, "pid": os.getpid(), "ending": self._end.is_set()}
             about |= {"settings": self._plan.settings, "service": self._plan.service}
             return {**about, "children": children}
+        if ask == "stop" and self._plan.service:
+            return {"error": "this is a service: it ends where it was started"}
         if ask == "stop":
             self._end.set()
             return {"stopping": True}

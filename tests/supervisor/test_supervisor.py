@@ -25,9 +25,9 @@ WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
 class Running:
     """A supervisor process and the way to ask it."""
 
-    def __init__(self, folder: Path, *children: Child) -> None:
+    def __init__(self, folder: Path, *children: Child, service: bool = False) -> None:
         self.socket = folder / "s.sock"
-        self.plan = Plan("1.0", str(self.socket), str(folder / "lock"), str(folder), children)
+        self.plan = Plan("1.0", str(self.socket), str(folder / "lock"), str(folder), children, service=service)
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[str]:
@@ -69,8 +69,8 @@ def until(what: Callable[[], Any], seconds: float = 10) -> Any:
 def supervise(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def start(*children: Child) -> Running:
-        started.append(Running(tmp_path, *children))
+    def start(*children: Child, service: bool = False) -> Running:
+        started.append(Running(tmp_path, *children, service=service))
         return started[-1]
 
     yield start
@@ -94,6 +94,15 @@ def test_stop_ends_supervisor_and_children(supervise: Callable[..., Running]) ->
     assert running.process.wait(10) == 0
     assert not psutil.pid_exists(child)
     assert not running.socket.exists()
+
+
+def test_a_service_ends_by_a_signal_and_not_because_a_client_asks(supervise: Callable[..., Running]) -> None:
+    running = supervise(Child("waits", WAITS), service=True)
+    child = running.ready_child()
+    assert "error" in running.ask("stop")
+    assert (running.ask("status")["ending"], running.child()["pid"]) == (False, child)
+    running.process.terminate()
+    assert running.process.wait(10) == 0
 
 
 def test_a_child_that_ignores_its_end_of_input_gets_a_signal(supervise: Callable[..., Running]) -> None:

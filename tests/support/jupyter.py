@@ -23,10 +23,11 @@ BASE = "/user/alice/"
 
 @dataclass
 class Jupyter:
-    """A running server: its port, and where its log is."""
+    """A running server: its port, where its log is, and its process."""
 
     port: int
     log: Path
+    process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -61,9 +62,14 @@ def installed(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_jupyter(
-    folder: Path, module: str = "jupyter_server", *, environ: Mapping[str, str], config: str = ""
+    folder: Path,
+    module: str = "jupyter_server",
+    *,
+    environ: Mapping[str, str],
+    config: str = "",
+    cwd: Path | None = None,
 ) -> Iterator[Jupyter]:
-    """`python -m MODULE` below a base URL, with a token; its own settings in `folder`."""
+    """`python -m MODULE` below a base URL, with a token; its own settings in `folder`. `cwd`: where it is started."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (folder / "config.py").write_text(
@@ -74,21 +80,25 @@ def running_jupyter(
     own = {
         name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     }
-    command = [sys.executable, "-m", module, f"--config={folder / 'config.py'}"]
+    # -P: as the command `jupyter`, it does not import from where it is started.
+    command = [sys.executable, "-P", "-m", module, f"--config={folder / 'config.py'}"]
     environment = {**os.environ, **own, **installed(folder), **environ}
     log = folder / "log"
-    with log.open("wb") as said, subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process:
-        found = Jupyter(port, log)
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(command, env=environment, cwd=cwd, stdout=said, stderr=said) as process,
+    ):
+        found = Jupyter(port, log, process)
         try:
-            _wait(found, process)
+            _wait(found)
             yield found
         finally:
             process.terminate()
 
 
-def _wait(jupyter: Jupyter, process: subprocess.Popen[bytes]) -> None:
+def _wait(jupyter: Jupyter) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and jupyter.process.poll() is None:
         with contextlib.suppress(OSError):
             if jupyter.ask("GET", "api")[0] == 200:
                 return

@@ -76,7 +76,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
             server.log.info("labkit: panes go through jupyter-server-proxy, as Jupyter itself does TLS here")
     _first(server, handlers)
     if configured.labs_end_with_server and not known.url:
-        server.web_app.settings["labkit_farewell"] = farewell.wait_beside()
+        server.web_app.settings["labkit_farewell"] = farewell.wait_beside(known)
     if configured.panes_keep_alive:
         times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
         _note(times, known)
