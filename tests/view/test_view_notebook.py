@@ -97,6 +97,32 @@ def test_where_the_page_is_not_jupyters_own_the_panes_place_says_what_to_do(page
     expect(link).to_have_attribute("target", "_blank")
 
 
+def test_where_no_gateway_says_where_it_is_there_is_no_link_until_one_does(page: Page, site: Site) -> None:
+    page.clock.install()
+    page.goto(f"{site.url}/elsewhere.html?lab")
+    link = page.get_by_role("link", name="Open client: Terminal in a browser")
+    expect(link).to_be_visible()
+    known, site.lab.direct = site.lab.direct, ""
+    page.clock.fast_forward(3_600_000)
+    expect(link).to_have_count(0)
+    site.lab.direct = known
+    page.get_by_role("button", name="Try again").click()
+    expect(link).to_be_visible()
+
+
+def test_a_links_ticket_that_could_not_be_made_anew_is_asked_for_again_soon(page: Page, site: Site) -> None:
+    page.clock.install()
+    page.goto(f"{site.url}/elsewhere.html?lab")
+    link = page.get_by_role("link", name="Open client: Terminal in a browser")
+    expect(link).to_have_attribute("href", re.compile("ticket-1$"))
+    site.lab.refusals["pane_link"] = "not now"
+    page.clock.fast_forward(3_600_000)
+    expect(page.get_by_text("not now")).to_be_visible()
+    site.lab.refusals.clear()
+    page.clock.fast_forward(15_000)
+    expect(link).to_have_attribute("href", re.compile("ticket-3$"))
+
+
 def test_an_event_from_the_kernel_is_looked_into_at_once(notebook: Page, site: Site) -> None:
     site.lab.ticks.add("find")
     notebook.evaluate("labModel.emit('msg:custom', {event: {changed: 'progress'}})")
