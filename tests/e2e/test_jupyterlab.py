@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -141,27 +140,6 @@ def test_what_the_machine_refuses_is_said_in_its_words(page: Page, home: Home) -
     page.locator("[data-id=labkit-panel]").click()
 
 
-def test_a_file_is_brought_to_the_machine_renamed_and_taken_home(page: Page, home: Home, tmp_path: Path) -> None:
-    data = os.urandom(2_500_000)  # JupyterLab sends more than a MiB in pieces
-    (tmp_path / "up.bin").write_bytes(data)
-    page.get_by_role("region", name="Labs").get_by_role("button", name="Files").click()
-    files = page.get_by_role("region", name="Files of machines")
-    with page.expect_file_chooser() as chooser:
-        files.get_by_title("Upload Files").or_(files.get_by_role("button", name="Upload Files")).first.click()
-    chooser.value.set_files(tmp_path / "up.bin")
-    files.get_by_text("up.bin", exact=True).click(button="right")
-    page.get_by_role("menuitem", name="Rename").click()
-    files.locator("input.jp-DirListing-editor").fill("taken.bin")
-    page.keyboard.press("Enter")
-    files.get_by_text("taken.bin", exact=True).click(button="right")
-    with page.expect_download() as download:
-        page.get_by_role("menuitem", name=re.compile("^Download")).click()
-    assert download.value.path().read_bytes() == data
-    found = home.labkit("exec", home.json("list")[0]["id"], "box", "cd /home/student; stat -c '%n %s %U' *.bin").stdout
-    assert found == f"taken.bin {len(data)} student\n"
-    page.locator("[data-id=labkit-panel]").click()
-
-
 def test_a_container_has_no_button_for_files(page: Page) -> None:
     def as_container(route: Route) -> None:
         route.fulfill(body=route.fetch().text().replace('"vm"', '"container"'))
@@ -193,7 +171,6 @@ def test_after_a_reload_the_tabs_are_there_again_and_the_pane_connects(page: Pag
         if before <= set(tabs(page)):
             break
     assert "note.txt" in before
-    expect(page.locator("[data-id=labkit-files]")).to_be_visible()
     page.get_by_role("tab", name="Hello, machine").click()
     expect(page.get_by_text("2 of 4 steps")).to_be_visible()
 

@@ -1,15 +1,14 @@
 // The file browser of labs' machines: JupyterLab's own, on a drive of ours.
-import type { ILayoutRestorer, JupyterFrontEnd } from "@jupyterlab/application";
-import { type IFileBrowserFactory, Uploader } from "@jupyterlab/filebrowser";
-import type { ITranslator } from "@jupyterlab/translation";
+import type { JupyterFrontEnd } from "@jupyterlab/application";
+import type { IFileBrowserFactory } from "@jupyterlab/filebrowser";
+import type { TranslationBundle } from "@jupyterlab/translation";
 import { folderIcon, refreshIcon, ToolbarButton } from "@jupyterlab/ui-components";
 import { MachineFiles } from "./drive.ts";
 
 /** Adds the drive; what is returned shows a machine's files, in a side panel that is there once it was wanted. */
 export function filesBrowser(
-  app: JupyterFrontEnd, browsers: IFileBrowserFactory, restorer: ILayoutRestorer | null, translator: ITranslator,
+  app: JupyterFrontEnd, browsers: IFileBrowserFactory, trans: TranslationBundle,
 ): (lab: string, machine: string) => Promise<void> {
-  const trans = translator.load("labkit");
   const drive = new MachineFiles(trans);
   app.serviceManager.contents.addDrive(drive);
   // Nothing asks the machine by itself, which would keep its lab from being idle: what its programs write is seen after Refresh.
@@ -20,11 +19,10 @@ export function filesBrowser(
   browser.node.setAttribute("role", "region");
   browser.node.setAttribute("aria-label", browser.title.caption);
   const again = { icon: refreshIcon, tooltip: trans.__("Refresh"), onClick: () => void browser.model.refresh() };
-  browser.toolbar.addItem("upload", new Uploader({ model: browser.model, translator }));
   browser.toolbar.addItem("refresh", new ToolbarButton(again));
-  restorer?.add(browser, browser.id);
-  void app.restored.then(() => {
-    if (browser.isAttached) void browser.model.refresh(); // it was there before a reload, and shows the labs
+  // JupyterLab's own listing overlooks what changes on a drive that is not its own.
+  drive.fileChanged.connect(() => {
+    if (browser.isAttached) void browser.model.refresh();
   });
 
   return async (lab, machine) => {

@@ -41,7 +41,7 @@ function activate(
   const opener = new Opener(shell, labs, trans);
   addCommands(app, opener, trans);
 
-  const files = browsers ? filesBrowser(app, browsers, restorer, given) : undefined;
+  const files = browsers ? filesBrowser(app, browsers, trans) : undefined;
   const panel = new Panel(labs, {
     trans, open: (shown) => void opener.open(shown), start: (template) => opener.attempt(opener.begin(template)),
     stop: (lab) => opener.stop(lab),
