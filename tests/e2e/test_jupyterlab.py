@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Frame, Page, Route, expect
+from playwright.sync_api import Browser, Frame, Page, expect
 
 from tests.support.home import Home, eventually, new_home
 from tests.support.jupyter import TOKEN, Jupyter, running_jupyter
@@ -138,18 +138,6 @@ def test_what_the_machine_refuses_is_said_in_its_words(page: Page, home: Home) -
     expect(refused).to_contain_text(re.compile("may not do that"))
     refused.get_by_role("button").last.click()
     page.locator("[data-id=labkit-panel]").click()
-
-
-def test_a_container_has_no_button_for_files(page: Page) -> None:
-    def as_container(route: Route) -> None:
-        route.fulfill(body=route.fetch().text().replace('"vm"', '"container"'))
-
-    button = page.get_by_role("region", name="Labs").get_by_role("button", name="Files")
-    expect(button).to_be_visible()
-    page.route("**/labkit/api/labs", as_container)
-    expect(button).to_have_count(0)
-    page.unroute("**/labkit/api/labs")
-    expect(button).to_be_visible()
 
 
 def test_the_palette_has_a_command_for_each_template(page: Page) -> None:
