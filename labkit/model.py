@@ -74,7 +74,7 @@ class MachineState(StrEnum):
 @dataclass(frozen=True)
 class MachineStatus:
     """One machine of a lab. Where something is wrong, `detail` says so to the learner in one sentence, and `cause` to
-    the operator in the engine's own words; else both are empty."""
+    the operator in the engine's own words; else both are empty. `type` is vm or container, empty where nobody said."""
 
     name: str
     state: MachineState
@@ -84,6 +84,7 @@ class MachineStatus:
     start_mode: str = ""
     acceleration: str = ""
     cause: str = ""
+    type: str = ""
 
 
 class LabState(StrEnum):

@@ -237,6 +237,7 @@ def machine_json(machine: MachineStatus) -> Json:
     """A machine as the view is told of it."""
     return {
         "name": machine.name,
+        "type": machine.type,
         "state": machine.state.value,
         "detail": machine.detail,
         "address": machine.address,

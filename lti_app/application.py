@@ -84,7 +84,8 @@ def _launches(app: Flask, settings: Settings, labs: Labs, store: Store) -> None:
 def _api(settings: Settings, labs: Labs, store: Store) -> Blueprint:
     hub = api.HubTokens(settings.hub_api_url, settings.hub_service) if settings.hub_api_url else None
     bearer, limit = api.Bearer(store, hub), settings.api_per_minute
-    return api.blueprint(labs, [bearer], per_minute=limit, withheld=store.bound_templates)
+    threads, withheld = settings.web_threads, store.bound_templates
+    return api.blueprint(labs, [bearer], per_minute=limit, threads=threads, withheld=withheld)
 
 
 def _ready(store: Store) -> str:

@@ -16,6 +16,8 @@ try {
   await build({
     absWorkingDir: root, entryPoints, outdir, outbase: "src", outExtension,
     bundle: true, format: "esm", platform: "node", target: "node20",
+    // What JupyterLab's packages are made of asks for node's own modules by `require`, which ES modules lack.
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
   });
   const files = readdirSync(outdir, { recursive: true }).filter((file) => file.endsWith(".mjs"));
   process.exitCode = spawnSync("node", ["--test", ...files.map((file) => join(outdir, file))], { stdio: "inherit" }).status ?? 1;

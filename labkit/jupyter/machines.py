@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 
+import urllib3
 from IPython.display import Image
 
 from labkit import launcher
@@ -163,19 +162,15 @@ class Machines(Shown, Mapping[str, Machine]):
 
 
 def _from_gateway(link: PaneLink, what: str) -> bytes:
-    """What the gateway answers to a pane's ticket. Raises SetupError, LabkitError."""
+    """What the gateway answers to a pane's ticket, which is for no other address. Raises SetupError, LabkitError."""
+    root = load().url or launcher.gateway_root(load())
+    url, headers = f"{root.rstrip('/')}/{link.path}{what}", {"Labkit-Ticket": link.ticket}
     try:
-        root = load().url or launcher.gateway_root(load())
-        request = urllib.request.Request(  # noqa: S310 - http, as below
-            f"{root.rstrip('/')}/{link.path}{what}", headers={"Labkit-Ticket": link.ticket}
-        )
-        with urllib.request.urlopen(request, timeout=_GATEWAY_SECONDS) as answer:  # noqa: S310 - http, as above
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            body = error.read()
-        said = json.loads(body).get("error", "") if body.startswith(b"{") else ""
-        raise LabkitError(str(said) or f"the gateway refused it (HTTP {error.code})") from error
-    except (OSError, ValueError) as error:
+        answer = urllib3.request("GET", url, headers=headers, redirect=False, retries=False, timeout=_GATEWAY_SECONDS)
+    except urllib3.exceptions.HTTPError as error:
         remedy = f"is {load().url} right?" if load().url else "`labkit engine up` starts it"
         raise SetupError(f"the gateway does not answer; {remedy}") from error
+    if answer.status == 200:
+        return answer.data
+    said = json.loads(answer.data).get("error") if answer.data.startswith(b"{") else ""
+    raise LabkitError(str(said or f"the gateway refused it (HTTP {answer.status})"))

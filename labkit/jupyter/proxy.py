@@ -1,7 +1,7 @@
 """The gateway as a jupyter-server-proxy server: under Jupyter's login, below `…/labkit/`, right under any base_url.
 
-The gateway runs already (the supervisor keeps it) and listens on a unix socket of this user's. Jupyter's own `Cookie`
-and `Authorization` are blanked on the way, so that the gateway never holds a right to Jupyter.
+The gateway runs already (the supervisor keeps it) and listens on a unix socket of this user's. What is a right to
+Jupyter is blanked on the way, so that the gateway never holds one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from typing import Any
 
 from labkit.folders import make_private
 from labkit.settings import load
+
+RIGHTS = ("Cookie", "Authorization", "Referer")
+"""Headers that can hold a right to Jupyter: the last, as the address of a page that shows a pane may have `?token=`."""
 
 
 def gateway() -> dict[str, Any]:
@@ -20,6 +23,6 @@ def gateway() -> dict[str, Any]:
     return {
         "unix_socket": str(settings.gateway_socket),
         "absolute_url": False,
-        "request_headers_override": {"Cookie": "", "Authorization": ""},
+        "request_headers_override": dict.fromkeys(RIGHTS, ""),
         "launcher_entry": {"enabled": False},
     }

@@ -115,7 +115,7 @@ class LabView(anywidget.AnyWidget):
             else:
                 reply["result"] = self._lab.handle(method, params)
                 if method == "pane_link":  # for a link, where the notebook's page is none of Jupyter's
-                    reply["result"]["direct"] = launcher.gateway_root(load())
+                    reply["result"]["direct"] = load().url or launcher.gateway_root(load())
                 if "operation" in params or "operation" in reply["result"]:
                     app.wake(load())  # somebody must be there to do it
         except LabkitError as error:

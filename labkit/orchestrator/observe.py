@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from labkit.model import LabState, MachineState, MachineStatus
@@ -30,6 +31,7 @@ def machine_status(machine: Machine, vm: Object | None, vmi: Object | None) -> M
         start_mode=str(annotations.get("labkit/start-mode") or ""),
         acceleration=str(annotations.get("labkit/acceleration") or ""),
         cause=cause,
+        type=machine.type,
     )
 
 
@@ -37,12 +39,13 @@ def container_status(machine: Machine, pod: Object | None) -> MachineStatus:
     """One machine that is a container, told by its Pod."""
     status: Object = (pod or {}).get("status") or {}
     address = str(status.get("podIP") or "")
+    ready = MachineState.RUNNING if _is_ready(status) else MachineState.STARTING
+    found = MachineStatus(machine.name, ready, machine.panes, address, type=machine.type)
     if cause := cause_of(pod):
-        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, cause.words, cause=cause.said)
+        return replace(found, state=MachineState.FAILED, detail=cause.words, cause=cause.said)
     if status.get("phase") == "Succeeded":
-        return MachineStatus(machine.name, MachineState.FAILED, machine.panes, address, "its container has ended")
-    state = MachineState.RUNNING if _is_ready(status) else MachineState.STARTING
-    return MachineStatus(machine.name, state, machine.panes, address)
+        return replace(found, state=MachineState.FAILED, detail="its container has ended")
+    return found
 
 
 def _is_ready(status: Object) -> bool:

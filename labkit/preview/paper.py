@@ -28,7 +28,8 @@ class PaperLabs(Learning):
         row = self._row(principal, lab)
         template = self._template(row)
         machines = tuple(
-            MachineStatus(machine.name, MachineState.STOPPED, tuple(machine.panes)) for machine in template.machines
+            MachineStatus(machine.name, MachineState.STOPPED, tuple(machine.panes), type=machine.type)
+            for machine in template.machines
         )
         return LabStatus(
             row.id, template.name, template.title, LabState.RUNNING, row.created, row.work, row.learner, machines

@@ -39,7 +39,8 @@ class Call:
     """One row. Arguments stand in the path where it names them, else in the query (GET, DELETE) or in a JSON body.
 
     `hands_out`: the answer holds a secret or a right, so that a token for reading alone is not enough. `operators` are
-    the arguments that a learner may not give, `most` the largest values that others have here.
+    the arguments that a learner may not give, `most` the largest values that others have here. `runs`: it is answered
+    when what it runs has ended, so that few may ask it at once.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Call:
     hands_out: bool = False
     operators: tuple[str, ...] = ()
     most: Mapping[str, float] = field(default_factory=dict)
+    runs: bool = False
 
     @property
     def reads(self) -> bool:
@@ -134,7 +136,7 @@ TABLE = (
     Call("media", "GET", f"{_LAB}/media"),
     Call("credentials", "GET", f"{_LAB}/credentials", hands_out=True),
     Call("pane_link", "POST", _MACHINE + "/panes/{pane}/link"),
-    Call("execute", "POST", f"{_MACHINE}/execute", most={"timeout": 60}),
+    Call("execute", "POST", f"{_MACHINE}/execute", most={"timeout": 60}, runs=True),
     Call("results", "GET", "/results"),
     Call("marks", "GET", "/marks"),
     Call("waiting", "GET", "/waiting"),

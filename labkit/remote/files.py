@@ -96,14 +96,24 @@ class GatewayFiles:
         async def following() -> bytes:
             return await anext(pieces, b"")
 
+        broken: list[OSError] = []  # what could not be read here, which urllib3 takes for a fault of the connection
+
         def body() -> Iterator[bytes]:
-            while piece := asyncio.run_coroutine_threadsafe(following(), loop).result():
-                if given_up.is_set():
-                    raise urllib3.exceptions.HTTPError("given up")  # what is not complete, the gateway removes
-                yield piece
+            try:
+                while piece := asyncio.run_coroutine_threadsafe(following(), loop).result():
+                    if given_up.is_set():
+                        raise urllib3.exceptions.HTTPError("given up")  # what is not complete, the gateway removes
+                    yield piece
+            except OSError as error:
+                broken.append(error)
+                raise
 
         try:
             (await asyncio.to_thread(self._ask, "PUT", "content", path, body(), expected)).close()
+        except MachineUnreachable:
+            if broken:
+                raise broken[0] from None
+            raise
         finally:
             given_up.set()
         return expected
@@ -146,4 +156,7 @@ class GatewayFiles:
         except ValueError as error:
             raise LabkitError(f"{self._root} answered {answer.status}, and not in labkit's words") from error
         text = str(told.get("error", ""))
-        raise FileRefused(text[:1].lower() + text[1:].rstrip("."), str(told.get("reason", "failed")))
+        text = text[:1].lower() + text[1:].rstrip(".")
+        if answer.status == 503:
+            raise MachineUnreachable(text)
+        raise FileRefused(text, str(told.get("reason", "failed")))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from flask import Blueprint, Response, g, json, make_response, request
@@ -25,14 +25,13 @@ from labkit.remote.calls import ROOT, TABLE, Call
 from labkit.view import View
 from lti_app.api.callers import Authenticate, Caller
 from lti_app.api.document import document
+from lti_app.api.threads import Threads
 
 log = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
 FAILURES_PER_MINUTE = 60
 """Requests without a good token, from one address."""
-MOST_WAITING = 8
-"""Threads of one worker that may wait for an event: others are told at once that there is none yet."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -103,18 +102,20 @@ def blueprint(
     authenticators: Sequence[Authenticate],
     *,
     per_minute: int = 1200,
+    threads: int = 16,
     withheld: Callable[[], Collection[str]] = tuple,
 ) -> Blueprint:
-    """The API below `/api`. `authenticators` are asked in order; the first that knows the caller decides."""
-    found, gate, answers = (
+    """The API below `/api`. `authenticators` are asked in order; the first that knows the caller decides. `threads` are
+    those of a worker."""
+    found, gate, answers, held = (
         Blueprint("api", __name__, url_prefix="/api"),
         Gate(authenticators, per_minute),
         Answers(labs, withheld),
+        Threads(threads),
     )
-    waiting = threading.BoundedSemaphore(MOST_WAITING)
     for call in TABLE:
         rule = (ROOT.removeprefix("/api") + call.path).replace("{", "<").replace("}", ">")
-        view = _view(call, answers, gate, waiting)
+        view = _view(call, answers, gate, held)
         found.add_url_rule(rule, call.name, view, methods=[call.method], provide_automatic_options=False)
     found.add_url_rule("/openapi.json", "openapi", lambda: _json(200, document()), provide_automatic_options=False)
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -127,20 +128,18 @@ def blueprint(
     return found
 
 
-def _view(call: Call, answers: Answers, gate: Gate, waiting: threading.Semaphore) -> Callable[..., Response]:
+def _view(call: Call, answers: Answers, gate: Gate, threads: Threads) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         caller = gate.caller()
         if caller.reads_only and not call.reads:
             raise Forbidden(f"this token is for reading only: {call.name} needs one of scope all")
         given = {**path, **_rest(call, caller.principal)}
-        waits = bool(given.get("wait")) and waiting.acquire(blocking=False)
-        if "wait" in given and not waits:
-            given["wait"] = 0.0
-        try:
+        with ExitStack() as held:
+            if call.runs:
+                held.enter_context(threads.to_run(caller.principal))
+            if given.get("wait") and not held.enter_context(threads.to_wait()):
+                given["wait"] = 0.0  # told at once that there is none yet
             result = getattr(answers, call.name)(caller.principal, **given)
-        finally:
-            if waits:
-                waiting.release()
         return _answer(call, result)
 
     return view

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,6 +14,7 @@ from flask import Request
 
 from labkit.errors import ClusterError
 from labkit.model import Principal, Role
+from labkit.orchestrator.ssh import Completed
 from labkit.remote.calls import ROOT, TABLE
 from lti_app.api import HubTokens
 from lti_app.api.callers import Bearer
@@ -142,6 +144,38 @@ def test_what_is_kept_for_a_course_is_not_there_for_who_asks_the_api(site: Site)
     client = site.client(withheld=lambda: {"hello-lab"})
     ada = {"Authorization": f"Bearer {site.tokens['ada']}"}
     assert client.post(f"{ROOT}/labs", json={"template": "hello-lab"}, headers=ada).status_code == 404
+
+
+class Busy:
+    """`Labs` whose commands end when they are told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.ends = threading.Semaphore(0), threading.Event()
+
+    def execute(self, *arguments: Any, **options: Any) -> Completed:
+        self.begun.release()
+        assert self.ends.wait(20)
+        return Completed(0, "", "")
+
+
+def test_of_one_learner_two_commands_run_at_once_and_of_all_half_as_many_as_there_are_threads(site: Site) -> None:
+    busy = Busy()
+    app = site.client(busy, threads=6).application
+    tokens = {name: {"Authorization": f"Bearer {site.token(Principal('local', name))}"} for name in ("a", "b", "c")}
+
+    def run(who: str) -> int:
+        path, body = f"{ROOT}/labs/l/machines/m/execute", {"command": "id", "timeout": 60, "as_learner": True}
+        return app.test_client().post(path, json=body, headers=tokens[who]).status_code
+
+    with ThreadPoolExecutor() as pool:
+        under_way = [pool.submit(run, who) for who in ("a", "a")]
+        assert all(busy.begun.acquire(timeout=10) for _ in under_way)
+        refused = [run("a")]
+        under_way.append(pool.submit(run, "b"))
+        assert busy.begun.acquire(timeout=10)
+        refused.append(run("c"))
+        busy.ends.set()
+        assert (refused, [one.result() for one in under_way], run("c")) == ([429, 429], [200] * 3, 200)
 
 
 class Broken:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from labkit.settings import load
+from labkit.jupyter.proxy import RIGHTS
+from labkit.settings import Settings, load
 from tests.support.gateway import Gateway, eventually
 
 pytest.importorskip("jupyter_server_proxy")
@@ -48,9 +50,20 @@ class Jupyter:
 
 
 @pytest.fixture(scope="module")
-def server(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with running(tmp_path_factory.mktemp("jupyter"), gateway) as port:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("jupyter")
+
+
+@pytest.fixture(scope="module")
+def server(gateway: Gateway, folder: Path) -> Iterator[int]:
+    with running(folder, gateway) as port:
         yield port
+
+
+def own(folder: Path, **settings: str) -> Settings:
+    """The settings that labkit has in `folder`."""
+    paths = {"HOME": str(folder), "LABKIT_STATE_DIR": str(folder), "LABKIT_RUNTIME_ROOT": str(folder / "run")}
+    return load({**paths, **settings})
 
 
 @contextlib.contextmanager
@@ -58,19 +71,18 @@ def running(folder: Path, gateway: Gateway, **settings: str) -> Iterator[int]:
     """A Jupyter server's port, with both ways in to the gateway's socket; `settings` are labkit's own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    entry = {"unix_socket": str(gateway.socket), "request_headers_override": {"Cookie": "", "Authorization": ""}}
+    chosen = own(folder, **settings)
+    entry = {"unix_socket": str(chosen.gateway_socket), "request_headers_override": dict.fromkeys(RIGHTS, "")}
     (folder / "config.py").write_text(
         f"c.ServerApp.port = {port}\nc.ServerApp.base_url = '/user/alice/'\nc.IdentityProvider.token = 'hidden'\n"
         f"c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\n"
         f"c.ServerProxy.servers = {{'gate': {entry}}}\n"
         "c.ServerApp.jpserver_extensions = {'jupyter_server_proxy': True, 'labkit.jupyter.server': True}\n"
     )
-    paths = {"HOME": str(folder), "LABKIT_STATE_DIR": str(folder), "LABKIT_RUNTIME_ROOT": str(folder / "run")}
-    own = load({**paths, **settings})
-    own.runtime_dir.mkdir(parents=True)
-    own.gateway_socket.symlink_to(gateway.socket)
+    chosen.runtime_dir.mkdir(parents=True)
+    chosen.gateway_socket.symlink_to(gateway.socket)
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
-    environ = {**os.environ, **own.environment(), **{name: str(folder) for name in names}}
+    environ = {**os.environ, **chosen.environment(), **{name: str(folder) for name in names}}
     command = [sys.executable, "-m", "jupyter_server", f"--config={folder / 'config.py'}"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environ, stdout=log, stderr=log) as process:
         eventually(lambda: _answers(Jupyter(port, "")) or process.poll() is not None, 60)
@@ -160,6 +172,25 @@ def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_
     logs = [path.read_text() for path in tmp_path_factory.getbasetemp().glob("*/log")]
     assert len(logs) >= 2
     assert not any(ticket in log or "token hidden" in log for log in logs)
+
+
+def test_no_header_brings_a_right_to_jupyter_to_the_gateway(jupyter: Jupyter, gateway: Gateway, folder: Path) -> None:
+    way_in, address = own(folder).gateway_socket, str(folder / f"heard.{jupyter.way}")
+    rights = {**LOGIN, "Cookie": "a=hidden", "Referer": f"http://127.0.0.1:{jupyter.port}/user/alice/lab?token=hidden"}
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor() as pool:
+        listener.settimeout(20)
+        listener.bind(address)
+        listener.listen()
+        way_in.unlink()
+        way_in.symlink_to(address)
+        asked = pool.submit(jupyter.get, f"{jupyter.pane}/", **rights)
+        with listener.accept()[0] as heard:
+            head = heard.recv(1 << 16)
+            heard.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        way_in.unlink()
+        way_in.symlink_to(gateway.socket)
+        assert asked.result()[0] == 200
+    assert (head.startswith(b"GET /panes/alab/m/console/"), b"hidden" in head) == (True, False)
 
 
 def _open(

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from labkit.model import LabState, MachineState, MachineStatus
-from labkit.orchestrator.observe import lab_state, machine_status
+from labkit.orchestrator.observe import container_status, lab_state, machine_status
 from labkit.store import LabRow
 from labkit.templates import Image, Machine, Readiness
+from labkit.view import machine_json
 
 BOX = Machine("box", "vm", Image("bundled", "tiny"), 1, 2**28)
 
@@ -86,3 +87,10 @@ def test_a_machine_with_a_readiness_of_its_own_starts_until_it_is_ready(ready: s
     machine = replace(BOX, ready=Readiness("agent"))
     found = machine_status(machine, vm("Running"), vmi("Running", {"type": "Ready", "status": ready}))
     assert found.state is state
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_a_machine_says_whether_it_is_a_container(phase: str) -> None:
+    web = Machine("web", "container", Image("bundled", "web"), 1, 2**28)
+    found = (machine_status(BOX, None, None), container_status(web, {"status": {"phase": phase}}))
+    assert [machine_json(one)["type"] for one in found] == ["vm", "container"]

@@ -74,6 +74,7 @@ class MemoryLab:
     refusals: dict[str, str] = field(default_factory=dict)
     extra_html: str = ""
     ends: float | None = None
+    direct: str = "http://127.0.0.1:8765/"
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -139,4 +140,4 @@ class MemoryLab:
 
     def _pane_link(self, machine: str, pane: str) -> dict[str, Any]:
         path, ticket = f"panes/alab/{machine}/{pane}/", f"ticket-{self.count('pane_link')}"
-        return {"path": path, "ticket": ticket, "expires": 2e9, "direct": "http://127.0.0.1:8765/"}
+        return {"path": path, "ticket": ticket, "expires": 2e9, "direct": self.direct}

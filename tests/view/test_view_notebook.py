@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.home import eventually
 from tests.view.lab_site import Site
 
 GONE = "The notebook's kernel does not answer."
@@ -95,6 +96,36 @@ def test_where_the_page_is_not_jupyters_own_the_panes_place_says_what_to_do(page
     link = page.get_by_role("link", name="Open client: Terminal in a browser on the computer that runs this notebook")
     expect(link).to_have_attribute("href", "http://127.0.0.1:8765/panes/alab/client/terminal/#ticket=ticket-1")
     expect(link).to_have_attribute("target", "_blank")
+
+
+def test_where_no_gateway_says_where_it_is_there_is_no_link_until_one_does(page: Page, site: Site) -> None:
+    page.clock.install()
+    page.goto(f"{site.url}/elsewhere.html?lab")
+    link = page.get_by_role("link", name="Open client: Terminal in a browser")
+    expect(link).to_be_visible()
+    known, site.lab.direct = site.lab.direct, ""
+    page.clock.fast_forward(3_600_000)
+    expect(link).to_have_count(0)
+    site.lab.direct = known
+    page.get_by_role("button", name="Try again").click()
+    expect(link).to_be_visible()
+
+
+def test_a_links_ticket_that_could_not_be_made_anew_is_asked_for_again_soon(page: Page, site: Site) -> None:
+    page.clock.install()
+    page.goto(f"{site.url}/elsewhere.html?lab")
+    link = page.get_by_role("link", name="Open client: Terminal in a browser")
+    expect(link).to_have_attribute("href", re.compile("ticket-1$"))
+    site.lab.refusals["pane_link"] = "not now"
+    page.clock.fast_forward(3_600_000)
+    for _ in eventually("the link is asked for anew"):
+        if site.lab.count("pane_link") > 1:
+            break
+    site.lab.refusals.clear()
+    for _ in eventually("it is made anew"):
+        page.clock.fast_forward(15_000)
+        if str(link.get_attribute("href")).endswith("ticket-3"):
+            break
 
 
 def test_an_event_from_the_kernel_is_looked_into_at_once(notebook: Page, site: Site) -> None:

@@ -51,7 +51,7 @@ def test_frames_are_titled_and_may_do_only_what_panes_need(lab_page: Page) -> No
     frame = lab_page.locator("iframe[title='client: Terminal']")
     expect(frame).to_have_attribute("sandbox", "allow-scripts allow-same-origin allow-downloads")
     expect(frame).to_have_attribute("allow", "clipboard-read; clipboard-write; fullscreen")
-    expect(frame).to_have_attribute("referrerpolicy", "same-origin")
+    expect(frame).to_have_attribute("referrerpolicy", "no-referrer")
 
 
 def hears(page: Page) -> None:

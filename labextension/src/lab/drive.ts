@@ -15,6 +15,8 @@ interface Entry {
 interface Folder {
   path: string;
   entries: Entry[];
+  /** Whether these are all: of a folder with very many, some are told. */
+  complete: boolean;
 }
 
 interface Place {
@@ -66,11 +68,8 @@ export class MachineFiles implements Contents.IDrive {
   async save(localPath: string, options: Partial<Contents.IModel> = {}): Promise<Contents.IModel> {
     const place = this.inside(localPath);
     if (options.type === "directory") await this.ask("POST", "folder", place);
-    else await this.write(localPath, place, blobOf(options), (options as { chunk?: number }).chunk);
-    const saved = await this.get(localPath, { content: false }).catch((error: unknown) => {
-      if (this.pieces.has(localPath)) return model(localPath, { ...folderEntry(""), kind: "file" }); // not there yet
-      throw error;
-    });
+    else if (!(await this.write(localPath, place, options))) return model(localPath, { ...folderEntry(""), kind: "file" });
+    const saved = await this.get(localPath, { content: false });
     this.told.emit({ type: "save", oldValue: null, newValue: saved });
     return saved;
   }
@@ -152,13 +151,17 @@ export class MachineFiles implements Contents.IDrive {
     return { ...found, type: "notebook", format: "json", content: JSON.parse(text) as unknown };
   }
 
-  private async write(localPath: string, place: Place, content: Blob, chunk: number | undefined): Promise<void> {
-    if (chunk === undefined) return void (await this.ask("PUT", "content", place, content));
-    const pieces = [...(chunk === 1 ? [] : (this.pieces.get(localPath) ?? [])), content];
-    this.pieces.set(localPath, pieces);
-    if (chunk !== -1) return;
-    this.pieces.delete(localPath);
-    await this.ask("PUT", "content", place, new Blob(pieces));
+  /** Writes a file, or keeps a piece of it (JupyterLab counts them from 1; the last is -1). Whether it is written. */
+  private async write(localPath: string, place: Place, options: Partial<Contents.IModel> & { chunk?: number }): Promise<boolean> {
+    const { chunk = 1 } = options;
+    const before = chunk === 1 ? [] : this.pieces.get(localPath);
+    this.pieces.delete(localPath); // what fails or begins anew leaves nothing in memory
+    if (before === undefined) throw new Error(this.trans.__("The upload of %1 was broken off: begin it anew.", place.path));
+    const pieces = [...before, blobOf(options)];
+    const whole = options.chunk === undefined || chunk === -1;
+    if (whole) await this.ask("PUT", "content", place, new Blob(pieces));
+    else this.pieces.set(localPath, pieces);
+    return whole;
   }
 
   private async changed(type: "new" | "rename", from: string | null, path: string): Promise<Contents.IModel> {
@@ -168,14 +171,25 @@ export class MachineFiles implements Contents.IDrive {
   }
 
   private async entry(place: Place): Promise<Entry> {
-    const { entries } = await this.folder({ ...place, path: place.path.replace(/\/[^/]*$/, "") || "/" });
-    const found = entries.find(({ name }) => name === PathExt.basename(place.path));
+    const name = PathExt.basename(place.path);
+    const { entries, complete } = await this.folder({ ...place, path: place.path.replace(/\/[^/]*$/, "") || "/" });
+    const found = entries.find((one) => one.name === name) ?? (complete ? undefined : await this.unlisted(place, name));
     if (found === undefined) throw new Error(this.trans.__("There is no %1 in %2.", place.path, place.machine));
     return found;
   }
 
+  /** What is in a folder of which not all is told. */
+  private async unlisted(place: Place, name: string): Promise<Entry> {
+    if (await this.folder(place).then(() => true, () => false)) return folderEntry(name);
+    const content = await this.ask("GET", "content", place); // what is not there, or cannot be asked, is said here
+    await content.body?.cancel();
+    return { name, kind: "file", size: Number(content.headers.get("Content-Length")), modified: 0 };
+  }
+
+  /** A name that nothing has. Which those are is not known of a folder of which not all is told. */
   private async unused(folder: string, wanted: string): Promise<string> {
-    const { entries } = await this.folder(this.inside(folder));
+    const { entries, complete } = await this.folder(this.inside(folder));
+    if (!complete) throw new Error(this.trans.__("There is too much in %1 to find a free name for %2.", folder, wanted));
     const [ending, names] = [PathExt.extname(wanted), new Set(entries.map(({ name }) => name))];
     const stem = wanted.slice(0, wanted.length - ending.length);
     let name = wanted;

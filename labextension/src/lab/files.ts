@@ -20,6 +20,10 @@ export function filesBrowser(
   browser.node.setAttribute("aria-label", browser.title.caption);
   const again = { icon: refreshIcon, tooltip: trans.__("Refresh"), onClick: () => void browser.model.refresh() };
   browser.toolbar.addItem("refresh", new ToolbarButton(again));
+  // JupyterLab's own listing overlooks what changes on a drive that is not its own.
+  drive.fileChanged.connect(() => {
+    if (browser.isAttached) void browser.model.refresh();
+  });
 
   return async (lab, machine) => {
     const home = await drive.home(lab, machine); // a machine that cannot be reached says so before a panel is opened

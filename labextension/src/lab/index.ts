@@ -1,27 +1,24 @@
 // labkit in JupyterLab: cards and commands that start labs, a side panel, tabs that dock, a status item.
 import { ILabShell, ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ICommandPalette, Notification, WidgetTracker } from "@jupyterlab/apputils";
+import { ICommandPalette } from "@jupyterlab/apputils";
 import { IFileBrowserFactory } from "@jupyterlab/filebrowser";
 import { ILauncher } from "@jupyterlab/launcher";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
+import { ITranslator, nullTranslator, type TranslationBundle } from "@jupyterlab/translation";
 import type { ReadonlyPartialJSONObject } from "@lumino/coreutils";
-import type { Actions } from "../view/index.ts";
 import { speak } from "../view/strings.ts";
-import { start, stop, templates, transport } from "./api.ts";
+import { templates } from "./api.ts";
 import { filesBrowser } from "./files.ts";
 import { labIcon } from "./icon.ts";
 import { Labs } from "./labs.ts";
+import { Opener } from "./opener.ts";
 import { Panel } from "./panel.ts";
 import { StatusItem } from "./status.ts";
-import { type Shown, Tab, tabId } from "./tabs.ts";
+import type { Shown } from "./tabs.ts";
 
 const ID = "labkit:plugin";
 const [START, OPEN] = ["labkit:start", "labkit:open"];
-const SHELLS = ["terminal", "exec", "console"];
-/** How often and how long it is asked whether a lab that starts has machines: milliseconds, times. */
-const [WAIT, TIMES] = [500, 240];
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
@@ -41,105 +38,69 @@ function activate(
   const trans = given.load("labkit");
   speak(given.languageCode.slice(0, 2));
   const labs = new Labs();
-  const tracker = new WidgetTracker<Tab>({ namespace: "labkit" });
-  const wanted = { openFirstPane: true };
-
-  /** Runs what a click asks for; what goes wrong is said in JupyterLab's own way. */
-  function attempt(work: Promise<unknown>): void {
-    work.catch((error: Error) => Notification.error(error.message)).finally(() => void labs.look());
-  }
-
-  function open(shown: Shown, beside?: string): Tab {
-    const known = tracker.find((tab) => tab.id === tabId(shown) && !tab.isDisposed);
-    const tab = known ?? new Tab(shown, { trans, actions, stop: (lab) => attempt(stop(lab)) });
-    if (!tab.isAttached) app.shell.add(tab, "main", beside === undefined ? {} : { mode: "split-right", ref: beside });
-    if (known === undefined) void tracker.add(tab);
-    app.shell.activateById(tab.id);
-    return tab;
-  }
-
-  /** Actions in the instructions go to the tab of the pane that they name, which is opened where it is not. */
-  function actions(lab: string): Actions {
-    return {
-      async act(action, target, text, interrupt) {
-        const { machines } = await transport(lab).request("status", {});
-        const [name = "", paneName] = target.split(":");
-        const panes = machines.find((machine) => machine.name === name)?.panes ?? [];
-        const shells = SHELLS.flatMap((type) => panes.filter((one) => one.type === type));
-        const pane = panes.find((one) => one.name === paneName) ?? (paneName === undefined ? (shells[0] ?? panes[0]) : undefined);
-        if (pane === undefined) throw new Error(trans.__("There is no pane %1 in this lab.", target));
-        const full = `${name}:${pane.name}`;
-        const tab = open({ lab, pane: full, title: `${name}: ${pane.title}` }, tabId({ lab }));
-        await tab.content.act(action, full, text, interrupt);
-      },
-    };
-  }
-
-  async function begin(template: string): Promise<void> {
-    const lab = await start(template);
-    const request = transport(lab).request;
-    for (let times = 0; times < TIMES; times += 1) {
-      const found = await request("status", {}).catch(() => undefined);
-      if (times === 0) open({ lab, ...(found ? { title: found.lab.title } : {}) });
-      void labs.look();
-      const machine = found?.machines.find((one) => one.panes.length > 0);
-      const pane = machine?.panes[0];
-      if (machine && pane) {
-        const shown = { lab, pane: `${machine.name}:${pane.name}`, title: `${machine.name}: ${pane.title}` };
-        if (wanted.openFirstPane) open(shown, tabId({ lab }));
-        return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, WAIT));
-    }
-  }
-
-  app.commands.addCommand(START, {
-    label: ({ title, template }) => String(title ?? template ?? trans.__("Start a lab")),
-    caption: ({ template }) => trans.__("Start the lab %1, or find the one that runs", String(template ?? "")),
-    icon: labIcon,
-    execute: ({ template }) => attempt(begin(String(template))),
-  });
-  app.commands.addCommand(OPEN, {
-    label: trans.__("Open a part of a lab"),
-    execute: (args) => open(args as unknown as Shown),
-  });
+  const opener = new Opener(shell, labs, trans);
+  addCommands(app, opener, trans);
 
   const files = browsers ? filesBrowser(app, browsers, trans) : undefined;
   const panel = new Panel(labs, {
-    trans, open, start: (template) => attempt(begin(template)), stop: (lab) => attempt(stop(lab)),
-    ...(files ? { files: (lab: string, machine: string) => attempt(files(lab, machine)) } : {}),
+    trans, open: (shown) => void opener.open(shown), start: (template) => opener.attempt(opener.begin(template)),
+    stop: (lab) => opener.stop(lab),
+    ...(files ? { files: (lab: string, machine: string) => opener.attempt(files(lab, machine)) } : {}),
   });
-  app.shell.add(panel, "left", { rank: 600 });
+  shell.add(panel, "left", { rank: 600 });
   restorer?.add(panel, panel.id);
-  void restorer?.restore(tracker, {
+  void restorer?.restore(opener.tracker, {
     command: OPEN,
     args: ({ shown }) => ({ ...shown }) as ReadonlyPartialJSONObject,
     name: ({ id }) => id,
   });
-  const category = trans.__("Labs");
-  templates().then((found) => {
-    panel.templates = found;
-    panel.draw();
-    for (const { name, title, problem } of found) {
-      if (problem) continue;
-      const args = { template: name, title };
-      launcher?.add({ command: START, args, category });
-      palette?.addItem({ command: START, args, category });
-    }
-  }, (error: Error) => console.warn(`labkit: ${error.message}`));
-
   const item = new StatusItem(labs, trans, () => shell.activateById(panel.id));
   statusBar?.registerStatusItem("labkit:labs", { item, align: "left", rank: 90 });
-  void registry?.load(ID).then((settings) => {
-    const apply = (): void => {
-      const { openFirstPane, refreshSeconds, statusBar: shown } = settings.composite;
-      wanted.openFirstPane = openFirstPane !== false;
-      labs.seconds = Number(refreshSeconds) || 5;
-      item.node.style.display = shown === false ? "none" : "";
-    };
-    settings.changed.connect(apply);
-    apply();
-  }).catch((error: Error) => console.warn(`labkit: ${error.message}`));
+  offerTemplates(panel, launcher, palette, trans.__("Labs")).catch(warn);
+  if (registry) followSettings(registry, opener, labs, item).catch(warn);
+}
+
+function addCommands({ commands }: JupyterFrontEnd, opener: Opener, trans: TranslationBundle): void {
+  commands.addCommand(START, {
+    label: ({ title, template }) => String(title ?? template ?? trans.__("Start a lab")),
+    caption: ({ template }) => trans.__("Start the lab %1, or find the one that runs", String(template ?? "")),
+    icon: labIcon,
+    execute: ({ template }) => opener.attempt(opener.begin(String(template))),
+  });
+  commands.addCommand(OPEN, {
+    label: trans.__("Open a part of a lab"),
+    execute: (args) => opener.open(args as unknown as Shown),
+  });
+}
+
+/** What can be started, in the side panel, the launcher and the palette. */
+async function offerTemplates(
+  panel: Panel, launcher: ILauncher | null, palette: ICommandPalette | null, category: string,
+): Promise<void> {
+  panel.templates = await templates();
+  panel.draw();
+  for (const { name, title, problem } of panel.templates) {
+    if (problem) continue;
+    const args = { template: name, title };
+    launcher?.add({ command: START, args, category });
+    palette?.addItem({ command: START, args, category });
+  }
+}
+
+async function followSettings(registry: ISettingRegistry, opener: Opener, labs: Labs, item: StatusItem): Promise<void> {
+  const settings = await registry.load(ID);
+  const apply = (): void => {
+    const { openFirstPane, refreshSeconds, statusBar } = settings.composite;
+    opener.firstPane = openFirstPane !== false;
+    labs.seconds = Number(refreshSeconds) || 5;
+    item.node.style.display = statusBar === false ? "none" : "";
+  };
+  settings.changed.connect(apply);
+  apply();
+}
+
+function warn(error: Error): void {
+  console.warn(`labkit: ${error.message}`);
 }
 
 export default plugin;

@@ -76,7 +76,8 @@ export class Panel extends Widget {
     const panes = machine.panes.map((pane) => button(pane.title, () =>
       this.host.open({ lab: lab.id, pane: `${machine.name}:${pane.name}`, title: `${machine.name}: ${pane.title}` })));
     const { files, trans } = this.host;
-    const more = files && panes.length > 0 ? [button(trans.__("Files"), () => files(lab.id, machine.name))] : [];
+    // A container has no SSH server, through which files go.
+    const more = files && panes.length > 0 && machine.type !== "container" ? [button(trans.__("Files"), () => files(lab.id, machine.name))] : [];
     return h("li", {}, h("span", { class: "soft" }, `${machine.name} · ${state} `), ...panes, ...more);
   }
 }

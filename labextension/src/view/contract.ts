@@ -26,6 +26,8 @@ export interface Pane {
 
 export interface Machine {
   name: string;
+  /** "vm" or "container"; not told by an older service. */
+  type?: string;
   state: MachineState;
   detail: string;
   address: string;

@@ -14,8 +14,8 @@ export interface FrameHost {
 
 /** How long a loaded frame may say nothing: then it is no pane page but, say, a sign-in or an error page. Milliseconds. */
 const SILENCE = 3000;
-/** A link's ticket is made anew so long before it ends, and every hour at least. Milliseconds. */
-const [EARLY, LATEST] = [60_000, 3_600_000];
+/** A link's ticket is made anew so long before it ends, every hour at least, and where that failed so soon again. Milliseconds. */
+const [EARLY, LATEST, SOON] = [60_000, 3_600_000, 15_000];
 
 /** An address of a pane for a window of its own, with a code that is good once: it may stay in the browser's history. */
 export async function windowAddress(
@@ -24,7 +24,7 @@ export async function windowAddress(
   const [page = "", fragment = ""] = (await paneAddress(machine, pane, host)).split("#");
   const ticket = new URLSearchParams(fragment).get("ticket") ?? "";
   const response = await fetch(new URL("code", page), {
-    method: "POST", headers: { "Labkit-Ticket": ticket, "Labkit-Request": "1" }, credentials: "same-origin",
+    method: "POST", headers: { "Labkit-Ticket": ticket, "Labkit-Request": "1" }, credentials: "same-origin", referrerPolicy: "no-referrer",
   });
   const said = (await response.json()) as { code?: string; error?: string };
   if (said.code === undefined) throw new Error(said.error ?? strings.serviceSaid(response.status));
@@ -62,7 +62,7 @@ export class PaneFrame {
       attributes: {
         title: strings.paneTitle(machine, pane.title),
         allow: "clipboard-read; clipboard-write; fullscreen",
-        referrerpolicy: "same-origin",
+        referrerpolicy: "no-referrer", // the address of a page of Jupyter's may have its token
         // Our own pages: they need their origin for their stream, but no pop-ups, forms or way to the top window. What
         // holds for a frame holds for those in it too, so a machine's own page needs that its pane may do more.
         sandbox: `allow-scripts allow-same-origin allow-downloads${pane.type === "http" ? " allow-forms allow-modals allow-popups" : ""}`,
@@ -113,22 +113,32 @@ export class PaneFrame {
       this.element.replaceChildren(this.frame);
     } catch (error) {
       this.tell((error as Error).message);
-      if (error instanceof NoPanesHere) await this.link().catch(this.host.failed);
+      if (error instanceof NoPanesHere) await this.link();
       else this.host.failed(error as Error);
     }
   }
 
   /** Where no frame can be: a link for a browser, whose ticket is always a fresh one. */
   private async link(): Promise<void> {
-    const { path, ticket, expires, root, direct } = await this.host.request("pane_link", { machine: this.machine, pane: this.pane.name });
-    const where = root ?? direct;
-    if (!where) return;
+    let wait = SOON;
+    try {
+      const link = await this.host.request("pane_link", { machine: this.machine, pane: this.pane.name });
+      this.offer(link);
+      wait = Math.min(LATEST, Math.max(EARLY, link.expires * 1000 - Date.now() - EARLY));
+    } catch (error) {
+      this.host.failed(error as Error);
+    }
+    clearTimeout(this.renewal);
+    this.renewal = setTimeout(() => void (this.element.isConnected && this.link()), wait);
+  }
+
+  private offer({ path, ticket, root, direct }: PaneLink): void {
+    const where = root || direct;
+    if (!where) return this.tell(strings.panesNeedJupyter); // no gateway says where it is
     const title = strings.paneTitle(this.machine, this.pane.title);
     const attributes = { href: `${where.replace(/\/$/, "")}/${path}#ticket=${ticket}`, target: "_blank", rel: "noreferrer" };
     const made = h("a", { attributes }, root ? strings.openService(title) : strings.openInBrowser(title));
     this.element.replaceChildren(h("div", { class: "notice" }, this.notice, made));
-    const again = (): void => void (this.element.isConnected && this.link().catch(this.host.failed));
-    this.renewal = setTimeout(again, Math.min(LATEST, Math.max(EARLY, expires * 1000 - Date.now() - EARLY)));
   }
 
   /** A sentence in the pane's place, with a way to try again. */

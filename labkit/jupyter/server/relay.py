@@ -24,13 +24,14 @@ from labkit import app
 from labkit.errors import LabkitError
 from labkit.gateway.access import check_change, check_origin
 from labkit.gateway.machines import Denied
+from labkit.jupyter.proxy import RIGHTS
 from labkit.settings import Settings
 
 HIGH = 256 * 1024
 """Bytes that wait for a slow reader before the other side stops being read."""
 LINGER_SECONDS = 60.0
 """A reader gets this long to take what was on its way to it when the other side ended."""
-_KEPT_BACK = frozenset({"cookie", "authorization", "x-xsrftoken", "connection"})
+_KEPT_BACK = frozenset({*map(str.lower, RIGHTS), "x-xsrftoken", "connection"})
 _EARLY = 1 << 20
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
