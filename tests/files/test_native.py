@@ -96,6 +96,7 @@ def forwarded(machine: Machine, port: int) -> Iterator[tuple[int, subprocess.Pop
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_paused_machine_and_a_key_that_was_taken_away_have_a_remedy(machine: Machine, tmp_path: Path) -> None:
     machine.root("mv /home/student/.ssh/authorized_keys /root/kept")
     done = machine.home.labkit("cp", "hello-lab:notes", str(tmp_path))

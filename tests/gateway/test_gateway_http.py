@@ -101,6 +101,7 @@ def test_its_socket_is_private_and_a_term_signal_ends_it_cleanly(tmp_path: Path,
     with gateway_process(tmp_path, running_peer.kubeconfig(tmp_path / "kubeconfig")) as gateway:
         assert stat.S_IMODE(gateway.socket.stat().st_mode) == 0o600
         assert stat.S_IMODE(gateway.socket.parent.stat().st_mode) == 0o700
+        assert b" 200 " in raw(gateway, b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(10) == 0
         assert not gateway.socket.exists()

@@ -143,6 +143,7 @@ def test_the_network_has_address_route_and_name_server(student: paramiko.SSHClie
     assert "1 packets received" in run(student, "ping -c 1 10.0.2.2")
 
 
+@pytest.mark.slow
 def test_user_data_is_not_applied_again_after_a_reboot(machine: Machine, keys: dict[str, str]) -> None:
     with login(machine, keys, "root") as root:
         run(root, "echo kept > /srv/ran; passwd -l typist; sync")

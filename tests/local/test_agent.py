@@ -49,6 +49,7 @@ def test_answers_are_put_in_kubevirts_words_and_what_is_refused_is_left_out() ->
     assert filesystems([{"name": "vda1", "mountpoint": "/", "type": "ext4"}])[0]["diskName"] == "vda1"
 
 
+@pytest.mark.slow
 def test_a_machine_without_an_agent_answers_in_plain_text_and_reboots_by_its_power_button(
     engine: EngineProcess, space: str
 ) -> None:
