@@ -30,13 +30,7 @@ class Place(Protocol):
     def read(self, path: str, size: int) -> AsyncGenerator[bytes, None]: ...
 
     async def write(
-        self,
-        path: str,
-        pieces: AsyncIterator[bytes],
-        *,
-        expected: int = 0,
-        limit: int | None = None,
-        mode: int | None = None,
+        self, path: str, pieces: AsyncIterator[bytes], *, expected: int = 0, mode: int | None = None
     ) -> int: ...
 
     async def vacant(self, path: str) -> bool: ...

@@ -82,13 +82,7 @@ class GatewayFiles:
             answer.close()
 
     async def write(
-        self,
-        path: str,
-        pieces: AsyncIterator[bytes],
-        *,
-        expected: int = 0,
-        limit: int | None = None,
-        mode: int | None = None,
+        self, path: str, pieces: AsyncIterator[bytes], *, expected: int = 0, mode: int | None = None
     ) -> int:
         """Write a file of `expected` bytes, whole or not at all. `mode` is not passed on. How many it were."""
         loop, given_up = asyncio.get_running_loop(), threading.Event()

@@ -25,16 +25,6 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="module")
-def alice(hub: Hub) -> User:
-    return hub.user("alice")
-
-
-@pytest.fixture(scope="module")
-def bob(hub: Hub) -> User:
-    return hub.user("bob")
-
-
-@pytest.fixture(scope="module")
 def lab(alice: User) -> str:
     """Alice's lab, started from her server."""
     return str(alice.json("start", "hello-lab")["id"])

@@ -24,16 +24,6 @@ def hub() -> Iterator[Hub]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def alice(hub: Hub) -> User:
-    return hub.user("alice")
-
-
-@pytest.fixture(scope="module")
-def bob(hub: Hub) -> User:
-    return hub.user("bob")
-
-
 def rights(user: User) -> dict[str, str]:
     """What a user's browser has the right to: his own server."""
     scopes = {"scopes": [f"access:servers!user={user.name}"]}
