@@ -58,24 +58,38 @@ def server(bench: Bench, name: str) -> Proxy:
     return Proxy(name, process, stream)
 
 
-def compare(ways: list[Proxy], rounds: int, report: Report) -> None:
-    """CPU and round trips, in turns."""
+def compare(ways: list[Proxy], gateway: Proxy, rounds: int, report: Report) -> None:
+    """CPU and round trips, in turns; the gateway's own round trip, which is in both, beside them."""
     cpu: dict[str, list[float]] = {way.name: [] for way in ways}
-    trip: dict[str, list[float]] = {way.name: [] for way in ways}
+    trip: dict[str, list[float]] = {way.name: [] for way in [gateway, *ways]}
     for number in range(rounds):
         for way in ways if number % 2 else ways[::-1]:
             cpu[way.name].append(per_gb(way, (512 if way.name == OURS else 128) * MIB))
-            frames = way.open("echo")
-            round_trips(frames, 100)
-            trip[way.name].append(statistics.median(round_trips(frames, 1000)))
-            frames.sock.close()
+        for name, found in trips([gateway, *ways]).items():
+            trip[name] += found
     for way in ways:
         report.say(f"{way.name}, CPU", statistics.median(cpu[way.name]), "s/GB")
         report.say(f"{way.name}, round trip", statistics.median(trip[way.name]), "ms")
+    report.say("the gateway alone, round trip", statistics.median(trip[gateway.name]), "ms")
     report.say("CPU, ours : theirs", statistics.median(cpu[OURS]) / statistics.median(cpu[PEER]), "", CPU)
     report.say(
         "round trip, ours : theirs", statistics.median(trip[OURS]) / statistics.median(trip[PEER]), "", ROUND_TRIP
     )
+
+
+def trips(ways: list[Proxy]) -> dict[str, list[float]]:
+    """Milliseconds of 1000 round trips by each way, in turns of 50: how long a computer takes to wake changes by the
+    second, and is much of each."""
+    streams = {way.name: way.open("echo") for way in ways}
+    for frames in streams.values():
+        round_trips(frames, 100)
+    found: dict[str, list[float]] = {name: [] for name in streams}
+    for turn in range(20):
+        for name, frames in list(streams.items())[:: 1 if turn % 2 else -1]:
+            found[name] += round_trips(frames, 50)
+    for frames in streams.values():
+        frames.sock.close()
+    return found
 
 
 def stalled(way: Proxy, report: Report, goal: float | None = None) -> None:
@@ -96,9 +110,9 @@ def main() -> int:
     options, report = parser.parse_args(), Report()
     with contextlib.ExitStack() as stack:
         bench = Bench(stack)
-        bench.gateway(bench.source("source", tls=False), tls=False)
+        gateway = bench.gateway(bench.source("source", tls=False), tls=False)
         ways = [server(bench, OURS), server(bench, PEER)]
-        compare(ways, options.rounds, report)
+        compare(ways, gateway, options.rounds, report)
         stalled(ways[0], report, STALLED_MIB)
         stalled(ways[1], report)
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {report.missed} goals missed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ STATIC = Path(__file__).parent.parent / "labkit/static"
 PARTS = ("panes.js", "labview.js", "labview-widget.js", "preview.js", "progress-widget.js")
 # A template is booted beside what runs: no test is to wait for one that it did not ask for.
 os.environ.setdefault("LABKIT_WARM", "off")
+# A shell that starts the tests in its background has had SIGINT ignored, in all that they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 

@@ -27,6 +27,7 @@ from labkit.remote.client import remote_labs
 from labkit.settings import load
 from labkit.view import View, Watch
 from tests.api.conftest import ADA, Served, ready
+from tests.support.calls import arguments
 from tests.support.engine import until
 from tests.support.home import LABKIT
 from tests.support.jupyter import LOGIN, running_jupyter
@@ -34,20 +35,6 @@ from tests.support.service import OPERATOR
 
 BOB = Principal("local", "bob")
 WAYS = ("here", "from afar")
-SAMPLES = {
-    "machine": "box", "pane": "terminal", "step": "note", "question": "view", "path": "media/box.svg", "seconds": 60.0,
-    "name": "one", "done": True, "given": ["x"], "hint": "h", "params": {}, "command": "id", "timeout": 5.0,
-    "activity": "hello-lab", "begins": 0.0, "ends": None, "labs": 1, "spares": 0, "reservation": "r",
-    "template": "none", "work": "w", "points": 1.0, "upload": "u",
-}  # fmt: skip
-
-
-def arguments(call: Any, lab: str, operation: str) -> dict[str, Any]:
-    known = {**SAMPLES, "lab": lab, "operation": operation}
-    needed = [name for name, each in call.signature.parameters.items() if each.default is each.empty]
-    return {name: known[name] for name in needed}
-
-
 OPERATORS_READS = ("results", "marks", "reservations", "waiting")
 NOTHING_THERE = ("media", "handed_in")
 READS = [call for call in TABLE if call.method == "GET" and hasattr(Labs, call.name) and call.name not in NOTHING_THERE]

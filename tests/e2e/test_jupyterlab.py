@@ -112,6 +112,33 @@ def test_a_file_of_a_machine_is_opened_in_the_editor_and_saved(page: Page, home:
     assert home.labkit("exec", lab, "box", "stat -c %U /home/student/note.txt").stdout == "student\n"
 
 
+def test_a_file_is_renamed_and_downloaded_and_one_from_the_desktop_is_dropped_in(page: Page, home: Home) -> None:
+    lab = home.json("list")[0]["id"]
+    assert home.labkit("exec", lab, "box", r"printf 'a\377b' > /home/student/raw.bin").returncode == 0
+    files = page.get_by_role("region", name="Files of machines")
+    files.get_by_role("button", name="Refresh").click()
+    files.get_by_text("raw.bin").click(button="right")
+    page.get_by_role("menuitem", name="Rename").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("better.bin\n")
+    files.get_by_text("better.bin").click(button="right")
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Download", exact=True).click()
+    assert (download.value.suggested_filename, download.value.path().read_bytes()) == ("better.bin", b"a\xffb")
+    dropped = page.evaluate_handle(
+        """() => {
+          const held = new DataTransfer();
+          held.items.add(new File([new Uint8Array([255, 10])], "dropped.bin"));
+          return held;
+        }"""
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        files.locator(".jp-DirListing-content").dispatch_event(event, {"dataTransfer": dropped})
+    files.get_by_text("dropped.bin").wait_for()
+    there = home.labkit("exec", lab, "box", "cd /home/student; ls raw.bin; od -An -tx1 better.bin dropped.bin").stdout
+    assert there.split() == ["61", "ff", "62", "ff", "0a"]
+
+
 def test_what_the_machine_refuses_is_said_in_its_words(page: Page, home: Home) -> None:
     lab = home.json("list")[0]["id"]
     made = home.labkit(
@@ -163,8 +190,14 @@ def test_after_a_reload_the_tabs_are_there_again_and_the_pane_connects(page: Pag
     expect(page.get_by_text("2 of 4 steps")).to_be_visible()
 
 
-def test_stopping_the_lab_leaves_nothing(page: Page, home: Home) -> None:
-    page.get_by_role("button", name="Stop lab").locator("visible=true").first.click()
+def test_stopping_the_lab_asks_first_and_leaves_nothing(page: Page, home: Home) -> None:
+    stop, asked = page.get_by_role("button", name="Stop lab").locator("visible=true").first, page.get_by_role("dialog")
+    stop.click()
+    expect(asked).to_contain_text("Stop Hello, machine?")
+    asked.get_by_role("button", name="Cancel").click()
+    assert home.json("list")[0]["state"] == "running"
+    stop.click()
+    asked.get_by_role("button", name="Stop lab").click()
     expect(page.get_by_role("region", name="Labs")).to_contain_text("No lab is running.")
     for _ in eventually("nothing is left", 60):
         if home.leftovers() == []:

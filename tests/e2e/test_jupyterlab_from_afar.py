@@ -76,4 +76,5 @@ def test_a_services_lab_is_started_typed_in_checked_and_stopped(page: Page, jupy
     expect(page.get_by_role("region", name="Files of machines")).to_contain_text("note.txt")
     page.locator("[data-id=labkit-panel]").click()
     panel.get_by_role("button", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop lab").click()
     expect(panel).to_contain_text("No lab is running.", timeout=60_000)

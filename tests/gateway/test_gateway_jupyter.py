@@ -8,14 +8,17 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from gateway_certificate import certificate
 from gateway_peer import Peer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -27,6 +30,22 @@ from tests.support.gateway import Gateway, eventually
 
 pytest.importorskip("jupyter_server_proxy")
 
+BUSY = """
+import pathlib, time
+from tornado.web import RequestHandler
+
+class Busy(RequestHandler):
+    def get(self):
+        folder = pathlib.Path(__file__).parent
+        (folder / "busy").touch()
+        while not (folder / "free").exists():
+            time.sleep(0.01)
+
+def _load_jupyter_server_extension(app):
+    app.web_app.add_handlers(".*$", [("/user/alice/busy", Busy)])
+"""
+"""An extension that holds up Jupyter's own loop until it is told not to."""
+EXTENSIONS = ("jupyter_server_proxy", "labkit.jupyter.server", "busy")
 LOGIN = {"Authorization": "token hidden"}
 PREFIXES = {"proxy": "gate", "extension": "labkit"}
 
@@ -35,16 +54,22 @@ PREFIXES = {"proxy": "gate", "extension": "labkit"}
 class Jupyter:
     port: int
     way: str
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def origin(self) -> str:
+        return f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
 
     @property
     def pane(self) -> str:
         """The path of a pane by this way in."""
         return f"/user/alice/{PREFIXES[self.way]}/panes/alab/m/console"
 
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        with contextlib.closing(connection):
-            connection.request(method, path, headers=headers)
+    def get(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        address, tls = ("localhost" if self.tls else "127.0.0.1", self.port), self.tls
+        make = partial(http.client.HTTPSConnection, context=tls) if tls else http.client.HTTPConnection
+        with contextlib.closing(make(*address, timeout=20)) as connection:
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
 
@@ -67,7 +92,9 @@ def own(folder: Path, **settings: str) -> Settings:
 
 
 @contextlib.contextmanager
-def running(folder: Path, gateway: Gateway, **settings: str) -> Iterator[int]:
+def running(
+    folder: Path, gateway: Gateway, tls: ssl.SSLContext | None = None, config: str = "", **settings: str
+) -> Iterator[int]:
     """A Jupyter server's port, with both ways in to the gateway's socket; `settings` are labkit's own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -77,15 +104,16 @@ def running(folder: Path, gateway: Gateway, **settings: str) -> Iterator[int]:
         f"c.ServerApp.port = {port}\nc.ServerApp.base_url = '/user/alice/'\nc.IdentityProvider.token = 'hidden'\n"
         f"c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\n"
         f"c.ServerProxy.servers = {{'gate': {entry}}}\n"
-        "c.ServerApp.jpserver_extensions = {'jupyter_server_proxy': True, 'labkit.jupyter.server': True}\n"
+        f"c.ServerApp.jpserver_extensions = {dict.fromkeys(EXTENSIONS, True)}\n{config}"
     )
+    (folder / "busy.py").write_text(BUSY)
     chosen.runtime_dir.mkdir(parents=True)
     chosen.gateway_socket.symlink_to(gateway.socket)
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
-    environ = {**os.environ, **chosen.environment(), **{name: str(folder) for name in names}}
+    environ = {**os.environ, **chosen.environment(), **dict.fromkeys([*names, "PYTHONPATH"], str(folder))}
     command = [sys.executable, "-m", "jupyter_server", f"--config={folder / 'config.py'}"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environ, stdout=log, stderr=log) as process:
-        eventually(lambda: _answers(Jupyter(port, "")) or process.poll() is not None, 60)
+        eventually(lambda: _answers(Jupyter(port, "", tls)) or process.poll() is not None, 60)
         assert process.poll() is None, Path(log.name).read_text()
         try:
             yield port
@@ -162,6 +190,27 @@ def test_bodies_pass_both_ways_and_more_than_fits_in_one_piece(server: int, gate
     assert json.loads(way.get(f"{way.pane}/code", "POST", **own)[1])["code"]
 
 
+def test_many_at_once_each_get_their_own_whole_answer(server: int, gateway: Gateway, peer: Peer) -> None:
+    way, page = Jupyter(server, "extension"), gateway.get("/panes/alab/m/console/")[2]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: way.get(f"{way.pane}/", **LOGIN), range(200)))
+    assert answers == [(200, page)] * 200
+
+
+def test_typing_is_not_held_up_while_jupyter_is_busy(server: int, gateway: Gateway, peer: Peer, folder: Path) -> None:
+    way = Jupyter(server, "extension")
+    with _open(way, gateway, LOGIN) as console, ThreadPoolExecutor() as pool:
+        assert console.recv(5) == b"peer console\r\n"
+        held = pool.submit(way.get, "/user/alice/busy")
+        eventually((folder / "busy").exists)
+        try:
+            console.send(b"typed meanwhile")
+            assert (console.recv(5), held.done()) == (b"typed meanwhile", False)
+        finally:
+            (folder / "free").touch()
+        assert held.result()[0] == 200
+
+
 def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_log(
     jupyter: Jupyter, gateway: Gateway, peer: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -174,31 +223,66 @@ def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_
     assert not any(ticket in log or "token hidden" in log for log in logs)
 
 
-def test_no_header_brings_a_right_to_jupyter_to_the_gateway(jupyter: Jupyter, gateway: Gateway, folder: Path) -> None:
-    way_in, address = own(folder).gateway_socket, str(folder / f"heard.{jupyter.way}")
-    rights = {**LOGIN, "Cookie": "a=hidden", "Referer": f"http://127.0.0.1:{jupyter.port}/user/alice/lab?token=hidden"}
-    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor() as pool:
+@contextlib.contextmanager
+def heard_instead(gateway: Gateway, folder: Path, name: str) -> Iterator[socket.socket]:
+    """A listener in the gateway's place, for what reaches it."""
+    way_in, address = own(folder).gateway_socket, str(folder / name)
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(20)
         listener.bind(address)
         listener.listen()
         way_in.unlink()
         way_in.symlink_to(address)
+        try:
+            yield listener
+        finally:
+            way_in.unlink()
+            way_in.symlink_to(gateway.socket)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def test_no_header_brings_a_right_to_jupyter_to_the_gateway(jupyter: Jupyter, gateway: Gateway, folder: Path) -> None:
+    rights = {**LOGIN, "Cookie": "a=hidden", "Referer": f"http://127.0.0.1:{jupyter.port}/user/alice/lab?token=hidden"}
+    with heard_instead(gateway, folder, f"heard.{jupyter.way}") as listener, ThreadPoolExecutor() as pool:
         asked = pool.submit(jupyter.get, f"{jupyter.pane}/", **rights)
         with listener.accept()[0] as heard:
             head = heard.recv(1 << 16)
-            heard.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        way_in.unlink()
-        way_in.symlink_to(gateway.socket)
+            heard.sendall(OK)
         assert asked.result()[0] == 200
     assert (head.startswith(b"GET /panes/alab/m/console/"), b"hidden" in head) == (True, False)
+
+
+def test_a_large_upload_arrives_whole_and_one_that_is_refused_before_its_end_is_told_so(
+    server: int, gateway: Gateway, folder: Path
+) -> None:
+    way, body = Jupyter(server, "extension"), os.urandom(8 << 20)
+    own_page = {**LOGIN, "Origin": way.origin, "Labkit-Request": "1"}
+    path = "/user/alice/labkit/files/alab/m/content?path=large"
+    with heard_instead(gateway, folder, "heard.upload") as listener, ThreadPoolExecutor() as pool:
+        asked = pool.submit(way.get, path, "PUT", body, **own_page)
+        with listener.accept()[0] as heard, heard.makefile("rb") as said:
+            while said.readline().strip():
+                pass
+            assert said.read(len(body)) == body
+            heard.sendall(OK)
+        assert asked.result()[0] == 200
+    with socket.create_connection(("127.0.0.1", server), timeout=20) as slow:
+        head = "".join(f"{name}: {value}\r\n" for name, value in own_page.items())
+        slow.sendall(
+            f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{server}\r\nContent-Length: 99999999\r\n{head}\r\n".encode()
+        )
+        assert slow.recv(12) == b"HTTP/1.1 403"  # there is no ticket
 
 
 def _open(
     jupyter: Jupyter, gateway: Gateway, headers: dict[str, str], origin: str = "", ticket: str = ""
 ) -> ClientConnection:
     return connect(
-        f"ws://127.0.0.1:{jupyter.port}{jupyter.pane}/stream",
-        origin=Origin(origin or f"http://127.0.0.1:{jupyter.port}"),
+        f"{jupyter.origin.replace('http', 'ws')}{jupyter.pane}/stream",
+        ssl=jupyter.tls,
+        origin=Origin(origin or jupyter.origin),
         additional_headers=headers,
         subprotocols=[Subprotocol("plain.kubevirt.io"), Subprotocol(f"labkit.ticket.{ticket or gateway.ticket()}")],
         proxy=None,
@@ -224,3 +308,19 @@ def test_panes_of_a_service_pass_too_and_it_is_told_its_own_name_only_after_the_
         with pytest.raises(InvalidStatus) as refused:
             _open(service, gateway, LOGIN, "http://evil.example")
         assert refused.value.response.status_code == 403
+
+
+def test_where_jupyter_does_tls_itself_panes_go_through_jupyter_server_proxy(
+    gateway: Gateway, peer: Peer, tmp_path: Path
+) -> None:
+    chain, key = certificate(tmp_path, "localhost")
+    tls = ssl.create_default_context(cafile=str(chain))
+    config = f"c.ServerApp.certfile = {str(chain)!r}\nc.ServerApp.keyfile = {str(key)!r}\n"
+    with running(tmp_path, gateway, tls, config) as port:
+        way = Jupyter(port, "extension", tls)
+        assert way.get(f"{way.pane}/", **LOGIN) == (200, gateway.get("/panes/alab/m/console/")[2])
+        with _open(way, gateway, LOGIN) as console:
+            assert console.recv(5) == b"peer console\r\n"
+            console.send(b"encrypted by Jupyter")
+            assert console.recv(5) == b"encrypted by Jupyter"
+        assert way.get(f"{way.pane}/", **{"Labkit-Ticket": gateway.ticket()})[0] == 302

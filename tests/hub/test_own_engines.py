@@ -42,9 +42,9 @@ def ask(user: User, method: str, path: str, body: Any = None, at: str = "", **he
         return error.code, None
 
 
-def link_of(user: User, lab: str) -> Any:
+def link_of(user: User, lab: str, at: str = "") -> Any:
     asked = {"machine": "box", "pane": "terminal"}
-    return ask(user, "POST", f"api/labs/{lab}/view/pane_link", asked)[1]
+    return ask(user, "POST", f"api/labs/{lab}/view/pane_link", asked, at)[1]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,23 @@ def processes(user: User) -> list[str]:
         if any(home in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
             found.append(" ".join(words))
     return found
+
+
+def farewells(user: User) -> int:
+    """How many of a user's servers have someone waiting for their end."""
+    return sum("labkit.jupyter.farewell" in line for line in processes(user))
+
+
+def test_a_named_server_has_the_same_labs_and_ends_none_while_another_runs(alice: User, hub: Hub, lab: str) -> None:
+    before = farewells(alice)
+    hub.api("POST", "/users/alice/servers/second")
+    until(lambda: hub.api("GET", "/users/alice")["servers"].get("second", {}).get("ready"), 120)
+    link = link_of(alice, lab, at="alice/second")
+    assert ask(alice, "GET", f"{link['path']}state", at="alice/second", **{"Labkit-Ticket": link["ticket"]})[0] == 200
+    assert farewells(alice) == before + 1
+    hub.api("DELETE", "/users/alice/servers/second")
+    until(lambda: farewells(alice) == before, 60)
+    assert ask(alice, "GET", "api/labs")[1]["labs"][0]["state"] == "running"
 
 
 def test_a_server_that_the_hub_stops_leaves_no_process_and_the_lab_is_lost(alice: User, hub: Hub, lab: str) -> None:

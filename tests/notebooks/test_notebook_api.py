@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGINT, pthread_kill
 
@@ -53,14 +53,14 @@ def shell(lab: Lab) -> Iterator[InteractiveShell]:
     InteractiveShell.clear_instance()
 
 
-def interrupt_when(ready: Path) -> None:
-    """As the kernel is interrupted, once a file is there."""
+def interrupt_when(ready: Callable[[], bool]) -> None:
+    """As the kernel is interrupted, once something is so."""
     main = threading.main_thread().ident
     assert main is not None
 
     def wait() -> None:
-        for _ in eventually(f"{ready}", 20):
-            if ready.exists():
+        for _ in eventually("the time to interrupt", 20):
+            if ready():
                 return pthread_kill(main, SIGINT)
 
     threading.Thread(target=wait).start()
@@ -83,7 +83,7 @@ def test_an_interrupt_ends_the_command_and_all_that_it_started(box: Machine, tmp
 
         def flush(self) -> None: ...
 
-    interrupt_when(tmp_path / "told")
+    interrupt_when((tmp_path / "told").exists)
     with contextlib.redirect_stdout(Told()), pytest.raises(KeyboardInterrupt):  # type: ignore[type-var]
         box.run("echo begun; (sleep 4321; sleep 4322) & sleep 4323; echo late > late")
     assert box.run("ps | grep '[s]leep 432'; ls", quiet=True).text == ""
@@ -186,3 +186,13 @@ def test_a_lab_ends_with_its_block(lab: Lab) -> None:
     with lab:
         assert labkit.labs()[0].id == lab.id
     assert (lab.status.state, len(labkit.labs()), len(labkit.labs(ended=True))) == ("stopped", 0, 1)
+
+
+def test_an_interrupted_start_goes_on_and_the_cell_run_again_finds_its_lab(lab: Lab, shell: InteractiveShell) -> None:
+    interrupt_when(lambda: len(labkit.labs()) == 1)
+    with pytest.raises(KeyboardInterrupt):
+        shell.run_line_magic("lab", "start hello-lab")
+    (begun,) = labkit.labs()
+    assert (labkit.start("hello-lab").id, begun.status.state) == (begun.id, "running")
+    begun.stop()
+    assert len(labkit.labs()) == 0

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.view.lab_site import Site
 
 OUTPUT = Path(__file__).parents[2] / "test-output" / "view"
+PATIENCE = 20_000  # ms: how long a busy machine may take to draw what is asked for
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
         viewport={"width": 1300, "height": 820}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
-    page.set_default_timeout(8000)
+    page.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)

@@ -1,6 +1,6 @@
 // What a click opens: the tabs of a lab, of one that runs or of one that is started for it.
 import type { JupyterFrontEnd } from "@jupyterlab/application";
-import { Notification, WidgetTracker } from "@jupyterlab/apputils";
+import { Dialog, Notification, showDialog, WidgetTracker } from "@jupyterlab/apputils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { PaneAction } from "../view/act.ts";
 import type { Actions } from "../view/index.ts";
@@ -27,7 +27,7 @@ export class Opener {
   }
 
   stop(lab: string): void {
-    this.attempt(stop(lab));
+    this.attempt(this.end(lab));
   }
 
   open(shown: Shown, beside?: string): Tab {
@@ -57,6 +57,19 @@ export class Opener {
       }
       await new Promise((resolve) => setTimeout(resolve, WAIT));
     }
+  }
+
+  /** Ends a lab, once that is wanted for sure: nothing brings its machines back. */
+  private async end(lab: string): Promise<void> {
+    const { trans } = this;
+    const title = this.labs.found.find(({ id }) => id === lab)?.title ?? lab;
+    const { button } = await showDialog({
+      title: trans.__("Stop %1?", title),
+      body: trans.__("Its machines and what is in them are lost. Ticks and results are kept."),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__("Stop lab") })],
+      defaultButton: 0,
+    });
+    if (button.accept) await stop(lab);
   }
 
   /** Actions in the instructions go to the tab of the pane that they name, which is opened where it is not. */

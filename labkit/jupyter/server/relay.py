@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterable
 from typing import cast
 from urllib.parse import urlsplit
@@ -25,62 +24,12 @@ from labkit.errors import LabkitError
 from labkit.gateway.access import check_change, check_origin
 from labkit.gateway.machines import Denied
 from labkit.jupyter.proxy import RIGHTS
+from labkit.jupyter.server.joining import End, beside, connected, drop, join
 from labkit.settings import Settings
 
-HIGH = 256 * 1024
-"""Bytes that wait for a slow reader before the other side stops being read."""
-LINGER_SECONDS = 60.0
-"""A reader gets this long to take what was on its way to it when the other side ended."""
 _KEPT_BACK = frozenset({*map(str.lower, RIGHTS), "x-xsrftoken", "connection"})
 _EARLY = 1 << 20
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
-
-
-class _End(asyncio.Protocol):
-    """One of two joined connections: what it says goes to its peer, and it is not read while the peer is full."""
-
-    def __init__(self) -> None:
-        self.peer: _End | None = None
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=HIGH)
-        self.transport.pause_reading()  # until there is a peer
-
-    def data_received(self, data: bytes) -> None:
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.write(data)
-
-    def eof_received(self) -> bool:
-        return False
-
-    def pause_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
-            self.peer.transport.resume_reading()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self.peer.transport.abort)
-            self.peer.transport.close()
-
-
-def join(one: _End, from_one: bytes, other: _End, to_other: bytes) -> None:
-    """Join two connections. `to_other` is said first; `from_one` was read from the first one before."""
-    one.peer, other.peer = other, one
-    for end, data in ((other, to_other), (other, from_one)):
-        if end.transport is not None and data:
-            end.transport.write(data)
-    for end in (one, other):
-        if end.transport is None:
-            end.connection_lost(None)
-        elif not end.transport.is_closing():
-            end.transport.resume_reading()
 
 
 @web.stream_request_body
@@ -104,10 +53,9 @@ class PaneHandler(JupyterHandler):
             head = self._head()
             client, early = await _taken(self.detach())
         except StreamClosedError:
-            if gateway.transport is not None:
-                gateway.transport.abort()
+            await beside(drop(gateway))
             return
-        join(client, early, gateway, head)
+        await beside(join(client, early, gateway, head))
 
     def _judge_origin(self) -> None:
         """A page of another origin opens nothing. Judged here too, as a service is told its own origin. Raises 403."""
@@ -141,13 +89,13 @@ class PaneHandler(JupyterHandler):
 
     head = post = put = delete = get
 
-    async def _dial(self) -> _End:
+    async def _dial(self) -> End:
         """A connection to the gateway, which is started where it sleeps. Raises 503."""
         with contextlib.suppress(OSError):
-            return await _connected(self._settings)
+            return await beside(connected(self._settings))
         try:
             await asyncio.to_thread(app.wake, self._settings)
-            return await _connected(self._settings)
+            return await beside(connected(self._settings))
         except (OSError, LabkitError) as error:
             raise web.HTTPError(503, f"labkit's gateway does not answer: {error}") from error
 
@@ -175,19 +123,8 @@ def _signed_in(handler: web.RequestHandler) -> None:
     """What is reached by who is."""
 
 
-async def _connected(settings: Settings) -> _End:
-    """A connection to this user's gateway, or to the service's where labs are those of one."""
-    loop = asyncio.get_running_loop()
-    if not settings.url:
-        return (await loop.create_unix_connection(_End, str(settings.gateway_socket)))[1]
-    service = urlsplit(settings.url)
-    tls = ssl.create_default_context() if service.scheme == "https" else None
-    port = service.port or (443 if tls else 80)
-    return (await loop.create_connection(_End, service.hostname or "", port, ssl=tls))[1]
-
-
-async def _taken(stream: IOStream) -> tuple[_End, bytes]:
-    """A stream's connection, taken out of Tornado's hands, with what had already been read of it.
+async def _taken(stream: IOStream) -> tuple[socket.socket, bytes]:
+    """A stream's socket, taken out of Tornado's hands, with what had already been read of it.
 
     Raises StreamClosedError where the client has gone.
     """
@@ -204,5 +141,4 @@ async def _taken(stream: IOStream) -> tuple[_End, bytes]:
         stream.close()
         with contextlib.suppress(StreamClosedError, asyncio.CancelledError):
             await early
-    _, end = await asyncio.get_running_loop().connect_accepted_socket(_End, own)
-    return end, read
+    return own, read

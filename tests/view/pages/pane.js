@@ -14,6 +14,8 @@ addEventListener("message", (event) => {
   show("typed", `${type.slice("labkit:".length)} ${JSON.stringify(text)}`);
   tell({ type: "labkit:done", id });
 });
-document.getElementById("ask").addEventListener("click", () => tell({ type: "labkit:ticket-wanted" }));
+const ask = document.getElementById("ask");
+ask.addEventListener("click", () => tell({ type: "labkit:ticket-wanted" }));
+ask.disabled = false; // a click before would go nowhere
 tell({ type: "labkit:ready" });
 tell({ type: "labkit:state", state: "connected" });
