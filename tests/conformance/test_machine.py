@@ -162,6 +162,7 @@ def test_kubectl_waits_for_a_machine_to_be_ready(booted: Space) -> None:
     assert "condition met" in booted.kubectl("wait", "--for=condition=Ready", "vm/web", "--timeout=30s")
 
 
+@pytest.mark.slow
 def test_a_guest_that_powers_off_stays_off_and_some_strategies_keep_its_instance(booted: Space) -> None:
     phases = {"Manual": "Succeeded", "Once": "Succeeded", "RerunOnFailure": ""}
     off = seed(booted.name, hostname="off", runcmd=["poweroff"])

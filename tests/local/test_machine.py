@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import psutil
+import pytest
 
 from labkit.local.qemu.serial import SerialConsole, Viewer
 from tests.local.conftest import Guest, answers, condition_of, post
@@ -63,6 +64,7 @@ def test_a_policy_shuts_portforward_out_of_a_machine_that_already_runs(guest: Gu
     until(lambda: answers(guest.engine, guest.space), 5)
 
 
+@pytest.mark.slow
 def test_a_soft_reboot_starts_the_guest_anew_in_the_same_machine(guest: Guest) -> None:
     before = guest.engine.vmi(guest.space, "web")
     with guest.engine.stream(guest.space, "web", "console") as console:

@@ -59,6 +59,7 @@ def test_machines_live_on_when_all_of_labkit_is_killed_and_another_lab_is_stoppe
     assert (done.stdout, done.returncode) == ("box\n", 0)
 
 
+@pytest.mark.slow
 def test_a_stop_whose_controller_is_killed_is_finished_by_the_next_one(home: Home) -> None:
     lab = home.json("start", "hello-lab")["id"]
     os.kill(home.processes("labkit.cli controller")[0].pid, signal.SIGSTOP)

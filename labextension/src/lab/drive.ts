@@ -38,6 +38,8 @@ export class MachineFiles implements Contents.IDrive {
   private readonly tickets = new Map<string, { ticket: string; expires: number }>();
   /** What has come of files that are sent in pieces. */
   private readonly pieces = new Map<string, Blob[]>();
+  /** The names of what has an address to be downloaded from. */
+  private readonly names = new Map<string, string>();
 
   constructor(private readonly trans: TranslationBundle) {}
 
@@ -106,8 +108,17 @@ export class MachineFiles implements Contents.IDrive {
   /** The bytes themselves: an address of the gateway's would need a ticket, which must not stand in an address. */
   async getDownloadUrl(localPath: string): Promise<string> {
     const url = URL.createObjectURL(await (await this.ask("GET", "content", this.inside(localPath))).blob());
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    this.names.set(url, PathExt.basename(localPath));
+    setTimeout(() => {
+      URL.revokeObjectURL(url);
+      this.names.delete(url);
+    }, 60_000);
     return url;
+  }
+
+  /** The name of the file whose bytes are at an address that this drive gave. */
+  nameAt(url: string): string | undefined {
+    return this.names.get(url);
   }
 
   /** JupyterLab wants one at each save, and would show a refusal; none is kept, as the list says. */

@@ -25,6 +25,13 @@ export function filesBrowser(
     if (browser.isAttached) void browser.model.refresh();
   });
 
+  // JupyterLab has a download named by its address, and one of bytes in the page has no name in it.
+  document.addEventListener("click", ({ target }) => {
+    if (!(target instanceof HTMLAnchorElement) || target.getAttribute("download") !== "") return;
+    const name = drive.nameAt(target.href);
+    if (name !== undefined) target.download = name;
+  }, true);
+
   return async (lab, machine) => {
     const home = await drive.home(lab, machine); // a machine that cannot be reached says so before a panel is opened
     if (!browser.isAttached) app.shell.add(browser, "left", { rank: 610 });
