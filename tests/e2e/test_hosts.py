@@ -166,3 +166,19 @@ def test_the_lab_is_stopped(place: Place) -> None:
         place.run(CELLS[1])
     place.page.get_by_text(re.compile("This lab has stopped")).first.wait_for()
     assert place.json("list") == []
+
+
+@pytest.mark.parametrize("place", [under_a_hub], indirect=True, ids=["under_a_hub"])
+def test_jupyterlabs_card_starts_a_lab_and_its_panel_stops_it(place: Place) -> None:
+    page, panel = place.page, place.page.get_by_role("region", name="Labs")
+    page.goto(place.address.replace("lab/tree/lab.ipynb", "lab?reset"))
+    page.locator(".jp-LauncherCard", has_text="Hello, machine").click()
+    terminal = frame_of(page, "box: Terminal")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("student@box")
+    terminal.locator(".xterm-helper-textarea").focus()
+    page.keyboard.type("echo sum $((20+3))\n", delay=30)
+    expect(terminal.locator(".xterm-rows")).to_contain_text("sum 23")
+    page.locator("[data-id=labkit-panel]").click()
+    panel.get_by_role("button", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop lab").click()
+    expect(panel).to_contain_text("No lab is running.")

@@ -161,7 +161,7 @@ def running_hub(more: str, environ: Mapping[str, str], *, ready: str) -> Iterato
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-        print((folder / "hub.log").read_text()[-3000:])
+        print((folder / "hub.log").read_text()[-20000:])
         for left in psutil.process_iter(["cmdline"]):  # machines outlive the service, where a test has failed
             if any(str(folder) in word for word in left.info["cmdline"] or ()):
                 left.kill()
