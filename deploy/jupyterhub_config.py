@@ -14,7 +14,8 @@ HUB = os.environ.get("LABKIT_HUB_URL", "https://hub.example.org/").rstrip("/")
 API = os.environ.get("LABKIT_HUB_API", "http://127.0.0.1:8081/hub/api")
 LABKIT = f"{HUB}/services/labkit"
 
-c.JupyterHub.services = [
+# Each is added to what you have: write yours above or below, by append, extend and update as here, or it is replaced.
+c.JupyterHub.services.append(
     {
         "name": "labkit",
         "url": f"http://127.0.0.1:{PORT}",
@@ -27,14 +28,16 @@ c.JupyterHub.services = [
             "LABKIT_HUB_API_URL": API,
         },
     }
-]
+)
 # A user's server may ask labkit in its user's name, with the token that the Hub gives it. The first two are the Hub's
 # own; a token without the third is refused, so that one given to something else opens nobody's labs.
-c.JupyterHub.load_roles = [
-    {
-        "name": "server",
-        "scopes": ["users:activity!user", "access:servers!server", "access:services!service=labkit"],
-    },
-    {"name": "user", "scopes": ["self", "access:services!service=labkit"]},
-]
-c.Spawner.environment = {"LABKIT_URL": f"{LABKIT}/"}
+c.JupyterHub.load_roles.extend(
+    [
+        {
+            "name": "server",
+            "scopes": ["users:activity!user", "access:servers!server", "access:services!service=labkit"],
+        },
+        {"name": "user", "scopes": ["self", "access:services!service=labkit"]},
+    ]
+)
+c.Spawner.environment.update({"LABKIT_URL": f"{LABKIT}/"})

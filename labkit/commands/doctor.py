@@ -68,7 +68,7 @@ def _engine(settings: Settings) -> list[Finding]:
         ]
     except (ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return [Finding("engine", False, last, "pip install 'labkit[engine]'")]
+        return [Finding("engine", False, last, "install labkit's wheel with its extra [engine]")]
 
 
 def _browser_parts() -> Finding:

@@ -26,6 +26,8 @@ HEADER_SECONDS = 5.0
 """From the first byte of a connection, or of its next request, to the end of the headers."""
 IDLE_SECONDS = 60.0
 """A kept connection without a request, and a body of which nothing comes, are given up after this."""
+DRAIN_SECONDS = 10.0
+"""How long what comes of a refused body is read, and thrown away."""
 WRITE_SECONDS = 60.0
 """A client that takes longer to read on is cut off."""
 _AHEAD = 64 * 1024
@@ -81,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._draining = False
         self._more = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -105,6 +108,8 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._draining:
+            return
         if self._h11.their_state is h11.IDLE and not self._h11.trailing_data[0] and self._task is None:
             self._abort_after(HEADER_SECONDS)
         self._h11.receive_data(data)
@@ -211,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def _send(self, answer: Response, *, head: bool = False) -> None:
-        headers = [*answer.all_headers(), ("Content-Length", str(len(answer.body)))]
+        headers = [*answer.all_headers(), ("Content-Length", str(len(answer.body))), *self._last_word()]
         self._write(h11.Response(status_code=answer.status, headers=headers))
         if answer.body and not head:
             self._write(h11.Data(data=answer.body))
@@ -219,7 +224,7 @@ class Connection(asyncio.Protocol):
 
     async def _stream(self, answer: Streamed) -> None:
         async with contextlib.aclosing(answer.pieces) as pieces:
-            self._write(h11.Response(status_code=answer.status, headers=answer.headers))
+            self._write(h11.Response(status_code=answer.status, headers=[*answer.headers, *self._last_word()]))
             async for piece in pieces:
                 self._write(h11.Data(data=piece))
                 if not self._writable.is_set():
@@ -238,11 +243,30 @@ class Connection(asyncio.Protocol):
             return
         self._abort_after(WRITE_SECONDS if self._transport.get_write_buffer_size() else IDLE_SECONDS)
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
-            self._transport.close()
+            self._close(self._transport)
             return
         self._h11.start_next_cycle()
         self._transport.resume_reading()
         self._advance()
+
+    def _last_word(self) -> list[tuple[str, str]]:
+        """The header that makes an answer the connection's last, where the request's body was not wanted."""
+        if self._h11.their_state is not h11.SEND_BODY:
+            return []
+        with contextlib.suppress(h11.RemoteProtocolError):
+            while isinstance(self._h11.next_event(), h11.Data):
+                pass  # what has come of it is put away
+        return [("Connection", "close")]
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close; while a body is still under way, only once its sender does, or after DRAIN_SECONDS: sooner, the answer
+        would be lost to who has not read it yet."""
+        if self._h11.their_state is h11.SEND_BODY:
+            self._draining = True
+            self._abort_after(DRAIN_SECONDS)
+            transport.resume_reading()
+        else:
+            transport.close()
 
     def _switch(self, upgrade: Upgrade) -> None:
         """Send 101 and let go: from here on no byte passes through h11."""

@@ -25,4 +25,5 @@ def gateway() -> dict[str, Any]:
         "absolute_url": False,
         "request_headers_override": dict.fromkeys(RIGHTS, ""),
         "launcher_entry": {"enabled": False},
+        "update_last_activity": False,  # else what a machine shows by itself would count
     }

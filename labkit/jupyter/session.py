@@ -52,7 +52,7 @@ def watch(operation: Operation, title: str) -> tuple[Operation, DisplayHandle | 
         for event in app.follow(found, principal(), operation, load()):
             progress.tell(event)
     except KeyboardInterrupt:
-        progress.fail("Interrupted here; the work goes on behind the scenes. Run the cell again to see it.")
+        progress.fail("Interrupted here; the work goes on behind the scenes: labkit.labs() shows how far it is.")
         raise
     done = found.operation(principal(), operation.id)
     if done.state is not OperationState.DONE:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 
 from labkit import wire
-from labkit.errors import LabkitError, NotBuilt, NotFound, SetupError
+from labkit.errors import ClusterUnavailable, LabkitError, NotBuilt, NotFound, SetupError
 from labkit.model import Principal
 from labkit.orchestrator.labs import Labs
 from labkit.remote.calls import NOT_REMOTE, ROOT, TABLE, Api, Call
@@ -26,7 +26,7 @@ _MOST_BYTES = 64 << 20
 class RemoteLabs:
     """A service's `Labs`. Each call's principal is the token's, whatever principal is named.
 
-    Raises what `Labs` raises; LabkitError where the service cannot be reached.
+    Raises what `Labs` raises; ClusterUnavailable where the service cannot be reached.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -68,7 +68,7 @@ class RemoteLabs:
             data = answer.read(_MOST_BYTES + 1)
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise LabkitError(f"{self.root} does not answer: {_why(error)}") from None
+            raise ClusterUnavailable(f"{self.root} does not answer: {_why(error)}") from None
         if len(data) > _MOST_BYTES:
             raise LabkitError(f"{self.root} answered {call.name} with more than {_MOST_BYTES >> 20} MiB")
         if not 200 <= answer.status < 300:

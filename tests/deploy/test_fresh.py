@@ -85,7 +85,7 @@ def test_labkit_is_imported_and_says_in_one_sentence_why_no_engine_can_be_starte
     done = jupyter.run("labkit", "start", "hello-lab")
     assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (1, "", 1)
     assert "the embedded engine is not installed" in done.stderr
-    assert "pip install 'labkit[engine]'" in done.stderr
+    assert "install labkit's wheel with its extra [engine]" in done.stderr
     tried = jupyter.run("python", "-c", "import labkit; labkit.start('hello-lab')")
     assert tried.stderr.strip().splitlines()[-1].startswith("labkit.errors.SetupError: the embedded engine is not")
 

@@ -176,6 +176,21 @@ def test_a_lab_that_is_not_there_is_refused_before_the_upgrade(server: int, gate
     assert refused.value.response.status_code == 404
 
 
+def test_a_refused_stream_leaves_no_way_to_the_gateway_behind(server: int, gateway: Gateway, peer: Peer) -> None:
+    # A proxy that keeps connections, as configurable-http-proxy does, would send others' requests, rights and all.
+    peer.namespaces.clear()
+    way, ticket = Jupyter(server, "extension"), gateway.ticket()
+    head = f"GET {way.pane}/stream HTTP/1.1\r\nHost: 127.0.0.1:{server}\r\nOrigin: {way.origin}\r\n"
+    head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+    head += f"Sec-WebSocket-Protocol: plain.kubevirt.io, labkit.ticket.{ticket}\r\n"
+    head += f"Authorization: {LOGIN['Authorization']}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server), timeout=20) as kept, kept.makefile("rb") as said:
+        kept.sendall(head.encode())
+        answer = said.read()  # to the connection's end
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"connection: close" in answer.lower()
+
+
 def test_bodies_pass_both_ways_and_more_than_fits_in_one_piece(server: int, gateway: Gateway, peer: Peer) -> None:
     way = Jupyter(server, "extension")
     with _open(way, gateway, LOGIN) as console:
@@ -268,6 +283,8 @@ def test_a_large_upload_arrives_whole_and_one_that_is_refused_before_its_end_is_
             assert said.read(len(body)) == body
             heard.sendall(OK)
         assert asked.result()[0] == 200
+    status, said = way.get(path, "PUT", body, **own_page)  # sends it all before it reads
+    assert (status, json.loads(said)["reason"]) == (403, "missing")
     with socket.create_connection(("127.0.0.1", server), timeout=20) as slow:
         head = "".join(f"{name}: {value}\r\n" for name, value in own_page.items())
         slow.sendall(

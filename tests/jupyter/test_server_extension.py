@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit.jupyter.server import ROUTES, activity
+from labkit.jupyter.server.api import BY_ITSELF, LOOKS
 from labkit.settings import load
 from tests.support.jupyter import LOGIN, Jupyter, running_jupyter
 
@@ -80,6 +81,19 @@ def test_a_wrong_body_is_refused(jupyter: Jupyter) -> None:
 def test_where_no_gateway_can_be_had_a_pane_answers_503_and_says_why(jupyter: Jupyter) -> None:
     status, _, body = jupyter.ask("GET", "labkit/panes/alab/m/console/", **LOGIN)
     assert (status, b"gateway" in body) == (503, True)
+
+
+def test_what_a_view_asks_by_itself_counts_as_no_activity_and_looking_starts_nothing(jupyter: Jupyter) -> None:
+    def active() -> str:
+        return str(jupyter.json("GET", "api/status")[1]["last_activity"])
+
+    given = {"events": {"operation": "o"}, "page": {"page": "p"}, "pane_link": {"machine": "m", "pane": "p"}}
+    given["poll"] = {"step": "s"}
+    before = active()
+    for method in BY_ITSELF:
+        status, said = jupyter.json("POST", f"labkit/api/labs/alab/view/{method}", given.get(method, {}))
+        assert status == (404 if method in LOOKS else 503), said  # only to do something is anything to be started
+    assert active() == before
 
 
 def test_typing_in_a_pane_counts_as_activity_and_a_broken_report_does_not(tmp_path: Path) -> None:

@@ -155,6 +155,13 @@ def test_a_service_that_is_gone_is_said_in_its_own_words(lab_page: Page) -> None
     expect(lab_page.get_by_text("The lab service does not answer. Trying again…")).to_be_visible()
 
 
+def test_a_service_that_refuses_to_say_how_the_lab_is_is_heard_too(lab_page: Page) -> None:
+    lab_page.route("**/lab/status", lambda route: route.fulfill(status=403, json={"error": "Sign in again."}))
+    expect(lab_page.get_by_text("Sign in again.")).to_be_visible()
+    lab_page.unroute("**/lab/status")
+    expect(lab_page.get_by_text("Sign in again.")).to_be_hidden()
+
+
 def test_the_theme_of_jupyterlab_decides_and_a_change_is_followed(notebook: Page) -> None:
     notebook.emulate_media(color_scheme="dark")
     expect(notebook.locator(".labkit")).to_have_attribute("data-theme", "light")

@@ -29,6 +29,7 @@ async function ask<T>(method: string, path: string, body?: object): Promise<T> {
     throw new ConnectionLost(strings.serviceGone, { cause });
   }
   const said = (await response.json().catch(() => null)) as (T & { error?: string; message?: string }) | null;
+  if ([502, 503, 504].includes(response.status)) throw new ConnectionLost(said?.error ?? strings.serviceGone);
   if (!response.ok || said === null) throw new Error(said?.error ?? said?.message ?? strings.serviceSaid(response.status));
   return said;
 }

@@ -10,6 +10,9 @@ import type { MachineFiles } from "./drive.ts";
 const there = new Map([["listed.txt", "1"], ["kept.txt", "precious"]]);
 let complete = false;
 let asked: string[] = [];
+/** The only ticket that is good, and how many were made. */
+let good = "t1";
+let made = 0;
 let drive: MachineFiles;
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
@@ -26,7 +29,8 @@ const server = createServer((request, response) => {
   };
   void bodyOf(request).then((body) => {
     if (url.pathname.endsWith("/status")) return answer(200, { machines: [{ name: "box", panes: [{ name: "terminal" }] }] });
-    if (url.pathname.endsWith("/pane_link")) return answer(200, { path: "", ticket: "t", expires: 2e9 });
+    if (url.pathname.endsWith("/pane_link")) return answer(200, { path: "", ticket: `t${(made += 1)}`, expires: 2e9 });
+    if (request.headers["labkit-ticket"] !== good) return answer(403, { reason: "expired", error: "The ticket has ended." });
     if (url.pathname.endsWith("/folder") && name === "") {
       const entries = [...there.keys()].slice(0, complete ? there.size : 1).map((one) => ({ name: one, kind: "file", size: 1, modified: 0 }));
       return answer(200, { path: "/home", entries, complete });
@@ -80,4 +84,12 @@ test("of an upload that was broken off nothing is kept: it begins anew, or is re
   await assert.rejects(drive.save(path("half.txt"), { ...piece("", 2), content: "no base64!" }));
   await assert.rejects(drive.save(path("half.txt"), piece("c", -1)), /begin it anew/);
   assert.deepEqual(asked, ["PUT half.txt ab"]);
+});
+
+test("a ticket that is refused is asked for anew, once", async () => {
+  await drive.get(path("kept.txt"));
+  good = `t${made + 1}`;
+  assert.equal((await drive.get(path("kept.txt"))).content, "precious");
+  good = "none";
+  await assert.rejects(drive.get(path("kept.txt")), /The ticket has ended/);
 });

@@ -222,11 +222,18 @@ export class MachineFiles implements Contents.IDrive {
     method: string, what: string, { lab, machine, path }: Place, body?: Blob, more: Record<string, string> = {},
   ): Promise<Response> {
     const url = `${URLExt.join(ROOT, "files", lab, machine, what)}?${new URLSearchParams({ path, ...more })}`;
-    const headers = { "Labkit-Ticket": await this.ticket(lab, machine), "Labkit-Request": "1" };
-    const init = { method, headers, ...(body ? { body } : {}) };
-    const response = await ServerConnection.makeRequest(url, init, this.serverSettings);
+    const send = async (): Promise<Response> => {
+      const headers = { "Labkit-Ticket": await this.ticket(lab, machine), "Labkit-Request": "1" };
+      return ServerConnection.makeRequest(url, { method, headers, ...(body ? { body } : {}) }, this.serverSettings);
+    };
+    let response = await send();
+    let said = await refusal(response);
+    // "denied" are the machine's words; any other 403 is about the ticket, which may have ended by the gateway's clock.
+    if (response.status === 403 && said.reason !== "denied" && this.tickets.delete(`${lab}/${machine}`)) {
+      response = await send();
+      said = await refusal(response);
+    }
     if (response.ok) return response;
-    const said = (await response.json().catch(() => ({}))) as { error?: string; message?: string };
     throw new Error(said.error ?? said.message ?? this.trans.__("The server answered %1.", String(response.status)));
   }
 
@@ -241,6 +248,16 @@ export class MachineFiles implements Contents.IDrive {
     this.tickets.set(`${lab}/${machine}`, link);
     return link.ticket;
   }
+}
+
+interface Refusal {
+  reason?: string;
+  error?: string;
+  message?: string;
+}
+
+async function refusal(response: Response): Promise<Refusal> {
+  return response.ok ? {} : ((await response.json().catch(() => ({}))) as Refusal);
 }
 
 const EMPTY_NOTEBOOK = JSON.stringify({ cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 });

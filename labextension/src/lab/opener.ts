@@ -3,12 +3,15 @@ import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { Dialog, Notification, showDialog, WidgetTracker } from "@jupyterlab/apputils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { PaneAction } from "../view/act.ts";
+import type { LabState } from "../view/contract.ts";
 import type { Actions } from "../view/index.ts";
 import { start, stop, transport } from "./api.ts";
 import type { Labs } from "./labs.ts";
 import { type Shown, Tab, tabId } from "./tabs.ts";
 
 const SHELLS = ["terminal", "exec", "console"];
+/** In which a lab gets no machines any more. */
+const OVER = new Set<LabState>(["stopping", "stopped", "failed", "lost"]);
 /** How often and how long it is asked whether a lab that starts has machines: milliseconds, times. */
 const [WAIT, TIMES] = [500, 240];
 
@@ -48,6 +51,7 @@ export class Opener {
       const found = await request("status", {}).catch(() => undefined);
       if (times === 0) this.open({ lab, ...(found ? { title: found.lab.title } : {}) });
       void this.labs.look();
+      if (found && OVER.has(found.lab.state)) return; // the instructions' tab says so
       const machine = found?.machines.find((one) => one.panes.length > 0);
       const pane = machine?.panes[0];
       if (machine && pane) {
@@ -57,6 +61,7 @@ export class Opener {
       }
       await new Promise((resolve) => setTimeout(resolve, WAIT));
     }
+    Notification.info(this.trans.__("The lab has no machines yet. Its panes open from the side panel once it has."));
   }
 
   /** Ends a lab, once that is wanted for sure: nothing brings its machines back. */

@@ -64,6 +64,7 @@ export function mount(element: HTMLElement, transport: Transport, options: Optio
       return true;
     } catch (error) {
       connection(error as Error);
+      setText(banner, (error as Error).message); // what is shown is no longer how it is, whoever refused
       return false;
     }
   }

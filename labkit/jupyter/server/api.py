@@ -33,7 +33,9 @@ _STATUSES: tuple[tuple[type[LabkitError], int], ...] = (
 
 
 LOOKS = frozenset({"view", "status", "events", "page", "pane_link"})
-"""What the lab view asks by itself, again and again."""
+"""What the lab view asks by itself, again and again. The store answers: nothing is started for it."""
+BY_ITSELF = LOOKS | {"poll"}
+"""What is no sign of a person: a check that asks by itself is run, but keeps no server alive."""
 
 
 class Service:
@@ -44,16 +46,17 @@ class Service:
         self._lock = threading.Lock()
         self._labs: app.Labs | None = None
 
-    def labs(self) -> app.Labs:
-        """`Labs`, with what is behind them awake. Raises SetupError."""
+    def labs(self, *, awake: bool = True) -> app.Labs:
+        """`Labs`, with what is behind them awake, unless only the store is asked. Raises SetupError."""
         with self._lock:
             if self._labs is None:
-                self._labs = app.open_labs(self.settings)
-        app.wake(self.settings)
+                self._labs = app.open_labs(self.settings, awake=False)
+        if awake:
+            app.wake(self.settings)
         return self._labs
 
-    def view(self, lab: str) -> View:
-        return View(self.labs(), app.local_principal(), lab)
+    def view(self, lab: str, *, awake: bool) -> View:
+        return View(self.labs(awake=awake), app.local_principal(), lab)
 
     def all(self) -> list[dict[str, Any]]:
         """The labs that run, with their machines. Starts nothing where there are none."""
@@ -137,15 +140,15 @@ class ViewHandler(Handler):
         params = self.get_json_body() or {}
         if not isinstance(params, dict):
             raise web.HTTPError(400, "the body must be a JSON object")
-        self._track_activity = method not in LOOKS
-        self.finish(await self.ask(lambda: self.service.view(lab).handle(method, params)))
+        self._track_activity = method not in BY_ITSELF
+        self.finish(await self.ask(lambda: self.service.view(lab, awake=method not in LOOKS).handle(method, params)))
 
 
 class MediaHandler(Handler):
     """A file of a template's media folder."""
 
     async def get(self, lab: str, path: str) -> None:
-        data = await self.ask(lambda: self.service.view(lab).media(f"media/{path}"))
+        data = await self.ask(lambda: self.service.view(lab, awake=False).media(f"media/{path}"))
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.finish(data, set_content_type=mimetypes.guess_type(path)[0] or "application/octet-stream")

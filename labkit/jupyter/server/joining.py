@@ -88,9 +88,14 @@ async def connected(settings: Settings) -> End:
     if not settings.url:
         return (await loop.create_unix_connection(End, str(settings.gateway_socket)))[1]
     service = urlsplit(settings.url)
-    tls = ssl.create_default_context() if service.scheme == "https" else None
+    tls = await asyncio.to_thread(_believed) if service.scheme == "https" else None  # the first time takes a while
     port = service.port or (443 if tls else 80)
     return (await loop.create_connection(End, service.hostname or "", port, ssl=tls))[1]
+
+
+@cache
+def _believed() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 async def join(one: socket.socket, from_one: bytes, other: End, to_other: bytes) -> None:

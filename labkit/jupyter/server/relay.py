@@ -48,14 +48,13 @@ class PaneHandler(JupyterHandler):
         if self.request.method not in _METHODS:
             raise web.HTTPError(405)
         self._judge_origin()
-        gateway = await self._dial()
+        head, gateway = self._head(), await self._dial()
         try:
-            head = self._head()
             client, early = await _taken(self.detach())
-        except StreamClosedError:
+            await beside(join(client, early, gateway, head))
+        except (OSError, StreamClosedError) as error:
+            self.log.debug("labkit: a pane's client has gone: %s", error)
             await beside(drop(gateway))
-            return
-        await beside(join(client, early, gateway, head))
 
     def _judge_origin(self) -> None:
         """A page of another origin opens nothing. Judged here too, as a service is told its own origin. Raises 403."""
@@ -97,7 +96,9 @@ class PaneHandler(JupyterHandler):
             await asyncio.to_thread(app.wake, self._settings)
             return await beside(connected(self._settings))
         except (OSError, LabkitError) as error:
-            raise web.HTTPError(503, f"labkit's gateway does not answer: {error}") from error
+            raise web.HTTPError(
+                503, f"{self._settings.url or 'the gateway of labkit'} does not answer: {error}"
+            ) from error
 
     def _head(self) -> bytes:
         """The request's head as the gateway gets it: without Jupyter's prefix, rights and tokens."""
@@ -108,7 +109,8 @@ class PaneHandler(JupyterHandler):
         root = urlsplit(self._settings.url).path.rstrip("/")
         lines = [f"{self.request.method} {root}{path}{'?' + query if query else ''} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self._passed()]
-        lines.append(f"Connection: {'Upgrade' if upgrade else 'close'}")
+        # One request for each connection: a second one would reach the gateway unjudged, with all rights to Jupyter.
+        lines.append(f"Connection: {'Upgrade, close' if upgrade else 'close'}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _passed(self) -> Iterable[tuple[str, str]]:
@@ -129,14 +131,11 @@ async def _taken(stream: IOStream) -> tuple[socket.socket, bytes]:
     Raises StreamClosedError where the client has gone.
     """
     early = cast("asyncio.Future[bytes]", stream.read_bytes(_EARLY, partial=True))  # done at once where there is any
-    own: socket.socket = stream.socket.dup()
-    read = b""
     try:
-        if early.done():
-            read = early.result()
-    except StreamClosedError:
-        own.close()
-        raise
+        read = early.result() if early.done() else b""
+        if stream.closed():
+            raise StreamClosedError
+        own: socket.socket = stream.socket.dup()
     finally:
         stream.close()
         with contextlib.suppress(StreamClosedError, asyncio.CancelledError):

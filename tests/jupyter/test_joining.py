@@ -1,0 +1,90 @@
+"""Two connections joined in a Jupyter server: nothing is lost, nothing piles up, and both end together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labkit.jupyter.server.joining import beside, connected, join
+from labkit.settings import load
+
+MIB = 1 << 20
+
+
+@dataclass
+class Joined:
+    """The far ends of two joined connections."""
+
+    client: socket.socket
+    gateway: socket.socket
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> Iterator[Joined]:
+    """A client, of which `early` was read before, and a gateway, which said `hello` before it was asked."""
+    settings = load({"LABKIT_STATE_DIR": str(tmp_path), "LABKIT_RUNTIME_ROOT": str(tmp_path / "run")})
+    settings.gateway_socket.parent.mkdir(parents=True)
+    client, handed_over = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(settings.gateway_socket))
+        listener.listen()
+
+        async def made() -> socket.socket:
+            other = await beside(connected(settings))
+            gateway, _ = listener.accept()
+            gateway.sendall(b"hello ")
+            await beside(join(handed_over, b"early ", other, b"head "))
+            return gateway
+
+        found = Joined(client, asyncio.run(made()))
+        for end in (found.client, found.gateway):
+            end.settimeout(20)
+        yield found
+    found.client.close()
+    found.gateway.close()
+
+
+def read(end: socket.socket, size: int) -> bytes:
+    """So many bytes."""
+    found = b""
+    while len(found) < size:
+        piece = end.recv(MIB)
+        assert piece, found[-100:]
+        found += piece
+    return found
+
+
+def test_what_came_before_they_were_joined_comes_first(joined: Joined) -> None:
+    joined.client.sendall(b"late")
+    joined.gateway.sendall(b"answer")
+    assert read(joined.gateway, 15) == b"head early late"
+    assert read(joined.client, 12) == b"hello answer"
+
+
+def test_who_reads_nothing_is_sent_no_more_and_then_gets_all(joined: Joined) -> None:
+    taken, piece = 0, bytes(range(256)) * 256
+    joined.gateway.settimeout(1)  # nothing moves for so long: it is held up
+    with contextlib.suppress(TimeoutError):
+        while taken < 64 * MIB:
+            taken += joined.gateway.send(piece[taken % len(piece) :])
+    assert taken < 4 * MIB
+    got = read(joined.client, 6 + taken)
+    assert got == b"hello " + (piece * (taken // len(piece) + 1))[:taken]
+
+
+@pytest.mark.parametrize("names", [("gateway", "client"), ("client", "gateway")])
+def test_the_last_words_of_one_arrive_and_the_other_is_closed_behind_them(
+    joined: Joined, names: tuple[str, str]
+) -> None:
+    one, other = (getattr(joined, name) for name in names)
+    words = bytes(range(256)) * 1024
+    one.sendall(words)
+    one.close()
+    with other.makefile("rb") as said:
+        assert said.read().endswith(words)
