@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
@@ -30,6 +32,8 @@ _WORDS: dict[str, tuple[str, Callable[..., object]]] = {
 }
 """What `%lab WORD` does, and what it takes."""
 _STEPS = ("step", "check")
+_CALL = re.compile(r"""\b(\w+)\.(start|step|check)\(["']([\w-]*)$""")
+"""`labkit.start("`, `labkit.step("` or `lab.check("`, up to the cursor."""
 
 
 @magics_class
@@ -91,8 +95,36 @@ def _quietly(shell: object, event: Any) -> list[str]:
         return []
 
 
+def _in_calls(shell: InteractiveShell) -> Callable[[CompletionContext], SimpleMatcherResult]:
+    """Completes the first argument of calls: templates and steps."""
+
+    @context_matcher(identifier="labkit")  # type: ignore[untyped-decorator]
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        call = _CALL.search(context.text_until_cursor)
+        if call is None:
+            return {"completions": []}
+        known = _named(shell.user_ns.get(call[1]), call[2])
+        found = [SimpleCompletion(text=name, type="param") for name in known if name.startswith(call[3])]
+        return {"completions": found, "matched_fragment": call[3], "suppress": bool(found)}
+
+    return matcher  # type: ignore[no-any-return]
+
+
+def _named(called: object, method: str) -> list[str]:
+    """What may be named to a method of a lab, or of labkit itself; nothing where that cannot be known."""
+    try:
+        if isinstance(called, api.Lab):
+            return called._ipython_steps_() if method in _STEPS else []
+        if getattr(called, "__name__", "") != "labkit" or method == "check":
+            return []
+        return list(api.templates()) if method == "start" else api.current()._ipython_steps_()
+    except LabkitError:
+        return []
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What `%load_ext labkit` calls."""
     shell.register_magics(LabMagics)
+    shell.Completer.custom_matchers.append(_in_calls(shell))
     for word in ("%lab", "%%machine"):
         shell.set_hook("complete_command", _quietly, str_key=word)  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
 from tests.support.home import Home, eventually, new_home
-from tests.support.jupyter import TOKEN, Jupyter, running_jupyter
+from tests.support.jupyter import LOGIN, TOKEN, Jupyter, running_jupyter
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 expect.set_options(timeout=60_000)
@@ -210,3 +210,17 @@ def test_stopping_the_lab_asks_first_and_leaves_nothing(page: Page, home: Home) 
     for _ in eventually("nothing is left", 60):
         if home.leftovers() == []:
             break
+
+
+def test_settings_keep_the_pane_closed_and_the_status_bar_clear(page: Page, jupyter: Jupyter, home: Home) -> None:
+    raw = {"raw": '{"openFirstPane": false, "statusBar": false}'}
+    assert jupyter.ask("PUT", "lab/api/settings/labkit:plugin", raw, **LOGIN)[0] == 204
+    page.goto(f"{jupyter.url}lab?reset")
+    page.locator(".jp-LauncherCard", has_text="Hello, machine").click()
+    page.locator("[data-id=labkit-panel]").click()
+    panel = page.get_by_role("region", name="Labs")
+    expect(panel).to_contain_text(re.compile(r"Running · .* left"))
+    expect(panel.get_by_role("button", name="Terminal")).to_be_visible()
+    assert ("Hello, machine" in tabs(page), "box: Terminal" in tabs(page)) == (True, False)
+    expect(page.get_by_role("button", name=re.compile("^1 lab"))).to_be_hidden()
+    assert home.labkit("stop", home.json("list")[0]["id"], "--yes").returncode == 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.hub.hubs import OWN_ENGINES, Hub, User, running_hub
 from tests.support.engine import until
@@ -88,6 +89,16 @@ def processes(user: User) -> list[str]:
         if any(home in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
             found.append(" ".join(words))
     return found
+
+
+def test_after_a_refused_stream_the_hubs_proxy_sends_nothing_else_to_the_gateway(alice: User, hub: Hub) -> None:
+    url = f"{hub.url}user/alice/labkit/panes/nolab/box/terminal/stream".replace("http", "ws", 1)
+    request = urllib.request.Request(f"{hub.url}user/alice/api/contents", headers=rights(alice))
+    for _ in range(5):
+        with pytest.raises(InvalidStatus):
+            open_stream(url, origin=hub.url.removesuffix("/jhub/"), additional_headers=rights(alice))
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert json.loads(answer.read())["type"] == "directory"
 
 
 def farewells(user: User) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGINT, pthread_kill
 
 import pytest
-from IPython.core.completer import Completer
+from IPython.core.completer import Completer, provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -151,6 +151,12 @@ def test_everything_public_says_under_a_question_mark_what_it_does(thing: object
     assert [one for one in asked if not shell.object_inspect(one)["docstring"]] == []
 
 
+def completed(shell: InteractiveShell, typed: str) -> set[str]:
+    """What Tab offers behind what was typed, as JupyterLab asks for it."""
+    with provisionalcompleter():
+        return {one.text for one in shell.Completer.completions(typed, len(typed))}
+
+
 @pytest.mark.filterwarnings("ignore:.*pending deprecation")
 def test_machines_labs_steps_and_templates_are_completed(lab: Lab, shell: InteractiveShell) -> None:
     shell.user_ns.update(machines=lab.machines, templates=labkit.templates(), labs=labkit.labs())
@@ -160,6 +166,10 @@ def test_machines_labs_steps_and_templates_are_completed(lab: Lab, shell: Intera
     assert "two-machines" in str(completer.complete('templates["')[1])
     assert lab.id in str(completer.complete('labs["')[1])
     assert shell.complete("no", "%lab check no")[1] == ["note"]
+    shell.user_ns.update(lab=lab, labkit=labkit)
+    assert completed(shell, 'labkit.start("two') == {"two-machines"}
+    assert completed(shell, 'labkit.step("no') == completed(shell, "lab.check('no") == {"note"}
+    assert "note" not in completed(shell, 'print("no')
     assert {"start", "stop", "check"} <= set(shell.complete("", "%lab ")[1])
 
 
