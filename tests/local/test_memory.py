@@ -32,7 +32,8 @@ def web() -> Iterator[Guest]:
         engine.request("POST", "/api/v1/namespaces", namespace("kept"))
         found = boot(engine, "kept")
         until(lambda: condition_of(found, "web", "AgentConnected"))
-        count = "(n=0; while :; do n=$((n+1)); echo $n > /run/next; mv /run/next /run/count; sleep 0.2; done) < /dev/null > /dev/null 2>&1"
+        loop = "n=0; while :; do n=$((n+1)); echo $n > /run/next; mv /run/next /run/count; sleep 0.2; done"
+        count = f"({loop}) < /dev/null > /dev/null 2>&1"
         inside(found, f"{count} & echo $! > /run/counter; echo first > /root/note")
         yield found
 
