@@ -216,7 +216,11 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def _send(self, answer: Response, *, head: bool = False) -> None:
-        headers = [*answer.all_headers(), ("Content-Length", str(len(answer.body))), *self._last_word()]
+        last = self._last_word()
+        with contextlib.suppress(h11.RemoteProtocolError):
+            while self._h11.their_state is h11.SEND_BODY and isinstance(self._h11.next_event(), h11.Data):
+                pass  # what has come of a body that nobody wanted is put away
+        headers = [*answer.all_headers(), ("Content-Length", str(len(answer.body))), *last]
         self._write(h11.Response(status_code=answer.status, headers=headers))
         if answer.body and not head:
             self._write(h11.Data(data=answer.body))
@@ -250,13 +254,8 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def _last_word(self) -> list[tuple[str, str]]:
-        """The header that makes an answer the connection's last, where the request's body was not wanted."""
-        if self._h11.their_state is not h11.SEND_BODY:
-            return []
-        with contextlib.suppress(h11.RemoteProtocolError):
-            while isinstance(self._h11.next_event(), h11.Data):
-                pass  # what has come of it is put away
-        return [("Connection", "close")]
+        """The header that makes an answer the connection's last, where the request's body is still under way."""
+        return [("Connection", "close")] if self._h11.their_state is h11.SEND_BODY else []
 
     def _close(self, transport: asyncio.Transport) -> None:
         """Close; while a body is still under way, only once its sender does, or after DRAIN_SECONDS: sooner, the answer

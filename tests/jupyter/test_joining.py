@@ -26,8 +26,9 @@ class Joined:
 
 
 @pytest.fixture
-def joined(tmp_path: Path) -> Iterator[Joined]:
-    """A client, of which `early` was read before, and a gateway, which said `hello` before it was asked."""
+def joined(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Joined]:
+    """A client, of which `early ` (or the parameter) was read before, and a gateway, which said `hello ` unasked."""
+    early = getattr(request, "param", b"early ")
     settings = load({"LABKIT_STATE_DIR": str(tmp_path), "LABKIT_RUNTIME_ROOT": str(tmp_path / "run")})
     settings.gateway_socket.parent.mkdir(parents=True)
     client, handed_over = socket.socketpair()
@@ -39,7 +40,7 @@ def joined(tmp_path: Path) -> Iterator[Joined]:
             other = await beside(connected(settings))
             gateway, _ = listener.accept()
             gateway.sendall(b"hello ")
-            await beside(join(handed_over, b"early ", other, b"head "))
+            await beside(join(handed_over, early, other, b"head "))
             return gateway
 
         found = Joined(client, asyncio.run(made()))
@@ -76,6 +77,17 @@ def test_who_reads_nothing_is_sent_no_more_and_then_gets_all(joined: Joined) -> 
     assert taken < 4 * MIB
     got = read(joined.client, 6 + taken)
     assert got == b"hello " + (piece * (taken // len(piece) + 1))[:taken]
+
+
+@pytest.mark.parametrize("joined", [bytes(2 * MIB)], indirect=True, ids=["much was read before"])
+def test_who_is_held_up_from_the_beginning_is_not_read_either(joined: Joined) -> None:
+    taken, piece = 0, bytes(1 << 10)
+    joined.client.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while taken < 64 * MIB:
+            taken += joined.client.send(piece)
+    assert taken < 4 * MIB
+    assert len(read(joined.gateway, 5 + 2 * MIB + taken)) == 5 + 2 * MIB + taken
 
 
 @pytest.mark.parametrize("names", [("gateway", "client"), ("client", "gateway")])

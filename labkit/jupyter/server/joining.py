@@ -49,7 +49,7 @@ class End(asyncio.Protocol):
             self.transport.pause_reading()
             return
         self.peer.transport.write(data)
-        if len(data) >= TURN:
+        if self._full or len(data) >= TURN:  # it may have been full before there was anything to pause
             self.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self.read_on)
 
