@@ -8,11 +8,10 @@ import pytest
 from traitlets.config.loader import PyFileConfigLoader
 
 OURS = Path(__file__).parents[2] / "deploy/jupyterhub_config.py"
-CULLER = 'c.JupyterHub.services.append({"name": "culler"})'
-OWN = f"""
-{CULLER}
-c.JupyterHub.load_roles.append({{"name": "culler", "services": ["culler"]}})
-c.Spawner.environment.update({{"THEIRS": "1"}})
+OWN = """
+c.JupyterHub.services.append({"name": "culler"})
+c.JupyterHub.load_roles.append({"name": "culler", "services": ["culler"]})
+c.Spawner.environment.update({"THEIRS": "1"})
 """
 
 
