@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import shutil
 import socket
 import statistics
@@ -25,7 +26,7 @@ from pathlib import Path
 import pycdlib
 from websockets.sync.client import unix_connect
 
-from labkit import app, images
+from labkit import app, images, launcher
 from labkit.errors import LabkitError
 from labkit.local.qemu.accel import choose
 from labkit.model import OperationState
@@ -138,17 +139,20 @@ def through_labkit(settings: Settings, labs: app.Labs) -> float:
 
 def main(rounds: int) -> int:
     """Measure, print, and say whether the goal was met."""
-    settings = load()
-    labs = app.open_labs(settings)
     folder = Path(tempfile.mkdtemp(prefix="labkit-benchmark-"))
+    # An installation of its own without warm starts: another's engine would have the machine waiting.
+    own = {"LABKIT_STATE_DIR": str(folder / "state"), "LABKIT_WARM": "off"}
+    settings = load({**os.environ, "LABKIT_IMAGES_DIR": str(load().images_dir), **own})
     ours, theirs = [], []
     try:
+        labs = app.open_labs(settings)
         for number in range(rounds):
             theirs.append(bare_qemu(settings, Path(tempfile.mkdtemp(dir=folder))))
             ours.append(through_labkit(settings, labs))
             print(f"round {number + 1}: bare QEMU {theirs[-1]:.2f} s, labkit {ours[-1]:.2f} s", flush=True)
         accel = choose(folder / "accel.json")
     finally:
+        launcher.stop(settings)
         shutil.rmtree(folder)
     ratio = statistics.median(ours) / statistics.median(theirs)
     print(f"engine: embedded, acceleration: {accel.name} ({accel.reason}), image: tiny, cold starts, {rounds} rounds")

@@ -10,7 +10,9 @@ import array
 import asyncio
 import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,20 +69,27 @@ def run(
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 env={"PATH": "/usr/bin:/bin"},
+                process_group=0,
             )
         answers = Answers(cluster, access, template, deadline, still)
         with contextlib.ExitStack() as ends:
-            ends.callback(child.wait)
-            ends.callback(child.kill)
+            ends.callback(_end, child)
             ends.callback(answers.close)
             outputs = [Kept(child.stdout), Kept(child.stderr)]
             answers.serve(ours, lambda: child.poll() is None)
             status = child.poll()
-            child.kill()
+            _end(child)
             done = Completed(status, *(output.text() for output in outputs))
     if status == inside_check.UNREACHABLE:
         raise MachineUnreachable(done.stderr.strip().rpartition("\n")[2])
     return done
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a sandbox, with the half that bwrap has begun: until it has been let go, it would wait for ever."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def command_line(folder: str, socket_number: int, seconds: float) -> list[str]:

@@ -13,7 +13,7 @@ from labkit.model import MachineState, MachineStatus, Pane, PaneType
 from labkit.orchestrator.causes import PASSING, trouble_of
 from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.work import Work
-from labkit.templates import BESIDE, Machine, Script, Template
+from labkit.templates import BESIDE, Machine, Script, Template, bundled_image
 
 _POLL_SECONDS = (0.05, 0.25)
 _ANSWER_SECONDS = 5.0
@@ -68,15 +68,24 @@ def _check_patience(waiting: Iterable[Machine], elapsed: float) -> None:
 
 
 def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
-    """Whether a learner can use the machine: its terminal answers; or, where it has none, it runs, and can be signed in
-    to where scripts are to be run in it."""
+    """Whether a learner can use the machine: it runs, its terminal answers, and it can be signed in to."""
     if status.state is not MachineState.RUNNING:
         return False
     terminal = next((pane for pane in machine.panes if pane.type is PaneType.TERMINAL), None)
-    if terminal is not None:
-        return bool(status.address) and _terminal_answers(work, machine, terminal)
+    if (terminal or _serves_ssh(work, machine)) and not status.address:
+        return False
+    if terminal and not _terminal_answers(work, machine, terminal):
+        return False
+    return not _serves_ssh(work, machine) or _answers(work, machine, names.SSH_PORT)
+
+
+def _serves_ssh(work: Work, machine: Machine) -> bool:
+    """Whether an SSH server is to be waited for: scripts need one, and labkit's own images have one, which a learner's
+    commands and files may need at once. Of another image without scripts, nobody knows whether it has one."""
+    if machine.type != "vm":
+        return False
     scripted = any(script.machine in (machine.name, BESIDE) for script in _scripts(work.template))
-    return machine.type != "vm" or not scripted or (bool(status.address) and _answers(work, machine, names.SSH_PORT))
+    return scripted or (machine.image.source == "bundled" and "ssh" in bundled_image(machine.image.reference).ports)
 
 
 def _scripts(template: Template) -> Iterable[Script]:

@@ -6,12 +6,14 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from labkit.errors import Conflict, Forbidden, NotFound
@@ -27,7 +29,17 @@ kind: Lab
 name: checked
 title: Checked
 machines:
-  - {name: box, type: vm, image: {bundled: tiny}, memory: 256Mi, panes: [terminal], users: [{name: student}]}
+  - name: box
+    type: vm
+    image: {bundled: tiny}
+    memory: 256Mi
+    panes: [terminal]
+    users: [{name: student}]
+    userData:
+      runcmd:
+        - mv /usr/bin/dropbear /usr/bin/dropbear-at-last
+        - printf '#!/bin/sh\\nsleep 3\\nexec dropbear-at-last "$@"\\n' > /usr/bin/dropbear
+        - chmod 755 /usr/bin/dropbear
 variables: {word: {value: amber}}
 checks: {user: {user: student}, slow: {timeout: 2s}, stranger: {user: nobody-here}, endless: {timeout: 3s}}
 """
@@ -84,6 +96,8 @@ class Running:
 
     service: Service
     lab: str
+    at_once: Mapping[str, Any]
+    """What the check of the step `user` said when the lab was just ready."""
 
     def check(self, step: str) -> Mapping[str, Any]:
         """What the check of a step said."""
@@ -106,12 +120,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         with service.at_work():
             operation = service.labs.start(ADA, "checked")
             service.do(operation)
-            yield Running(service, operation.lab)
+            at_once = service.do(service.labs.check(ADA, operation.lab, "user"))
+            yield Running(service, operation.lab, at_once)
         service.store.close()  # type: ignore[attr-defined]
 
 
 def said(found: Mapping[str, Any]) -> tuple[str, str]:
     return found["verdict"], found["feedback"]
+
+
+def test_a_lab_is_ready_when_its_machine_can_be_signed_in_to_though_its_terminal_answers_before(lab: Running) -> None:
+    assert said(lab.at_once) == ("passed", "student has amber")
 
 
 def test_a_check_is_run_as_the_user_that_the_author_names_with_the_labs_variables(lab: Running) -> None:
@@ -249,6 +268,21 @@ def test_a_check_that_was_ended_leaves_no_program_behind(lab: Running) -> None:
     lab.service.labs.cancel(ADA, operation.id)
     assert lab.service.ended(operation).state is OperationState.CANCELLED
     assert not list(Path("/tmp").glob("labkit-check-*"))
+
+
+def test_one_that_is_ended_while_its_sandbox_is_made_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(30):  # about one in three was left, before
+        with pytest.raises(KeyboardInterrupt):
+            beside.run(None, None, None, "", {}, 5, still=_interrupt)
+    lines = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
+    assert [line for line in lines if any(word.startswith(str(tmp_path)) for word in line)] == []
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_program_whose_labkit_is_gone_ends_by_itself_a_little_after_its_time(tmp_path: Path) -> None:
