@@ -23,6 +23,7 @@ from gateway import MIB, STALLED_MIB, Bench, Proxy, Report, free_port, per_gb, r
 from gateway_peers import LAB, MACHINE, Frames, frame, opened
 
 from labkit import tickets
+from labkit.gateway.handover import beside
 from labkit.settings import load
 
 CPU, ROUND_TRIP = 0.35, 0.5
@@ -44,7 +45,8 @@ def server(bench: Bench, name: str) -> Proxy:
     )
     own = load({"HOME": str(folder), "LABKIT_STATE_DIR": str(folder), "LABKIT_RUNTIME_ROOT": str(folder / "run")})
     own.runtime_dir.mkdir(parents=True)
-    own.gateway_socket.symlink_to(socket)
+    for way in (Path, beside):
+        way(own.gateway_socket).symlink_to(way(socket))
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
     environ = {**own.environment(), **dict.fromkeys(names, str(folder))}
     process = bench.run(sys.executable, "-m", "jupyter_server", f"--config={config}", port=port, environ=environ)

@@ -73,9 +73,13 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. `open_connections` is the set in which it counts itself, for a graceful end."""
+    """One client's connection, of which `beginning` was read before. `open_connections` is the set in which it counts
+    itself, for a graceful end."""
 
-    def __init__(self, handle: Handler, open_connections: set[Connection], *, loopback_port: bool) -> None:
+    def __init__(
+        self, handle: Handler, open_connections: set[Connection], *, loopback_port: bool, beginning: bytes = b""
+    ) -> None:
+        self._beginning = beginning
         self._handle = handle
         self._open = open_connections
         self._loopback_port = loopback_port
@@ -94,6 +98,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._open.add(self)
         self._abort_after(HEADER_SECONDS)
+        if self._beginning:
+            self.data_received(self._beginning)
 
     def _late(self) -> None:
         """What was waited for did not come. That headers do not end is worth a line, that nothing comes is none."""

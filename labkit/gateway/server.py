@@ -9,7 +9,9 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -21,6 +23,7 @@ from labkit.gateway.embedders import Embedders
 from labkit.gateway.engine import Engine
 from labkit.gateway.files import FileLimits, Files
 from labkit.gateway.front import Front
+from labkit.gateway.handover import beside, take_over
 from labkit.gateway.http import Connection
 from labkit.gateway.keys import TicketKeys, terminal_key
 from labkit.gateway.metrics import Metrics
@@ -47,6 +50,7 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
     cannot listen. Which engine: see `cluster.client.chosen`.
     """
     with contextlib.ExitStack() as stack:
+        handed = stack.enter_context(unix_listener(beside(socket)))
         listeners = [(stack.enter_context(unix_listener(socket)), False)]
         if port is not None:
             listener = stack.enter_context(loopback_listener(port, settings.gateway_endpoint))
@@ -55,7 +59,7 @@ def run(settings: Settings, *, socket: Path, port: int | None, exit_with_parent:
         front = Front(web, settings.public_url) if web else None
         parts = _parts(settings, Engine(Cluster(chosen(settings))), Origins(settings.panes_origin, port), front)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(parts, listeners, exit_with_parent=exit_with_parent))
+            runner.run(_serve(parts, listeners, handed, exit_with_parent=exit_with_parent))
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ def _parts(settings: Settings, engine: Engine, origins: Origins, front: Front | 
     return Parts(Application(keys, engine, handlers, sites, metrics.refused, front), engine, tunnels, uses)
 
 
-async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, exit_with_parent: bool) -> None:
+async def _serve(
+    parts: Parts, listeners: list[tuple[socket.socket, bool]], handed: socket.socket, *, exit_with_parent: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,27 +104,26 @@ async def _serve(parts: Parts, listeners: list[tuple[socket.socket, bool]], *, e
     if exit_with_parent:
         threading.Thread(target=_await_end_of_input, args=(loop, stop), daemon=True).start()
     connections: set[Connection] = set()
-    servers = [await _listen(parts.application, listener, connections, loopback) for listener, loopback in listeners]
+    connect = partial(Connection, parts.application, connections)
+    servers = [await _listen(partial(connect, loopback_port=loopback), listener) for listener, loopback in listeners]
+    taker = asyncio.create_task(take_over(handed, lambda read: connect(loopback_port=False, beginning=read)))
     watcher = asyncio.create_task(watch(parts.tunnels, parts.engine))
     reporter = asyncio.create_task(parts.uses.report())
     log.info("listening on %s", ", ".join(str(listener.getsockname()) for listener, _ in listeners))
-    ends = (asyncio.create_task(stop.wait()), watcher, reporter)
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    always = (taker, watcher, reporter)
+    await asyncio.wait((asyncio.create_task(stop.wait()), *always), return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.close()
+    failed = [task for task in always if task.done()]
+    taker.cancel()
     await _drain(parts.tunnels, connections)
+    for task in failed:
+        task.result()  # it never ends by itself: this raises what ended it
     for task in (watcher, reporter):
-        if task.done():
-            task.result()  # it never ends by itself: this raises what ended it
         task.cancel()
 
 
-async def _listen(
-    application: Application, listener: socket.socket, connections: set[Connection], loopback: bool
-) -> asyncio.Server:
-    def connect() -> Connection:
-        return Connection(application, connections, loopback_port=loopback)
-
+async def _listen(connect: Callable[[], Connection], listener: socket.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
         return await loop.create_unix_server(connect, sock=listener)

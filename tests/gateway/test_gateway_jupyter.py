@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from labkit.gateway.handover import beside
 from labkit.jupyter.proxy import RIGHTS
 from labkit.settings import Settings, load
 from tests.support.gateway import Gateway, eventually
@@ -108,7 +109,8 @@ def running(
     )
     (folder / "busy.py").write_text(BUSY)
     chosen.runtime_dir.mkdir(parents=True)
-    chosen.gateway_socket.symlink_to(gateway.socket)
+    for way in (Path, beside):
+        way(chosen.gateway_socket).symlink_to(way(gateway.socket))
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
     environ = {**os.environ, **chosen.environment(), **dict.fromkeys([*names, "PYTHONPATH"], str(folder))}
     command = [sys.executable, "-m", "jupyter_server", f"--config={folder / 'config.py'}"]
@@ -239,9 +241,10 @@ def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_
 
 
 @contextlib.contextmanager
-def heard_instead(gateway: Gateway, folder: Path, name: str) -> Iterator[socket.socket]:
-    """A listener in the gateway's place, for what reaches it."""
-    way_in, address = own(folder).gateway_socket, str(folder / name)
+def heard_instead(gateway: Gateway, folder: Path, way: str) -> Iterator[socket.socket]:
+    """A listener in the gateway's place, for what reaches it by one way."""
+    place = beside if way == "extension" else Path
+    way_in, address = place(own(folder).gateway_socket), str(folder / f"heard.{way}")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(20)
         listener.bind(address)
@@ -252,7 +255,26 @@ def heard_instead(gateway: Gateway, folder: Path, name: str) -> Iterator[socket.
             yield listener
         finally:
             way_in.unlink()
-            way_in.symlink_to(gateway.socket)
+            way_in.symlink_to(place(gateway.socket))
+            Path(address).unlink()
+
+
+def accepted(listener: socket.socket, way: str) -> tuple[bytes, socket.socket]:
+    """The next connection, and its beginning: by the extension's way, it is handed over."""
+    heard = listener.accept()[0]
+    if way == "proxy":
+        return heard.recv(1 << 16), heard
+    beginning, found = b"", list[int]()
+    with heard:
+        while True:
+            piece, descriptors, _, _ = socket.recv_fds(heard, 1 << 16, 1)
+            found += descriptors
+            beginning += piece
+            if not piece:
+                break
+    client = socket.socket(fileno=found[0])
+    client.settimeout(20)
+    return beginning, client
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -260,10 +282,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 def test_no_header_brings_a_right_to_jupyter_to_the_gateway(jupyter: Jupyter, gateway: Gateway, folder: Path) -> None:
     rights = {**LOGIN, "Cookie": "a=hidden", "Referer": f"http://127.0.0.1:{jupyter.port}/user/alice/lab?token=hidden"}
-    with heard_instead(gateway, folder, f"heard.{jupyter.way}") as listener, ThreadPoolExecutor() as pool:
+    with heard_instead(gateway, folder, jupyter.way) as listener, ThreadPoolExecutor() as pool:
         asked = pool.submit(jupyter.get, f"{jupyter.pane}/", **rights)
-        with listener.accept()[0] as heard:
-            head = heard.recv(1 << 16)
+        head, heard = accepted(listener, jupyter.way)
+        with heard:
             heard.sendall(OK)
         assert asked.result()[0] == 200
     assert (head.startswith(b"GET /panes/alab/m/console/"), b"hidden" in head) == (True, False)
@@ -275,12 +297,12 @@ def test_a_large_upload_arrives_whole_and_one_that_is_refused_before_its_end_is_
     way, body = Jupyter(server, "extension"), os.urandom(8 << 20)
     own_page = {**LOGIN, "Origin": way.origin, "Labkit-Request": "1"}
     path = "/user/alice/labkit/files/alab/m/content?path=large"
-    with heard_instead(gateway, folder, "heard.upload") as listener, ThreadPoolExecutor() as pool:
+    with heard_instead(gateway, folder, way.way) as listener, ThreadPoolExecutor() as pool:
         asked = pool.submit(way.get, path, "PUT", body, **own_page)
-        with listener.accept()[0] as heard, heard.makefile("rb") as said:
-            while said.readline().strip():
-                pass
-            assert said.read(len(body)) == body
+        beginning, heard = accepted(listener, way.way)
+        first = beginning.partition(b"\r\n\r\n")[2]
+        with heard, heard.makefile("rb") as said:
+            assert first + said.read(len(body) - len(first)) == body
             heard.sendall(OK)
         assert asked.result()[0] == 200
     status, said = way.get(path, "PUT", body, **own_page)  # sends it all before it reads
@@ -318,7 +340,7 @@ def test_panes_of_a_service_pass_too_and_it_is_told_its_own_name_only_after_the_
 ) -> None:
     with running(tmp_path, gateway, LABKIT_URL=f"http://127.0.0.1:{gateway.port}") as port:
         own_gateway, service = tmp_path / "run", Jupyter(port, "extension")
-        for path in own_gateway.rglob("gateway.sock"):
+        for path in own_gateway.rglob("gateway.*"):
             path.unlink()
         with _open(service, gateway, LOGIN) as console:
             assert console.recv(5) == b"peer console\r\n"

@@ -1,7 +1,6 @@
-"""Two connections joined: what one says goes to the other, unread. In a thread of their own, on libuv.
+"""A connection joined with one to a service: what one says goes to the other, unread. In a thread of their own.
 
-So a byte of a pane does not wait for what Jupyter is doing, and a turn of the loop is cheaper than asyncio's own
-(benchmarks/jupyter.py).
+So a byte of a pane does not wait for what Jupyter is doing; and a turn of libuv's loop is cheaper than asyncio's.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import uvloop
-
-from labkit.settings import Settings
 
 HIGH = 256 * 1024
 """Bytes that wait for a slow reader before the other side stops being read."""
@@ -82,14 +79,12 @@ class End(asyncio.Protocol):
             self.peer.transport.close()
 
 
-async def connected(settings: Settings) -> End:
-    """A connection to this user's gateway, or to the service's where labs are those of one. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    if not settings.url:
-        return (await loop.create_unix_connection(End, str(settings.gateway_socket)))[1]
-    service = urlsplit(settings.url)
+async def connected(url: str) -> End:
+    """A connection to the service at an http(s) address. Raises OSError."""
+    service = urlsplit(url)
     tls = await asyncio.to_thread(_believed) if service.scheme == "https" else None  # the first time takes a while
     port = service.port or (443 if tls else 80)
+    loop = asyncio.get_running_loop()
     return (await loop.create_connection(End, service.hostname or "", port, ssl=tls))[1]
 
 
@@ -98,12 +93,12 @@ def _believed() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def join(one: socket.socket, from_one: bytes, other: End, to_other: bytes) -> None:
-    """Join a socket to a connection. `to_other` is said first; `from_one` was read from the socket before."""
+async def join(one: socket.socket, other: End, beginning: bytes) -> None:
+    """Join a socket, of which `beginning` was read before, to a connection."""
     end = End()
     end.peer, other.peer = other, end
     if other.transport is not None:
-        other.transport.write(to_other + from_one)
+        other.transport.write(beginning)
     await asyncio.get_running_loop().connect_accepted_socket(lambda: end, one)
     other.read_on()
     if other.transport is None and end.transport is not None:

@@ -1,9 +1,10 @@
 """Panes below Jupyter's address: Jupyter's login is asked for, then the connection is handed to the gateway, unread.
 
 A request's head is read by Tornado, and judged: who is not signed in gets no further, nor does a change that a foreign
-page asks for. Then the stream is detached from Tornado, the head is sent to the gateway's unix socket without Jupyter's
-own rights, and both connections are joined, bodies and WebSockets alike. So what the gateway refuses (403, 404, 409) is
-refused before an upgrade, and a byte of a pane costs two system calls and no parsing.
+page asks for. Then the stream is detached from Tornado, and the connection itself is handed to this user's gateway,
+with the head but without Jupyter's own rights: bodies and WebSockets then cost Jupyter nothing, and it can hold up
+none. The gateway of a service cannot be handed anything: both connections are joined. Either way, what the gateway
+refuses (403, 404, 409) is refused before an upgrade.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from labkit.errors import LabkitError
 from labkit.gateway.access import check_change, check_origin
 from labkit.gateway.machines import Denied
 from labkit.jupyter.proxy import RIGHTS
-from labkit.jupyter.server.joining import End, beside, connected, drop, join
+from labkit.jupyter.server.ways import Way, way
 from labkit.settings import Settings
 
 _KEPT_BACK = frozenset({*map(str.lower, RIGHTS), "x-xsrftoken", "connection"})
@@ -51,10 +52,10 @@ class PaneHandler(JupyterHandler):
         head, gateway = self._head(), await self._dial()
         try:
             client, early = await _taken(self.detach())
-            await beside(join(client, early, gateway, head))
+            await gateway.take(client, head + early)
         except (OSError, StreamClosedError) as error:
             self.log.debug("labkit: a pane's client has gone: %s", error)
-            await beside(drop(gateway))
+            await gateway.drop()
 
     def _judge_origin(self) -> None:
         """A page of another origin opens nothing. Judged here too, as a service is told its own origin. Raises 403."""
@@ -88,13 +89,13 @@ class PaneHandler(JupyterHandler):
 
     head = post = put = delete = get
 
-    async def _dial(self) -> End:
-        """A connection to the gateway, which is started where it sleeps. Raises 503."""
+    async def _dial(self) -> Way:
+        """A way to the gateway, which is started where it sleeps. Raises 503."""
         with contextlib.suppress(OSError):
-            return await beside(connected(self._settings))
+            return await way(self._settings)
         try:
             await asyncio.to_thread(app.wake, self._settings)
-            return await beside(connected(self._settings))
+            return await way(self._settings)
         except (OSError, LabkitError) as error:
             raise web.HTTPError(
                 503, f"{self._settings.url or 'the gateway of labkit'} does not answer: {error}"
