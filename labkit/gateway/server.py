@@ -116,6 +116,8 @@ async def _serve(
         server.close()
     failed = [task for task in always if task.done()]
     taker.cancel()
+    await asyncio.gather(taker, return_exceptions=True)
+    handed.close()
     await _drain(parts.tunnels, connections)
     for task in failed:
         task.result()  # it never ends by itself: this raises what ended it

@@ -37,7 +37,7 @@ _KEPT = "kept"
 
 
 def start(work: Work, then: Callable[[Work], None] | None = None) -> Result:
-    """Make the lab's objects and wait until every machine's terminal answers (or it runs, where it has none).
+    """Make the lab's objects and wait until every machine can be used (`usable`).
 
     `then` is done to it before it is ready. A spare is set up when it is claimed, with its learner's variables.
     """

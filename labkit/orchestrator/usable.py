@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Collection, Iterable
@@ -15,8 +16,11 @@ from labkit.orchestrator.inside import open_machine_port
 from labkit.orchestrator.work import Work
 from labkit.templates import BESIDE, Machine, Script, Template, bundled_image
 
+_log = logging.getLogger(__name__)
 _POLL_SECONDS = (0.05, 0.25)
 _ANSWER_SECONDS = 5.0
+_SSH_SECONDS = 30.0
+"""For how long an SSH server is waited for once a terminal has answered."""
 _PATIENCE_SECONDS = 10.0
 """For how long a trouble that may pass by itself is no failure yet."""
 _BOOT_SCALE = 8.0
@@ -37,6 +41,7 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
     begun = time.monotonic()
     waiting = {machine.name: machine for machine in template.machines if not only or machine.name in only}
     failing: dict[str, float] = {}
+    looks = {name: _Look(work, machine) for name, machine in waiting.items()}
     poll = _POLL_SECONDS[0]
     while waiting:
         for status in work.seen():
@@ -46,7 +51,7 @@ def wait_until_usable(work: Work, template: Template, only: Collection[str] = ()
                     raise MachineFailed(status)
             else:
                 failing.pop(status.name, None)
-            if status.name in waiting and _usable(work, waiting[status.name], status):
+            if status.name in waiting and looks[status.name].usable(status):
                 del waiting[status.name]
         if waiting:
             elapsed = time.monotonic() - begun
@@ -67,25 +72,46 @@ def _check_patience(waiting: Iterable[Machine], elapsed: float) -> None:
             )
 
 
-def _usable(work: Work, machine: Machine, status: MachineStatus) -> bool:
-    """Whether a learner can use the machine: it runs, its terminal answers, and it can be signed in to."""
-    if status.state is not MachineState.RUNNING:
-        return False
-    terminal = next((pane for pane in machine.panes if pane.type is PaneType.TERMINAL), None)
-    if (terminal or _serves_ssh(work, machine)) and not status.address:
-        return False
-    if terminal and not _terminal_answers(work, machine, terminal):
-        return False
-    return not _serves_ssh(work, machine) or _answers(work, machine, names.SSH_PORT)
+class _Look:
+    """What is known of one machine that is waited for."""
 
+    def __init__(self, work: Work, machine: Machine) -> None:
+        self._work, self._machine = work, machine
+        self._terminal = next((pane for pane in machine.panes if pane.type is PaneType.TERMINAL), None)
+        self._answered: float | None = None
 
-def _serves_ssh(work: Work, machine: Machine) -> bool:
-    """Whether an SSH server is to be waited for: scripts need one, and labkit's own images have one, which a learner's
-    commands and files may need at once. Of another image without scripts, nobody knows whether it has one."""
-    if machine.type != "vm":
-        return False
-    scripted = any(script.machine in (machine.name, BESIDE) for script in _scripts(work.template))
-    return scripted or (machine.image.source == "bundled" and "ssh" in bundled_image(machine.image.reference).ports)
+    def usable(self, status: MachineStatus) -> bool:
+        """Whether a learner can use the machine: it runs, its terminal answers, and it can be signed in to.
+
+        A terminal answers a second before the SSH server does, which commands, files and checks need. But a machine
+        may be meant to have none, or its learner have stopped it: beside a terminal it is not waited for long.
+        """
+        if status.state is not MachineState.RUNNING:
+            return False
+        if self._terminal is None:
+            return not self._is_scripted() or (bool(status.address) and self._can_be_signed_in_to())
+        if self._answered is None and status.address and _terminal_answers(self._work, self._machine, self._terminal):
+            self._answered = time.monotonic()
+        if self._answered is None:
+            return False
+        if not (self._is_scripted() or self._has_ssh()) or self._can_be_signed_in_to():
+            return True
+        if time.monotonic() - self._answered < _SSH_SECONDS:
+            return False
+        _log.warning("machine %s of lab %s has a terminal, but no SSH server", self._machine.name, self._work.row.id)
+        return True
+
+    def _is_scripted(self) -> bool:
+        named = (self._machine.name, BESIDE)
+        return self._machine.type == "vm" and any(script.machine in named for script in _scripts(self._work.template))
+
+    def _has_ssh(self) -> bool:
+        """As far as is known: of labkit's own images."""
+        image = self._machine.image
+        return image.source == "bundled" and "ssh" in bundled_image(image.reference).ports
+
+    def _can_be_signed_in_to(self) -> bool:
+        return _answers(self._work, self._machine, names.SSH_PORT)
 
 
 def _scripts(template: Template) -> Iterable[Script]:

@@ -33,6 +33,10 @@ def joined(request: pytest.FixtureRequest) -> Iterator[Joined]:
         async def made() -> socket.socket:
             other = await beside(connected(f"http://127.0.0.1:{listener.getsockname()[1]}"))
             gateway, _ = listener.accept()
+            assert other.transport is not None
+            for end in (gateway, other.transport.get_extra_info("socket")):
+                for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # else they grow with what is sent
+                    end.setsockopt(socket.SOL_SOCKET, buffer, MIB // 4)
             gateway.sendall(b"hello ")
             await beside(join(handed_over, other, early))
             return gateway
@@ -90,6 +94,7 @@ def test_the_last_words_of_one_arrive_and_the_other_is_closed_behind_them(
 ) -> None:
     one, other = (getattr(joined, name) for name in names)
     words = bytes(range(256)) * 1024
+    assert read(joined.gateway, 6) == b"early "  # what is closed with something unread is cut off
     one.sendall(words)
     one.close()
     with other.makefile("rb") as said:

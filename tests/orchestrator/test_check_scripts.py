@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from labkit.errors import Conflict, Forbidden, NotFound
+from labkit.errors import Conflict, Forbidden, MachineUnreachable, NotFound
 from labkit.model import OperationState, Principal
 from labkit.orchestrator import beside
-from tests.support.engine import running_engine
+from tests.support.engine import running_engine, until
 from tests.support.service import OPERATOR, Service
 
 ADA = Principal("local", "ada", name="Ada")
@@ -277,8 +277,12 @@ def test_one_that_is_ended_while_its_sandbox_is_made_leaves_nothing(
     for _ in range(30):  # about one in three was left, before
         with pytest.raises(KeyboardInterrupt):
             beside.run(None, None, None, "", {}, 5, still=_interrupt)
-    lines = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
-    assert [line for line in lines if any(word.startswith(str(tmp_path)) for word in line)] == []
+
+    def left() -> list[list[str]]:
+        lines = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+        return [line for line in lines if any(word.startswith(str(tmp_path)) for word in line)]
+
+    until(lambda: left() == [])
 
 
 def _interrupt() -> None:
@@ -294,3 +298,19 @@ def test_a_program_whose_labkit_is_gone_ends_by_itself_a_little_after_its_time(t
         line = beside.command_line(str(tmp_path), far.fileno(), 0.0)
         done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
     assert (done.stdout, done.returncode) == ("begun\n", 128 + signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_machine_that_has_no_ssh_server_is_ready_by_its_terminal_half_a_minute_later(tmp_path: Path) -> None:
+    text = LAB.replace("exec dropbear-at-last", "exec sleep 600")
+    for name, content in {"lab.yaml": text, "instructions/1.md": "# Page\n"}.items():
+        (tmp_path / "checked" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checked" / name).write_text(re.sub("checks: .*\n", "", content))
+    with running_engine() as engine:
+        service = Service(tmp_path, engine.kubeconfig, templates_dir=str(tmp_path))
+        with service.at_work():
+            operation = service.labs.start(ADA, "checked")
+            service.do(operation)
+            with pytest.raises(MachineUnreachable):
+                service.labs.execute(OPERATOR, operation.lab, "box", "true", timeout=20)
+        service.store.close()  # type: ignore[attr-defined]

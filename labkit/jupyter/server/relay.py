@@ -30,6 +30,7 @@ from labkit.settings import Settings
 
 _KEPT_BACK = frozenset({*map(str.lower, RIGHTS), "x-xsrftoken", "connection"})
 _EARLY = 1 << 20
+_NOT_TAKEN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
@@ -52,10 +53,17 @@ class PaneHandler(JupyterHandler):
         head, gateway = self._head(), await self._dial()
         try:
             client, early = await _taken(self.detach())
-            await gateway.take(client, head + early)
         except (OSError, StreamClosedError) as error:
             self.log.debug("labkit: a pane's client has gone: %s", error)
             await gateway.drop()
+            return
+        try:
+            await gateway.take(client, head + early)
+        except OSError as error:
+            self.log.warning("labkit: the gateway did not take a pane's connection: %s", error)
+            await gateway.drop()
+            with client, contextlib.suppress(OSError):
+                client.send(_NOT_TAKEN)
 
     def _judge_origin(self) -> None:
         """A page of another origin opens nothing. Judged here too, as a service is told its own origin. Raises 403."""

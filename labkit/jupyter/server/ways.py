@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import Protocol
 
@@ -15,7 +14,10 @@ class Way(Protocol):
     """To one gateway, for one connection."""
 
     async def take(self, client: socket.socket, beginning: bytes) -> None:
-        """Give the gateway a client's connection, of which `beginning` was read before. Raises OSError."""
+        """Give the gateway a client's connection, of which `beginning` was read before.
+
+        Raises OSError where it does not take it; the connection is still open then.
+        """
 
     async def drop(self) -> None:
         """Give it none."""
@@ -26,9 +28,10 @@ async def way(settings: Settings) -> Way:
     if settings.url:
         return _Joined(await beside(connected(settings.url)))
     own = socket.socket(socket.AF_UNIX)
+    own.setblocking(False)
     try:
-        await asyncio.to_thread(own.connect, str(handover.beside(settings.gateway_socket)))
-    except BaseException:
+        own.connect(str(handover.beside(settings.gateway_socket)))  # at once, or not at all
+    except OSError:
         own.close()
         raise
     return _HandedOver(own)
@@ -39,7 +42,8 @@ class _HandedOver:
         self._gateway = gateway
 
     async def take(self, client: socket.socket, beginning: bytes) -> None:
-        await asyncio.to_thread(handover.hand_over, self._gateway, client, beginning)
+        client.setblocking(False)
+        await handover.hand_over(self._gateway, client, beginning)
 
     async def drop(self) -> None:
         self._gateway.close()
