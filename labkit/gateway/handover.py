@@ -73,7 +73,8 @@ async def _take(way: socket.socket, connect: Callable[[bytes], Connection]) -> N
                 client, beginning = await _received(way, kept)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connect(beginning), client)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
-            log.warning("a connection was not handed over whole: %s", error or "its beginning did not come in time")
+            why = str(error) or "its beginning did not come in time"
+            log.warning("a connection was not handed over whole: %s", why)
             return
         way.close()
         kept.pop_all()

@@ -122,6 +122,7 @@ def test_many_who_hand_over_nothing_hold_up_nobody_and_are_given_up(
         assert answer(client)[0] == 200
         assert complaints(gateway) == before
         eventually(lambda: complaints(gateway) == before + 40, 20)
+        assert gateway.log.count("its beginning did not come in time") >= 40
 
 
 def test_what_is_no_connection_is_not_kept(gateway: Gateway) -> None:
