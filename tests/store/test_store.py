@@ -11,6 +11,7 @@ import pytest
 from labkit.errors import SetupError
 from labkit.model import CheckResult, OperationKind, OperationState, Principal, Verdict
 from labkit.store import LabRow, SqliteStore
+from tests.support.held import held_below
 
 ADA = Principal("local", "ada", name="Ada")
 
@@ -196,13 +197,14 @@ def test_closing_leaves_a_thread_alone_that_is_in_the_middle_of_something(tmp_pa
     assert found == [1, 2]
 
 
-def test_threads_that_come_and_go_leave_no_connection_behind(store: SqliteStore) -> None:
+def test_threads_that_come_and_go_leave_no_connection_behind(store: SqliteStore, tmp_path: Path) -> None:
     held = []
     for _ in range(20):
         thread = threading.Thread(target=store.installation)
         thread.start()
         thread.join()
-        held.append(len(list(Path("/proc/self/fd").iterdir())))
+        held.append(len(held_below(tmp_path)))
+    assert held[1] > 0
     assert held[-1] == held[1]  # SQLite keeps one file open for the next to use
 
 
