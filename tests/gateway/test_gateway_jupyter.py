@@ -228,6 +228,15 @@ def test_typing_is_not_held_up_while_jupyter_is_busy(server: int, gateway: Gatew
         assert held.result()[0] == 200
 
 
+def test_an_open_pane_goes_on_though_jupyter_has_ended(gateway: Gateway, peer: Peer, tmp_path: Path) -> None:
+    with running(tmp_path, gateway) as port:
+        console = _open(Jupyter(port, "extension"), gateway, LOGIN)
+        assert console.recv(5) == b"peer console\r\n"
+    with console:
+        console.send(b"and nobody between")
+        assert console.recv(5) == b"and nobody between"
+
+
 def test_jupyters_own_rights_do_not_reach_the_gateway_and_the_ticket_reaches_no_log(
     jupyter: Jupyter, gateway: Gateway, peer: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
